@@ -1,0 +1,30 @@
+import { fromBinary } from '@bufbuild/protobuf';
+import { readFile } from 'node:fs/promises';
+import { OnnxError } from '../diagnostics/errors.ts';
+import { ModelProtoSchema } from './generated/onnx_pb.ts';
+import type { OnnxModel } from './model.ts';
+
+/** @throws OnnxError `onnx/malformed` when the bytes are no ONNX model. */
+export function decodeOnnx(bytes: Uint8Array, shownName: string): OnnxModel {
+  let model: OnnxModel;
+  try {
+    model = fromBinary(ModelProtoSchema, bytes);
+  } catch (cause) {
+    throw malformed(shownName, cause instanceof Error ? cause.message : String(cause), cause);
+  }
+  if (model.graph === undefined) throw malformed(shownName, 'it holds no graph');
+  return model;
+}
+
+export async function readOnnx(path: string): Promise<OnnxModel> {
+  return decodeOnnx(await readFile(path), path);
+}
+
+function malformed(shownName: string, reason: string, cause?: unknown): OnnxError {
+  return new OnnxError({
+    code: 'onnx/malformed',
+    message: `${shownName} is not a complete ONNX model: ${reason}`,
+    hint: 'export or download the file again; it may have been cut off',
+    cause,
+  });
+}

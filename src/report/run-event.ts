@@ -1,0 +1,56 @@
+import type { StageId } from '../pipeline/spec.ts';
+
+export type StageAction = 'run' | 'restore' | 'up-to-date';
+
+/** Everything that happens in a run, in order; reporters render it and `--json` prints it, one event a line. */
+export type RunEvent =
+  | {
+      readonly type: 'run-started';
+      readonly runId: string;
+      readonly pipeline: string;
+      readonly stageCount: number;
+    }
+  | {
+      readonly type: 'stage-started';
+      readonly stageId: StageId;
+      readonly action: StageAction;
+      readonly reason: string;
+    }
+  | {
+      readonly type: 'stage-progress';
+      readonly stageId: StageId;
+      readonly done: number;
+      readonly total?: number;
+      readonly unit: string;
+      readonly label?: string;
+      readonly elapsedMs: number;
+      /** Absent until a rate can be told. */
+      readonly unitsPerSecond?: number;
+      readonly remainingMs?: number;
+    }
+  | { readonly type: 'stage-warning'; readonly stageId: StageId; readonly message: string }
+  | {
+      readonly type: 'stage-finished';
+      readonly stageId: StageId;
+      readonly action: StageAction;
+      readonly key: string;
+      readonly durationMs: number;
+    }
+  | {
+      readonly type: 'stage-failed';
+      readonly stageId: StageId;
+      readonly code: string;
+      readonly message: string;
+      readonly hint?: string;
+      readonly scratchPath: string;
+      readonly logPath: string;
+    }
+  | { readonly type: 'stage-skipped'; readonly stageId: StageId; readonly because: StageId }
+  | {
+      readonly type: 'run-finished';
+      readonly ran: number;
+      readonly restored: number;
+      readonly upToDate: number;
+      readonly failed: number;
+      readonly durationMs: number;
+    };

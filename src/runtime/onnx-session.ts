@@ -1,0 +1,87 @@
+import * as ort from 'onnxruntime-node';
+import { OnnxError } from '../diagnostics/errors.ts';
+
+export interface OnnxTensor {
+  readonly data: Float32Array | Uint8Array | Int8Array | Int32Array | BigInt64Array;
+  readonly dims: readonly number[];
+}
+
+export interface SessionOptions {
+  /** Always set: onnxruntime sizes its pool from the machine, not from affinity or cgroups (onnxruntime#29510). */
+  readonly threadCount: number;
+  readonly graphOptimization?: 'disabled' | 'basic' | 'all';
+  /** Where to save the optimised graph, for reading what fused. */
+  readonly optimizedModelPath?: string;
+  /** `session.*` configuration entries without the prefix, such as `{ 'intra_op.allow_spinning': '0' }`. */
+  readonly configuration?: Readonly<Record<string, string>>;
+}
+
+export interface OnnxSession {
+  readonly inputNames: readonly string[];
+  readonly outputNames: readonly string[];
+  /** Shape of each input as the model declares it; a dynamic dimension is its name or -1. */
+  readonly inputShapes: readonly (readonly (number | string)[])[];
+  /** Blocks the calling thread while it computes (onnxruntime#19611): run long work in a worker. */
+  run(feeds: Readonly<Record<string, OnnxTensor>>): Promise<Record<string, OnnxTensor>>;
+  release(): Promise<void>;
+}
+
+/** Opens a model on the CPU. @throws OnnxError `onnx/cannot-load` with onnxruntime's own reason. */
+export async function openOnnxSession(
+  model: string | Uint8Array,
+  options: SessionOptions,
+): Promise<OnnxSession> {
+  const settings: ort.InferenceSession.SessionOptions = {
+    executionProviders: ['cpu'],
+    intraOpNumThreads: options.threadCount,
+    interOpNumThreads: 1,
+    executionMode: 'sequential',
+    graphOptimizationLevel: options.graphOptimization ?? 'all',
+    logSeverityLevel: 3,
+    ...(options.optimizedModelPath === undefined
+      ? {}
+      : { optimizedModelFilePath: options.optimizedModelPath }),
+    ...(options.configuration === undefined ? {} : { extra: { session: options.configuration } }),
+  };
+  let session: ort.InferenceSession;
+  try {
+    session =
+      typeof model === 'string'
+        ? await ort.InferenceSession.create(model, settings)
+        : await ort.InferenceSession.create(model, settings);
+  } catch (cause) {
+    const shown = typeof model === 'string' ? model : 'the model';
+    throw new OnnxError({
+      code: 'onnx/cannot-load',
+      message: `onnxruntime cannot load ${shown}: ${cause instanceof Error ? cause.message : String(cause)}`,
+      hint: 'check that the file is a complete ONNX model (opset 7 to 22, IR version 13 or lower)',
+      cause,
+    });
+  }
+  return {
+    inputNames: session.inputNames,
+    outputNames: session.outputNames,
+    inputShapes: session.inputMetadata.map((input) => (input.isTensor ? input.shape : [])),
+    async run(feeds) {
+      const tensors: Record<string, ort.Tensor> = {};
+      for (const [name, { data, dims }] of Object.entries(feeds)) {
+        tensors[name] = new ort.Tensor(typeOf(data), data, dims);
+      }
+      const results = await session.run(tensors);
+      const outputs: Record<string, OnnxTensor> = {};
+      for (const [name, tensor] of Object.entries(results)) {
+        // Models handled here have numeric tensor outputs only; strings cannot come out of them.
+        outputs[name] = { data: tensor.data as OnnxTensor['data'], dims: tensor.dims };
+      }
+      return outputs;
+    },
+    release: () => session.release(),
+  };
+}
+
+function typeOf(data: OnnxTensor['data']): 'float32' | 'uint8' | 'int8' | 'int32' | 'int64' {
+  if (data instanceof Float32Array) return 'float32';
+  if (data instanceof Uint8Array) return 'uint8';
+  if (data instanceof Int8Array) return 'int8';
+  return data instanceof Int32Array ? 'int32' : 'int64';
+}
