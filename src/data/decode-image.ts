@@ -1,0 +1,185 @@
+import { readFile } from 'node:fs/promises';
+import sharp, { type Metadata, type Sharp } from 'sharp';
+import { DataError } from '../diagnostics/errors.ts';
+import {
+  boxGeometry,
+  shortSideGeometry,
+  type PixelBox,
+  type PixelSize,
+  type ResizeGeometry,
+} from './resize-geometry.ts';
+import { findRetinaBox } from './retina-box.ts';
+
+/** libvips' own limit, 0x3fff squared: about 268 megapixels. */
+export const DEFAULT_LIMIT_PIXELS = 0x3fff * 0x3fff;
+
+/** Formats that hold photographs; SVG and PDF, which libvips also renders, are not among them. */
+const PHOTOGRAPH_FORMATS = new Set(['jpeg', 'png', 'webp', 'tiff', 'gif', 'heif', 'jp2', 'jxl']);
+
+/** Short side of the small decode in which the retina is looked for. */
+const RETINA_SEARCH_PX = 128;
+
+export interface DecodeOptions extends PixelSize {
+  /** Cut to the bounding box of the retina first; false by default. */
+  readonly circleCrop?: boolean;
+  /** Larger images are refused from their header, before decoding. */
+  readonly limitPixels?: number;
+  /** How messages call the image; the path when the source is a path. */
+  readonly shownName?: string;
+}
+
+/**
+ * Packed uint8 sRGB pixels [H, W, 3] of an image resized on its short side and centre-cropped.
+ *
+ * As torchvision with Pillow does it: size and offsets rounded alike, antialiased bilinear (the
+ * triangle kernel, mean absolute difference on IDRiD 0.18 grey levels at 512 px and 0.26 at
+ * 4288 x 2848, where the JPEG decoder shrinks while it loads), EXIF orientation not applied, alpha
+ * dropped, grey expanded to three channels, 16 bits reduced to 8. An embedded colour profile and
+ * CMYK are converted to sRGB, which Pillow would not do.
+ *
+ * @throws DataError `data/unreadable-image`, `data/image-too-large`
+ */
+export async function decodeImage(
+  source: string | Uint8Array,
+  options: DecodeOptions,
+): Promise<Uint8Array> {
+  const shownName = options.shownName ?? (typeof source === 'string' ? source : 'the image');
+  const bytes = typeof source === 'string' ? await readImageFile(source) : source;
+  const size = await readImageSize(bytes, shownName, options.limitPixels);
+  const box = options.circleCrop === true ? await locateRetina(bytes, size, shownName) : null;
+  const target = { width: options.width, height: options.height };
+  const geometry = box === null ? shortSideGeometry(size, target) : boxGeometry(size, box, target);
+  return decodeTo(bytes, geometry, shownName);
+}
+
+/**
+ * Size from the header alone; nothing is decoded.
+ * @throws DataError `data/unreadable-image`, `data/image-too-large`
+ */
+export async function readImageSize(
+  bytes: Uint8Array,
+  shownName: string,
+  limitPixels = DEFAULT_LIMIT_PIXELS,
+): Promise<PixelSize> {
+  let metadata: Metadata;
+  try {
+    metadata = await open(bytes).metadata();
+  } catch (cause) {
+    throw unreadable(shownName, cause);
+  }
+  const { format, width, height } = metadata;
+  if (!PHOTOGRAPH_FORMATS.has(format)) {
+    throw unreadable(shownName, new Error(`${format} is not a format of photographs`));
+  }
+  if (width * height > limitPixels) throw tooLarge(shownName, { width, height }, limitPixels);
+  return { width, height };
+}
+
+/** @throws DataError `data/unreadable-image` */
+async function decodeTo(
+  bytes: Uint8Array,
+  { resized, kept }: ResizeGeometry,
+  shownName: string,
+): Promise<Uint8Array> {
+  let pixels: Buffer;
+  try {
+    pixels = await open(bytes)
+      .resize({ ...resized, fit: 'fill', kernel: 'linear', fastShrinkOnLoad: true })
+      .extract({ ...kept })
+      .removeAlpha()
+      .toColourspace('srgb')
+      .raw({ depth: 'uchar' })
+      .toBuffer();
+  } catch (cause) {
+    throw unreadable(shownName, cause);
+  }
+  return isGrey(pixels, kept) ? expandGrey(pixels) : pixels;
+}
+
+async function locateRetina(
+  bytes: Uint8Array,
+  size: PixelSize,
+  shownName: string,
+): Promise<PixelBox | null> {
+  const scale = Math.min(1, RETINA_SEARCH_PX / Math.min(size.width, size.height));
+  const small = {
+    width: Math.max(1, Math.round(size.width * scale)),
+    height: Math.max(1, Math.round(size.height * scale)),
+  };
+  const pixels = await decodeTo(
+    bytes,
+    { resized: small, kept: { left: 0, top: 0, ...small } },
+    shownName,
+  );
+  const box = findRetinaBox(pixels, small);
+  if (box === null) return null;
+  return {
+    left: box.left / scale,
+    top: box.top / scale,
+    width: box.width / scale,
+    height: box.height / scale,
+  };
+}
+
+async function readImageFile(path: string): Promise<Uint8Array> {
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    throw unreadable(path, cause);
+  }
+}
+
+/** A fresh pipeline on the bytes. The limits of sharp itself are off: ours, with their message, come first. */
+function open(bytes: Uint8Array): Sharp {
+  configureSharp();
+  return sharp(bytes, {
+    sequentialRead: true,
+    limitInputPixels: false,
+    // Cut-off files are refused; harmless warnings (a stray byte between two markers) are not.
+    failOn: 'truncated',
+  });
+}
+
+let isConfigured = false;
+
+/** One libvips thread an image, since many images are in flight, and no cache of past results. */
+function configureSharp(): void {
+  if (isConfigured) return;
+  sharp.concurrency(1);
+  sharp.cache(false);
+  isConfigured = true;
+}
+
+function isGrey(pixels: Uint8Array, size: PixelSize): boolean {
+  return pixels.length === size.width * size.height;
+}
+
+/** [H, W] → [H, W, 3] */
+function expandGrey(grey: Uint8Array): Uint8Array {
+  const rgb = new Uint8Array(grey.length * 3);
+  for (let i = 0; i < grey.length; i += 1) rgb.fill(grey[i]!, i * 3, i * 3 + 3); // i < length
+  return rgb;
+}
+
+function unreadable(shownName: string, cause: unknown): DataError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new DataError({
+    code: 'data/unreadable-image',
+    message: `${shownName} cannot be read as an image: ${firstLine(reason)}`,
+    hint: 'replace or remove the file; it may be truncated, or not be an image in spite of its name',
+    cause,
+  });
+}
+
+function tooLarge(shownName: string, { width, height }: PixelSize, limit: number): DataError {
+  const megapixels = (pixels: number): string => (pixels / 1e6).toFixed(pixels < 1e6 ? 3 : 0);
+  return new DataError({
+    code: 'data/image-too-large',
+    message: `${shownName} is ${width} x ${height}: ${megapixels(width * height)} megapixels, the limit is ${megapixels(limit)}`,
+    hint: 'if the image is meant to be that large, raise the parameter limitMegapixels',
+  });
+}
+
+function firstLine(text: string): string {
+  return text.trim().split('\n', 1)[0] ?? text;
+}
