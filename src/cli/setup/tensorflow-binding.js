@@ -5,8 +5,12 @@ import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { compileBinding } from './compile-binding.js';
-import { TENSORFLOW_VERSION, fetchLibtensorflow, hasLibtensorflow } from './libtensorflow.js';
-import { libtensorflowFolder } from './libtensorflow.js';
+import {
+  TENSORFLOW_VERSION,
+  fetchLibtensorflow,
+  hasLibtensorflow,
+  libtensorflowFolder,
+} from './libtensorflow.js';
 import { installTheirWay } from './package-install.js';
 import { say, withProgress } from './progress.js';
 import { readZip } from './read-zip.js';
@@ -21,29 +25,23 @@ const BINDING = join('lib', 'napi-v8', 'tfjs_binding.node');
 const STAMP = join('lib', 'napi-v8', 'drq-binding.json');
 
 /**
- * Makes the TensorFlow binding loadable and returns true, or says why that cannot be and returns
- * false: everything but training works without it, so the set-up goes on.
+ * Makes the TensorFlow binding loadable; `missing` when that cannot be, after saying why:
+ * everything but training works without it, so the set-up goes on.
  */
 export async function setUpTensorflow() {
   try {
     const packagePath = findPackage() ?? (await installPackage());
-    if (isReady(packagePath)) return true;
+    if (isReady(packagePath)) return 'up-to-date';
     await makeReady(packagePath);
-    return true;
+    return 'done';
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
     say(`setup: no TensorFlow binding: ${error.message}`);
     if (error.detail !== '') say(error.detail);
     say(`  hint: ${error.hint}`);
     say('  everything but `train` works without it');
-    return false;
+    return 'missing';
   }
-}
-
-/** True when the last set-up proved that the binding loads and its files are still there. */
-export function isTensorflowReady() {
-  const packagePath = findPackage();
-  return packagePath !== undefined && isReady(packagePath);
 }
 
 /** The package's folder: in our own node_modules, or where `drq setup` put it for the user. */
