@@ -11,6 +11,8 @@ import { setUpTensorflow } from './tensorflow-binding.js';
 const COMMANDS = {
   start: { steps: ['packages', 'tensorflow', 'build'], run: start },
   setup: { steps: ['packages', 'tensorflow', 'build'], run: () => 0 },
+  // What `drq setup` calls, also in an installed package, where there is nothing to build.
+  binding: { steps: ['tensorflow'], run: bindingExitCode },
   build: { steps: ['packages', 'build'], run: () => 0 },
   test: { steps: ['packages', 'tensorflow', 'build'], run: (rest) => runTests('default', rest) },
   'test:slow': {
@@ -41,7 +43,7 @@ export async function runSetupCommand([name = 'setup', ...rest]) {
     if (whole && done.every((result) => result === 'up-to-date')) say('setup: up to date');
     else if (whole) say(`setup: done in ${formatSeconds(Date.now() - startedAt)}`);
     else say('setup: done, without TensorFlow');
-    return await command.run(rest);
+    return await command.run(rest, whole);
   } catch (error) {
     // The last resort of a program without compiled code: one message, not a stack trace.
     if (error.name !== 'SetupError') throw error;
@@ -50,6 +52,10 @@ export async function runSetupCommand([name = 'setup', ...rest]) {
     say(`  hint: ${error.hint}`);
     return 1;
   }
+}
+
+function bindingExitCode(rest, whole) {
+  return whole ? 0 : 1;
 }
 
 /** In this process: a second one would spend half of the time that an up-to-date run takes. */

@@ -6,7 +6,9 @@ import { compiledMain, projectFolder } from './project.js';
 /** Runs one command line of `drq` in this process and returns its exit code. */
 export async function launch(argv) {
   if (!existsSync(compiledMain)) {
-    if (argv[0] === 'setup' && argv.length === 1 && isCheckout()) {
+    // Sources are in a checkout only, not in an installed package.
+    const isCheckout = existsSync(join(projectFolder, 'tsconfig.json'));
+    if (argv[0] === 'setup' && argv.length === 1 && isCheckout) {
       const { runSetupCommand } = await import('./commands.js');
       return await runSetupCommand(['setup']);
     }
@@ -18,9 +20,4 @@ export async function launch(argv) {
   }
   const { main } = await import(pathToFileURL(compiledMain).href);
   return await main(argv);
-}
-
-/** Sources are in a checkout only, not in an installed package. */
-export function isCheckout() {
-  return existsSync(join(projectFolder, 'tsconfig.json'));
 }

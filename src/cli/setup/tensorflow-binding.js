@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { accessSync, constants, copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -30,9 +30,9 @@ const STAMP = join('lib', 'napi-v8', 'drq-binding.json');
  */
 export async function setUpTensorflow() {
   try {
-    const packagePath = findPackage() ?? (await installPackage());
-    if (isReady(packagePath)) return 'up-to-date';
-    await makeReady(packagePath);
+    const places = findPackages();
+    if (places.some(isReady)) return 'up-to-date';
+    await makeReady(places.find(isWritable) ?? (await installPackage()));
     return 'done';
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
@@ -44,17 +44,28 @@ export async function setUpTensorflow() {
   }
 }
 
-/** The package's folder: in our own node_modules, or where `drq setup` put it for the user. */
-function findPackage() {
+/** The package's folders: in our own node_modules, and where `drq setup` put it for the user. */
+function findPackages() {
   const places = [import.meta.url, join(userPackageFolder(), 'package.json')];
-  for (const place of places) {
+  return places.flatMap((place) => {
     try {
-      return dirname(createRequire(place).resolve(`${PACKAGE}/package.json`));
+      return [dirname(createRequire(place).resolve(`${PACKAGE}/package.json`))];
     } catch (error) {
-      if (error.code !== 'MODULE_NOT_FOUND') throw error;
+      if (error.code === 'MODULE_NOT_FOUND') return [];
+      throw error;
     }
+  });
+}
+
+/** A global installation often belongs to root. */
+function isWritable(packagePath) {
+  try {
+    accessSync(packagePath, constants.W_OK);
+    return true;
+  } catch {
+    // Whatever forbids it (owner, read-only file system), the place cannot be used.
+    return false;
   }
-  return undefined;
 }
 
 function userPackageFolder() {
@@ -67,6 +78,7 @@ function userPackageFolder() {
  */
 async function installPackage() {
   const [program, ...first] = npmCommand();
+  rmSync(userPackageFolder(), { recursive: true, force: true });
   await withProgress(`installing ${PACKAGE} ${TFJS_VERSION}`, () =>
     fillCacheFolder(`tfjs-node-${TFJS_VERSION}`, async (aside) => {
       const result = await runProgram(program, [
@@ -90,7 +102,7 @@ async function installPackage() {
       }
     }),
   );
-  const packagePath = findPackage();
+  const packagePath = findPackages().find(isWritable);
   if (packagePath === undefined) {
     throw new SetupError(`npm did not install ${PACKAGE}@${TFJS_VERSION}`, 'run `drq setup` again');
   }
