@@ -1,0 +1,59 @@
+import { normalizeToNchw, type Normalization } from '../../data/image-shards.ts';
+import { OnnxError } from '../../diagnostics/errors.ts';
+import { openOnnxSession, type OnnxSession } from '../../runtime/onnx-session.ts';
+import { settleTask, type TaskResult } from '../task-result.ts';
+
+/** One batch for one or more models that take the same images. */
+export interface InferRequest {
+  readonly modelPaths: readonly string[];
+  /** uint8 [N, H, W, 3]. */
+  readonly pixelsNhwc: Uint8Array;
+  /** N as the model sees it; rows beyond the images that count are padding. */
+  readonly imageCount: number;
+  readonly height: number;
+  readonly width: number;
+  readonly normalization: Normalization;
+}
+
+/** The first output of each model, flattened: float32 [N, C], in the order of `modelPaths`. */
+export type InferResponse = TaskResult<readonly Float32Array[]>;
+
+/** One session a model and thread, opened at first use and kept as long as the thread lives. */
+const sessions = new Map<string, Promise<OnnxSession>>();
+
+export function run(request: InferRequest): Promise<InferResponse> {
+  return settleTask(async () => {
+    const { imageCount, height, width } = request;
+    // uint8 [N, H, W, 3] → float32 [N, 3, H, W]
+    const data = new Float32Array(imageCount * 3 * height * width);
+    normalizeToNchw(request.pixelsNhwc, imageCount, height * width, request.normalization, data);
+    const dims = [imageCount, 3, height, width];
+    const responses: Float32Array[] = [];
+    for (const path of request.modelPaths) {
+      const session = await sessionOf(path);
+      const [inputName] = session.inputNames;
+      const [outputName] = session.outputNames;
+      const outputs = await session.run({ [inputName ?? '']: { data, dims } });
+      const scores = outputs[outputName ?? '']?.data;
+      if (!(scores instanceof Float32Array)) throw notFloat(path, outputName);
+      responses.push(scores.slice());
+    }
+    return responses;
+  });
+}
+
+function sessionOf(path: string): Promise<OnnxSession> {
+  const known = sessions.get(path);
+  if (known !== undefined) return known;
+  const opened = openOnnxSession(path, { threadCount: 1 });
+  sessions.set(path, opened);
+  return opened;
+}
+
+function notFloat(path: string, outputName: string | undefined): OnnxError {
+  return new OnnxError({
+    code: 'onnx/unsupported-output',
+    message: `${path}: output "${outputName ?? ''}" must be a float32 tensor of class scores`,
+    hint: 'export the model with float32 logits as its first output',
+  });
+}

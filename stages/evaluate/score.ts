@@ -1,0 +1,157 @@
+import {
+  balancedAccuracy,
+  classFigures,
+  confusionMatrix,
+  quadraticWeightedKappa,
+  type ConfusionMatrix,
+} from '../../src/metrics/confusion.ts';
+import { wilsonInterval } from '../../src/metrics/intervals.ts';
+import { argmax, isInTopK } from '../../src/metrics/ranking.ts';
+import { createSqnrAccumulator } from '../../src/metrics/sqnr.ts';
+import { bootstrapInterval } from '../../src/numeric/bootstrap.ts';
+import { createRandom } from '../../src/numeric/random.ts';
+import type { MetricsFile, MetricValue } from '../../src/stage/metrics-file.ts';
+import type { Prediction } from './predict.ts';
+
+export interface ScoreOptions {
+  readonly predictions: readonly Prediction[];
+  readonly classes: readonly string[];
+  readonly split: string;
+  readonly topK: number;
+  readonly scoreKind: 'logits' | 'probabilities';
+}
+
+/** Fixed: an interval must be the same each time the same predictions are scored. */
+const BOOTSTRAP_SEED = 0;
+
+/** Every figure of the evaluation; two scores an image mean that a reference was given. */
+export function scorePredictions(options: ScoreOptions): Omit<MetricsFile, 'format'> {
+  const { predictions, classes, topK } = options;
+  const labels = predictions.map(({ label }) => label);
+  const predicted = predictions.map(({ scores }) => argmax(scores[0]!)); // the scored model is first
+  const matrix = confusionMatrix(labels, predicted, classes.length);
+  const notes: string[] = [];
+
+  const values = [
+    fractionMetric(
+      'top1Fraction',
+      countWhere(predicted, (p, i) => p === labels[i]),
+      labels.length,
+    ),
+  ];
+  if (topK > 1) {
+    const hits = countWhere(predictions, ({ scores, label }) => isInTopK(scores[0]!, label, topK));
+    values.push(fractionMetric(`top${topK}Fraction`, hits, labels.length));
+    if (topK >= classes.length) {
+      notes.push(`top-${topK} of ${classes.length} classes is always 1`);
+    }
+  }
+  const resampled = (statistic: (matrix: ConfusionMatrix) => number | null, name: string) =>
+    bootstrapInterval({
+      unitCount: labels.length,
+      random: createRandom(BOOTSTRAP_SEED, `evaluate/${name}`),
+      statistic: (units) => statistic(resampledMatrix(labels, predicted, units, classes.length)),
+    });
+  for (const { name, unit, statistic } of MATRIX_METRICS) {
+    const value = statistic(matrix);
+    if (value === null) {
+      notes.push(`${name} is not defined: every label and prediction is one and the same class`);
+      continue;
+    }
+    const interval = resampled(statistic, name);
+    const common = { name, value, unit, direction: 'higher-is-better' as const };
+    values.push(interval === null ? common : { ...common, interval });
+  }
+  values.push(...referenceMetrics(predictions, predicted, notes));
+  values.push({
+    name: 'imageCount',
+    value: predictions.length,
+    unit: 'images',
+    direction: 'neutral',
+  });
+  if (options.scoreKind === 'probabilities') {
+    notes.push('the model ends in a softmax: its outputs are taken as probabilities');
+  }
+  return { values, notes, details: detailsOf(matrix, options) };
+}
+
+const MATRIX_METRICS = [
+  { name: 'balancedAccuracyFraction', unit: 'fraction', statistic: balancedAccuracy },
+  { name: 'quadraticWeightedKappa', unit: '', statistic: quadraticWeightedKappa },
+] as const;
+
+function referenceMetrics(
+  predictions: readonly Prediction[],
+  predicted: readonly number[],
+  notes: string[],
+): MetricValue[] {
+  const sqnr = createSqnrAccumulator();
+  let comparedCount = 0;
+  let agreementCount = 0;
+  for (const [i, { scores }] of predictions.entries()) {
+    const [own, reference] = scores;
+    if (own === undefined || reference === undefined) continue;
+    sqnr.add(reference, own);
+    comparedCount += 1;
+    if (argmax(reference) === predicted[i]) agreementCount += 1;
+  }
+  if (comparedCount === 0) return [];
+  const values = [fractionMetric('agreementFraction', agreementCount, comparedCount)];
+  const sqnrDb = sqnr.finishDb();
+  if (sqnrDb === null) {
+    notes.push('logitsSqnrDb is not finite: the scores equal the reference, or it gives only 0');
+  } else {
+    values.push({
+      name: 'logitsSqnrDb',
+      value: sqnrDb,
+      unit: 'dB',
+      direction: 'higher-is-better',
+    });
+  }
+  return values;
+}
+
+function detailsOf(matrix: ConfusionMatrix, options: ScoreOptions): MetricsFile['details'] {
+  return {
+    split: options.split,
+    classes: [...options.classes],
+    perClass: classFigures(matrix).map((figures, index) => ({
+      class: options.classes[index] ?? '',
+      ...figures,
+    })),
+    confusionMatrix: {
+      rows: 'true class',
+      columns: 'predicted class',
+      counts: matrix.map((row) => [...row]),
+    },
+    intervals:
+      'top-k and agreement: Wilson 95 %; balanced accuracy and kappa: percentile bootstrap 95 % over images, 2000 resamples',
+  };
+}
+
+function fractionMetric(name: string, count: number, total: number): MetricValue {
+  const interval = wilsonInterval(count, total);
+  return {
+    name,
+    value: count / total,
+    unit: 'fraction',
+    direction: 'higher-is-better',
+    ...(interval === null ? {} : { interval }),
+  };
+}
+
+function resampledMatrix(
+  labels: readonly number[],
+  predicted: readonly number[],
+  units: Uint32Array,
+  classCount: number,
+): ConfusionMatrix {
+  const counts = Array.from({ length: classCount }, () => new Array<number>(classCount).fill(0));
+  // Units index labels and predictions, which hold class indices below classCount.
+  for (const unit of units) counts[labels[unit]!]![predicted[unit]!]! += 1;
+  return counts;
+}
+
+function countWhere<T>(items: readonly T[], holds: (item: T, index: number) => boolean): number {
+  return items.reduce((count, item, index) => count + (holds(item, index) ? 1 : 0), 0);
+}

@@ -1,0 +1,183 @@
+import { stringify } from 'csv-stringify/sync';
+import { writeFile } from 'node:fs/promises';
+import { SPLITS } from '../../src/data/dataset-index.ts';
+import { readImageShards, type ImageShards } from '../../src/data/image-shards.ts';
+import { StageError } from '../../src/diagnostics/errors.ts';
+import { argmax, softmax } from '../../src/metrics/ranking.ts';
+import { classifierSignature, type ClassifierSignature } from '../../src/onnx/model-signature.ts';
+import { readOnnx } from '../../src/onnx/reader.ts';
+import { defineStage } from '../../src/stage/definition.ts';
+import { writeMetricsFile } from '../../src/stage/metrics-file.ts';
+import { evaluateParameters } from './parameters.ts';
+import { predictSplit, type Prediction } from './predict.ts';
+import { scorePredictions } from './score.ts';
+
+export const evaluate = defineStage({
+  kind: 'evaluate',
+  version: 1,
+  description: 'Scores a model on a split, and against a reference model when one is given.',
+  parameters: evaluateParameters,
+  inputs: {
+    model: { kinds: ['model/onnx'], description: 'The classifier to score.' },
+    images: {
+      kinds: ['image-shards'],
+      description: 'Preprocessed images; only the first copy of each counts.',
+    },
+    reference: {
+      kinds: ['model/onnx'],
+      optional: true,
+      description: 'A model whose answers the scored one should repeat, usually the fp32 one.',
+    },
+  },
+  outputs: {
+    metrics: { kind: 'metrics', description: 'Accuracy and agreement, each with its interval.' },
+    predictions: {
+      kind: 'predictions',
+      description: 'One row an image: image, label, predicted, one probability a class.',
+    },
+  },
+  runtimes: ['onnxruntime-node'],
+  cache: 'content',
+  scheduling: 'parallel',
+  defaultCpuCount: 'all',
+  isolation: 'in-process',
+  async run(context) {
+    const { inputs, outputs, parameters } = context;
+    // `model` and `images` are required: the engine gives every required input.
+    const model = inputs['model']!;
+    const images = inputs['images']!;
+    const reference = inputs['reference'];
+    const shards = await readImageShards(images.path);
+    requireImages(shards, parameters.split);
+    const modelPaths = [model.path, ...(reference === undefined ? [] : [reference.path])];
+    const signatures: ClassifierSignature[] = [];
+    for (const path of modelPaths) {
+      const signature = classifierSignature(await readOnnx(path), path);
+      requireFit(signature, shards, path);
+      signatures.push(signature);
+    }
+    const { batchSize, isFixed } = batchSizeOf(signatures, parameters.batchSize);
+    const predictions = await predictSplit({
+      modelPaths,
+      shardsPath: images.path,
+      split: parameters.split,
+      batchSize,
+      padLastBatch: isFixed,
+      workerCount: Math.max(1, context.resources.cpuCount),
+      signal: context.signal,
+      progress: (update) => context.progress(update),
+    });
+    requireClassScores(predictions, shards.classes.length, modelPaths);
+    const metrics = scorePredictions({
+      predictions,
+      classes: shards.classes,
+      split: parameters.split,
+      topK: parameters.topK,
+      scoreKind: signatures[0]!.scores, // the model's own signature was pushed first
+    });
+    await writeMetricsFile(outputs['metrics']!, metrics);
+    await writeFile(
+      outputs['predictions']!,
+      predictionsCsv(predictions, shards.classes, signatures[0]!.scores),
+    );
+  },
+});
+
+function requireImages(shards: ImageShards, split: (typeof SPLITS)[number]): void {
+  const countOf = (name: (typeof SPLITS)[number]): number =>
+    shards.splits[name].entries.filter(({ copy }) => copy === 0).length;
+  if (countOf(split) > 0) return;
+  const others = SPLITS.filter((name) => countOf(name) > 0);
+  const shown = others.map((name) => `${name} (${countOf(name)})`).join(', ');
+  throw new StageError({
+    code: 'evaluate/empty-split',
+    message: `split "${split}" has no images; splits with images: ${shown === '' ? 'none' : shown}`,
+    hint:
+      others[0] === undefined
+        ? 'check the ingest stage: it found no images at all'
+        : `set the parameter "split" to ${others[0]}, or give the ingest stage images for "${split}"`,
+  });
+}
+
+function requireFit(signature: ClassifierSignature, shards: ImageShards, path: string): void {
+  const { height, width } = signature;
+  if ((height ?? shards.height) !== shards.height || (width ?? shards.width) !== shards.width) {
+    throw new StageError({
+      code: 'evaluate/input-size',
+      message: `${path} takes images of ${width ?? 'any'} x ${height ?? 'any'} pixels, the shards hold ${shards.width} x ${shards.height}`,
+      hint: `set the augment stage's size to ${height ?? width ?? shards.height}`,
+    });
+  }
+  if (signature.classCount !== null) {
+    requireClassCount(signature.classCount, shards.classes.length, path);
+  }
+}
+
+function requireClassCount(received: number, expected: number, path: string): void {
+  if (received === expected) return;
+  throw new StageError({
+    code: 'evaluate/class-count',
+    message: `${path} scores ${received} classes, the dataset has ${expected}`,
+    hint: 'evaluate the model on the dataset it was trained on, or train it on this one',
+  });
+}
+
+/** What a model exported with a dynamic class count gave, and that it is finite. */
+function requireClassScores(
+  predictions: readonly Prediction[],
+  classCount: number,
+  modelPaths: readonly string[],
+): void {
+  for (const { imageId, scores } of predictions) {
+    for (const [m, values] of scores.entries()) {
+      const path = modelPaths[m] ?? '';
+      requireClassCount(values.length, classCount, path);
+      if (values.every((value) => Number.isFinite(value))) continue;
+      throw new StageError({
+        code: 'evaluate/non-finite-scores',
+        message: `${path} gives ${values.join(', ')} for image "${imageId}"; expected finite class scores`,
+        hint: 'the weights may hold NaN: look at the history of the training stage',
+      });
+    }
+  }
+}
+
+/** A model exported with a fixed batch size can only be run with that one. */
+function batchSizeOf(
+  signatures: readonly ClassifierSignature[],
+  wanted: number,
+): { batchSize: number; isFixed: boolean } {
+  const fixed = [...new Set(signatures.flatMap(({ batchSize }) => batchSize ?? []))];
+  if (fixed.length > 1) {
+    throw new StageError({
+      code: 'evaluate/batch-size',
+      message: `the model and the reference have different fixed batch sizes: ${fixed.join(', ')}`,
+      hint: 'export both with a dynamic batch dimension, or with the same fixed one',
+    });
+  }
+  return { batchSize: fixed[0] ?? wanted, isFixed: fixed[0] !== undefined };
+}
+
+/** Seven digits are what a float32 probability holds. */
+const PROBABILITY_DIGITS = 7;
+
+function predictionsCsv(
+  predictions: readonly Prediction[],
+  classes: readonly string[],
+  scoreKind: ClassifierSignature['scores'],
+): string {
+  const header = ['image', 'label', 'predicted', ...classes.map((name) => `probability_${name}`)];
+  const rows = predictions.map(({ imageId, label, scores }) => {
+    const own = scores[0]!; // the scored model's row; the reference's follows
+    const probabilities = scoreKind === 'probabilities' ? Float64Array.from(own) : softmax(own);
+    return [
+      imageId,
+      classes[label] ?? '',
+      classes[argmax(own)] ?? '',
+      ...Array.from(probabilities, (value) =>
+        String(Number(value.toPrecision(PROBABILITY_DIGITS))),
+      ),
+    ];
+  });
+  return stringify([header, ...rows]);
+}
