@@ -49,6 +49,12 @@ export interface StageContext<Parameters> {
   readonly inputs: Readonly<Record<string, ResolvedInput>>;
   /** Absolute path to write each declared output to; for folders the folder already exists. */
   readonly outputs: Readonly<Record<string, string>>;
+  /**
+   * Only for outputs declared by the pipeline with a `path` (`NodeOutput.path`): that path by output
+   * name, as written, relative to `scratchPath`. The engine fills it; the stage moves what lies there
+   * to `outputs[name]`.
+   */
+  readonly declaredOutputPaths?: Readonly<Record<string, string>>;
   /** An empty folder for temporary files, on the same disk as the outputs; kept when the stage fails. */
   readonly scratchPath: string;
   readonly resources: { readonly cpuCount: number };
