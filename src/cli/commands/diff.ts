@@ -1,0 +1,85 @@
+import { DataError } from '../../diagnostics/errors.ts';
+import type { PipelineLock } from '../../store/pipeline-lock.ts';
+import { checkBounds } from '../../tables/check-bounds.ts';
+import {
+  diffToJson,
+  renderMarkdownDiff,
+  renderTerminalDiff,
+  type DiffReport,
+} from '../../tables/diff-report.ts';
+import { parseFailureBound } from '../../tables/fail-on.ts';
+import { diffLocks } from '../../tables/lock-diff.ts';
+import { readLocks } from '../../tables/lock-source.ts';
+import type { CommandCall, CommandContext } from '../command-context.ts';
+
+/** `drq diff A B`: 0 compared, 3 when a bound is broken, 1 when it cannot be compared. */
+export async function diff({ arguments: sides, options, context }: CommandCall): Promise<number> {
+  const [a = '', b = ''] = sides; // the command line requires both
+  // Bounds first: a malformed one is a usage error, whatever the locks hold.
+  const bounds = (options.failOn ?? []).map(parseFailureBound);
+  const locksA = await readLocks(a, context.cwd, context.signal);
+  const locksB = await readLocks(b, context.cwd, context.signal);
+  const { pairs, onlyInA, onlyInB } = pairLocks(locksA, locksB);
+  const report: DiffReport = {
+    a,
+    b,
+    pipelines: pairs.map((pair) => diffLocks(pair.a, pair.b)),
+    onlyInA,
+    onlyInB,
+    bounds: checkBounds(bounds, pairs),
+  };
+  context.print(renderReport(report, options.diffFormat));
+  return judge(report, context);
+}
+
+/** Two single locks are compared whatever their names; more than that go by the pipeline's name. */
+function pairLocks(
+  locksA: readonly PipelineLock[],
+  locksB: readonly PipelineLock[],
+): { pairs: { a: PipelineLock; b: PipelineLock }[]; onlyInA: string[]; onlyInB: string[] } {
+  const [firstA] = locksA;
+  const [firstB] = locksB;
+  if (locksA.length === 1 && locksB.length === 1 && firstA !== undefined && firstB !== undefined) {
+    return { pairs: [{ a: firstA, b: firstB }], onlyInA: [], onlyInB: [] };
+  }
+  const byName = new Map(locksB.map((lock) => [lock.pipeline, lock]));
+  const pairs: { a: PipelineLock; b: PipelineLock }[] = [];
+  for (const a of locksA) {
+    const b = byName.get(a.pipeline);
+    if (b !== undefined) pairs.push({ a, b });
+  }
+  const paired = new Set(pairs.map(({ a }) => a.pipeline));
+  const unpaired = (locks: readonly PipelineLock[]): string[] =>
+    locks.map(({ pipeline }) => pipeline).filter((name) => !paired.has(name));
+  return { pairs, onlyInA: unpaired(locksA), onlyInB: unpaired(locksB) };
+}
+
+function renderReport(report: DiffReport, format: string | undefined): string {
+  switch (format) {
+    case 'json':
+      return JSON.stringify(diffToJson(report), null, 2);
+    case 'markdown':
+      return renderMarkdownDiff(report);
+    default:
+      return renderTerminalDiff(report);
+  }
+}
+
+/** A comparison that could not be made never passes; a broken bound is told before it. */
+function judge(report: DiffReport, context: CommandContext): number {
+  if (report.pipelines.every(({ commonStageCount }) => commonStageCount === 0)) {
+    throw new DataError({
+      code: 'diff/nothing-in-common',
+      message: `"${report.a}" and "${report.b}" have no stage in common`,
+      hint: 'compare two results of the same pipeline',
+    });
+  }
+  const { checks, incomparable } = report.bounds;
+  const broken = checks.filter(({ isBroken }) => isBroken);
+  for (const reason of incomparable) context.say(`error diff/cannot-compare: ${reason}`);
+  for (const { bound, path, before, after } of broken) {
+    context.say(`error diff/bound-broken: ${bound.text}: ${path} ${before} → ${after}`);
+  }
+  if (broken.length > 0) return 3;
+  return incomparable.length > 0 ? 1 : 0;
+}

@@ -1,0 +1,97 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { InterruptedError, UsageError } from '../diagnostics/errors.ts';
+import { packageRoot } from '../runtime/package-root.ts';
+import type { CommandCall, CommandContext } from './command-context.ts';
+import { parseCommandLine } from './command-line.ts';
+
+/**
+ * Runs one command line (without `node` and the script) and returns the exit code: 0 done, 1 a stage
+ * failed, 2 the pipeline or the usage is wrong, 3 a comparison broke its gate, 70 a bug of ours,
+ * 130 interrupted.
+ */
+export async function main(argv: readonly string[]): Promise<number> {
+  quietBrokenPipes();
+  const abort = new AbortController();
+  const stopListening = listenForSignals(abort);
+  try {
+    return await runCommandLine(argv, abort.signal);
+  } catch (error) {
+    // The only catch-all: whatever was thrown becomes one message and an exit code.
+    const { reportError } = await import('./report-error.ts');
+    return await reportError(abort.signal.aborted ? new InterruptedError() : error, say);
+  } finally {
+    stopListening();
+  }
+}
+
+async function runCommandLine(argv: readonly string[], signal: AbortSignal): Promise<number> {
+  const parsed = await parseCommandLine(argv, packageVersion);
+  switch (parsed.type) {
+    case 'text':
+      print(parsed.text);
+      return 0;
+    case 'no-command':
+      say(parsed.text);
+      return 2;
+    case 'error':
+      throw new UsageError(parsed.error);
+    case 'command': {
+      const handler = await parsed.command.load();
+      const call: CommandCall = {
+        arguments: parsed.arguments,
+        options: parsed.options,
+        context: createContext(signal),
+      };
+      return await handler(call);
+    }
+  }
+}
+
+function createContext(signal: AbortSignal): CommandContext {
+  return {
+    cwd: process.cwd(),
+    signal,
+    print,
+    say,
+    stdoutWidth: process.stdout.isTTY ? process.stdout.columns : null,
+  };
+}
+
+function print(text: string): void {
+  process.stdout.write(text.endsWith('\n') ? text : `${text}\n`);
+}
+
+function say(text: string): void {
+  process.stderr.write(text.endsWith('\n') ? text : `${text}\n`);
+}
+
+function packageVersion(): string {
+  const text = readFileSync(join(packageRoot(), 'package.json'), 'utf8');
+  const { version } = JSON.parse(text) as { version: string }; // our own file; npm requires the field
+  return version;
+}
+
+/** `drq table x.yaml | head` closes our stdout early; that is no error, and a run must still finish. */
+function quietBrokenPipes(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+    });
+  }
+}
+
+/** The first signal asks everything to stop and tidy up; a second one exits at once. */
+function listenForSignals(abort: AbortController): () => void {
+  const onSignal = (): void => {
+    if (abort.signal.aborted) process.exit(130);
+    say('stopping … (once more to exit at once)');
+    abort.abort(new InterruptedError());
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  return () => {
+    process.off('SIGINT', onSignal);
+    process.off('SIGTERM', onSignal);
+  };
+}

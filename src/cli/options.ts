@@ -1,0 +1,210 @@
+import type { CommandHandler } from './command-context.ts';
+
+/** How the text after a flag becomes a value. */
+export type OptionKind = 'flag' | 'text' | 'list' | 'count';
+
+export interface OptionSpec {
+  /** Long flag with its value's name, as help shows it. */
+  readonly flags: string;
+  readonly kind: OptionKind;
+  readonly help: string;
+  readonly choices?: readonly string[];
+  readonly hidden?: boolean;
+}
+
+/** Every flag of every command; a flag that means something else elsewhere has an entry of its own. */
+export const OPTIONS = {
+  set: {
+    flags: '--set <path=value>',
+    kind: 'list',
+    help: 'override one value, e.g. vars.epochs=5 or stages.train.parameters.batchSize=16; may be repeated',
+  },
+  profile: { flags: '--profile <name>', kind: 'text', help: 'use this profile of the pipeline' },
+  root: {
+    flags: '--root <folder>',
+    kind: 'text',
+    help: 'project root that holds artifacts/ and experiments/ (default: the nearest folder above FILE with a package.json or .git)',
+  },
+  jobs: {
+    flags: '--jobs <n>',
+    kind: 'count',
+    help: 'cpus that stages may use at the same time (default: all)',
+  },
+  force: { flags: '--force', kind: 'flag', help: 'run the chosen stages even if nothing changed' },
+  keepGoing: {
+    flags: '--keep-going',
+    kind: 'flag',
+    help: 'after a failure go on with the stages that do not need the failed one',
+  },
+  dryRun: { flags: '--dry-run', kind: 'flag', help: 'show what would happen, do nothing' },
+  jsonEvents: { flags: '--json', kind: 'flag', help: 'print events on stdout, one JSON a line' },
+  json: { flags: '--json', kind: 'flag', help: 'print JSON on stdout' },
+  tableName: { flags: '--name <table>', kind: 'text', help: 'only this table (default: all)' },
+  tableFormat: {
+    flags: '--format <format>',
+    kind: 'text',
+    help: 'how to print it (default: terminal)',
+    choices: ['terminal', 'csv', 'markdown', 'json'],
+  },
+  failOn: {
+    flags: '--fail-on <bound>',
+    kind: 'list',
+    help: "exit 3 when the change from A to B is within the bound: 'top1 < -0.5pp', 'latencyMedianMs > +5%'; may be repeated",
+  },
+  diffFormat: {
+    flags: '--format <format>',
+    kind: 'text',
+    help: 'how to print it (default: terminal)',
+    choices: ['terminal', 'markdown', 'json'],
+  },
+  graphFormat: {
+    flags: '--format <format>',
+    kind: 'text',
+    help: 'language of the drawing (default: mermaid)',
+    choices: ['mermaid', 'dot'],
+  },
+  data: {
+    flags: '--data <folder>',
+    kind: 'text',
+    help: 'images to calibrate with and to compare on; class folders or a flat folder',
+  },
+  output: { flags: '--output <file>', kind: 'text', help: 'where to write the int8 model' },
+  count: { flags: '--count <n>', kind: 'count', help: 'calibration images (default: 128)' },
+  preset: {
+    flags: '--preset <name>',
+    kind: 'text',
+    help: 'how the model wants its pixels: imagenet (mean and deviation), tf ((rgb - 127.5) / 127.5), unit (rgb / 255)',
+    choices: ['imagenet', 'tf', 'unit'],
+  },
+  mean: {
+    flags: '--mean <r,g,b>',
+    kind: 'text',
+    help: 'mean of each channel, of values in [0, 1]; with --std, instead of --preset',
+  },
+  std: {
+    flags: '--std <r,g,b>',
+    kind: 'text',
+    help: 'standard deviation of each channel, of values in [0, 1]',
+  },
+  size: {
+    flags: '--size <n>',
+    kind: 'count',
+    help: "side of the square input in pixels (default: the model's own)",
+  },
+} as const satisfies Record<string, OptionSpec>;
+
+export type OptionName = keyof typeof OPTIONS;
+
+type OptionValue<Kind extends OptionKind> = {
+  flag: boolean;
+  text: string;
+  list: readonly string[];
+  count: number;
+}[Kind];
+
+/** What was given on the command line; a flag that was not given is absent. */
+export type OptionValues = {
+  readonly [Name in OptionName]?: OptionValue<(typeof OPTIONS)[Name]['kind']>;
+};
+
+export interface CommandSpec {
+  readonly name: string;
+  /** As commander writes it: `<file>`, `[stage...]`. */
+  readonly arguments: string;
+  readonly summary: string;
+  readonly options: readonly OptionName[];
+  readonly hidden?: boolean;
+  /** Imported only when the command is called: `drq --help` loads none of them. */
+  load(): Promise<CommandHandler>;
+}
+
+const PIPELINE_OPTIONS = ['set', 'profile', 'root'] as const satisfies readonly OptionName[];
+
+export const COMMANDS: readonly CommandSpec[] = [
+  {
+    name: 'run',
+    arguments: '<file> [stage...]',
+    summary: 'run a pipeline, or some stages of it and what they need',
+    options: [...PIPELINE_OPTIONS, 'jobs', 'force', 'keepGoing', 'dryRun', 'jsonEvents'],
+    load: async () => (await import('./commands/run.ts')).run,
+  },
+  {
+    name: 'plan',
+    arguments: '<file> [stage...]',
+    summary: 'show what a run would do and why',
+    options: [...PIPELINE_OPTIONS, 'force', 'json'],
+    load: async () => (await import('./commands/plan.ts')).plan,
+  },
+  {
+    name: 'why',
+    arguments: '<file> <stage>',
+    summary: 'show what a stage depends on and what changed since its last run',
+    options: [...PIPELINE_OPTIONS, 'json'],
+    load: async () => (await import('./commands/why.ts')).why,
+  },
+  {
+    name: 'status',
+    arguments: '[file]',
+    summary: 'show what was last run: stages, digests and where the outputs lie',
+    options: ['root', 'json'],
+    load: async () => (await import('./commands/status.ts')).status,
+  },
+  {
+    name: 'table',
+    arguments: '<file>',
+    summary: 'print the comparison tables of the last run',
+    options: [...PIPELINE_OPTIONS, 'tableFormat', 'tableName'],
+    load: async () => (await import('./commands/table.ts')).table,
+  },
+  {
+    name: 'diff',
+    arguments: '<a> <b>',
+    summary:
+      'compare two results: lock files, experiments folders, or either in a git revision (HEAD~1, HEAD~1:experiments/x)',
+    options: ['failOn', 'diffFormat'],
+    load: async () => (await import('./commands/diff.ts')).diff,
+  },
+  {
+    name: 'graph',
+    arguments: '<file>',
+    summary: 'print the graph of stages',
+    options: [...PIPELINE_OPTIONS, 'graphFormat'],
+    load: async () => (await import('./commands/graph.ts')).graph,
+  },
+  {
+    name: 'quantize',
+    arguments: '<model.onnx>',
+    summary: 'quantize one ONNX model to int8 with a folder of images',
+    options: ['data', 'output', 'count', 'preset', 'mean', 'std', 'size', 'json'],
+    load: async () => (await import('./commands/quantize.ts')).quantize,
+  },
+  {
+    name: 'schema',
+    arguments: '',
+    summary: 'print the JSON Schema of pipeline files',
+    options: [],
+    load: async () => (await import('./commands/schema.ts')).schema,
+  },
+  {
+    name: 'doctor',
+    arguments: '',
+    summary: 'show what is installed and what is missing on this machine',
+    options: [],
+    load: async () => (await import('./commands/doctor-command.ts')).doctor,
+  },
+  {
+    name: 'setup',
+    arguments: '',
+    summary: 'fetch the TensorFlow binding that training needs',
+    options: [],
+    load: async () => (await import('./commands/setup-command.ts')).setup,
+  },
+  {
+    name: 'exec-stage',
+    arguments: '<request>',
+    summary: 'run one stage in this process (called by drq itself)',
+    options: [],
+    hidden: true,
+    load: async () => (await import('./commands/exec-stage-command.ts')).execStageCommand,
+  },
+];

@@ -1,0 +1,53 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { DrqError, InternalError, PipelineError } from '../diagnostics/errors.ts';
+
+/** Says one error on stderr the way all are said, and returns its exit code. */
+export async function reportError(thrown: unknown, say: (text: string) => void): Promise<number> {
+  const error = toDrqError(thrown);
+  if (error instanceof PipelineError) {
+    const { renderDiagnostics } = await import('../diagnostics/render.ts');
+    say(renderDiagnostics(error.diagnostics, readTextIfPresent));
+  } else {
+    say(`error ${error.code}: ${error.message}`);
+    if (error.hint !== undefined) say(`hint: ${error.hint}`);
+  }
+  if (error.exitCode === 70 || process.env['DRQ_DEBUG'] === '1') say(describeStack(thrown));
+  return error.exitCode;
+}
+
+/** Failures of the machine that any write or read can meet; they are no bugs of ours. */
+const SYSTEM_ERRORS: Readonly<Record<string, { code: string; hint: string }>> = {
+  ENOSPC: { code: 'system/disk-full', hint: 'free some space on that disk and run again' },
+  EDQUOT: { code: 'system/disk-full', hint: 'the quota of this user is used up; free some space' },
+  EROFS: { code: 'system/read-only', hint: 'that file system is read-only; choose another --root' },
+  EACCES: { code: 'system/no-permission', hint: 'check the permissions of that path' },
+  EPERM: { code: 'system/no-permission', hint: 'check the permissions of that path' },
+  EMFILE: { code: 'system/too-many-files', hint: 'raise the limit of open files (`ulimit -n`)' },
+  ENFILE: { code: 'system/too-many-files', hint: 'the machine has too many open files' },
+};
+
+function toDrqError(thrown: unknown): DrqError {
+  if (thrown instanceof DrqError) return thrown;
+  if (thrown instanceof Error) {
+    const known = SYSTEM_ERRORS[(thrown as NodeJS.ErrnoException).code ?? ''];
+    if (known !== undefined) {
+      return new DrqError({ ...known, message: thrown.message, cause: thrown });
+    }
+    return new InternalError(thrown.message, thrown);
+  }
+  return new InternalError(`something that is no Error was thrown: ${String(thrown)}`);
+}
+
+/** The file may have gone since it was read; the message is then shown without its excerpt. */
+function readTextIfPresent(file: string): string | undefined {
+  return existsSync(file) ? readFileSync(file, 'utf8') : undefined;
+}
+
+function describeStack(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return String(thrown);
+  const lines = [thrown.stack ?? thrown.message];
+  for (let cause = thrown.cause; cause instanceof Error; cause = cause.cause) {
+    lines.push(`caused by: ${cause.stack ?? cause.message}`);
+  }
+  return lines.join('\n');
+}

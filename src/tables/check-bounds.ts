@@ -1,0 +1,90 @@
+import type { PipelineLock } from '../store/pipeline-lock.ts';
+import { boundMatches, changeInUnit, isBroken, type FailureBound } from './fail-on.ts';
+
+/** One metric held against one bound. */
+export interface BoundCheck {
+  readonly bound: FailureBound;
+  /** `stage/output/subject/name`. */
+  readonly path: string;
+  readonly before: number;
+  readonly after: number;
+  /** B - A in the bound's unit. */
+  readonly change: number;
+  readonly isBroken: boolean;
+}
+
+export interface BoundResults {
+  readonly checks: readonly BoundCheck[];
+  /** Why some bound could not be judged; such a comparison must not pass. */
+  readonly incomparable: readonly string[];
+}
+
+/** Holds every matching metric of two locks against every bound. */
+export function checkBounds(
+  bounds: readonly FailureBound[],
+  pairs: readonly { readonly a: PipelineLock; readonly b: PipelineLock }[],
+): BoundResults {
+  const checks: BoundCheck[] = [];
+  const incomparable: string[] = [];
+  for (const bound of bounds) {
+    let matchCount = 0;
+    for (const { a, b } of pairs) {
+      const before = metricsByPath(a);
+      const after = metricsByPath(b);
+      const paths = [...new Set([...before.keys(), ...after.keys()])].filter((path) =>
+        boundMatches(bound, path),
+      );
+      matchCount += paths.length;
+      const movedStages = stagesOfOtherMachines(a, b);
+      for (const path of paths) {
+        const result = movedStages.some((id) => path.startsWith(`${id}/`) && isTiming(path))
+          ? `${path} was measured on two different machines`
+          : checkOne(bound, path, before.get(path), after.get(path));
+        if (typeof result === 'string') incomparable.push(`${bound.text}: ${result}`);
+        else checks.push(result);
+      }
+    }
+    if (matchCount === 0) {
+      incomparable.push(`${bound.text}: no stage of either side has a metric "${bound.metric}"`);
+    }
+  }
+  return { checks, incomparable };
+}
+
+function checkOne(
+  bound: FailureBound,
+  path: string,
+  before: number | string | undefined,
+  after: number | string | undefined,
+): BoundCheck | string {
+  if (before === undefined) return `${path} is only in B`;
+  if (after === undefined) return `${path} is only in A`;
+  if (typeof before === 'string' || typeof after === 'string') {
+    return `${path} is a text ("${before}" → "${after}"), not a number`;
+  }
+  if (bound.unit === 'pp' && !path.endsWith('Fraction')) {
+    return `${path} is no fraction, so it has no percentage points; use % or no unit`;
+  }
+  const change = changeInUnit(before, after, bound.unit);
+  return { bound, path, before, after, change, isBroken: isBroken(bound, change) };
+}
+
+function stagesOfOtherMachines(a: PipelineLock, b: PipelineLock): string[] {
+  return Object.keys(a.stages).filter(
+    (id) => b.stages[id] !== undefined && a.stages[id]?.machine !== b.stages[id].machine,
+  );
+}
+
+/** Figures that say as much about the machine as about the model. */
+function isTiming(path: string): boolean {
+  return /(?:Ms|PerSecond|speedup)$/.test(path);
+}
+
+/** Every metric of a lock by `stage/output/subject/name`. */
+function metricsByPath(lock: PipelineLock): ReadonlyMap<string, number | string> {
+  return new Map(
+    Object.entries(lock.stages).flatMap(([stageId, { metrics }]) =>
+      Object.entries(metrics).map(([path, value]) => [`${stageId}/${path}`, value] as const),
+    ),
+  );
+}

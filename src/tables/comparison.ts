@@ -1,0 +1,211 @@
+import type { MetricSource, ReferenceSpec, TableRow, TableSpec } from '../pipeline/spec.ts';
+import type { MetricsFile, MetricValue } from '../stage/metrics-file.ts';
+import {
+  isListedMetric,
+  METRIC_COLUMNS,
+  NOTE_COLUMN,
+  REFERENCE_COLUMNS,
+  unlistedMetricColumn,
+  type Column,
+  type MetricColumn,
+} from './columns.ts';
+
+/** A value, or null where nothing was measured: never 0 for "not known". */
+export type CellValue = number | string | null;
+
+export interface ComparisonColumn extends Column {
+  /** `low` and `high` are the ends of the 95 % interval of the value column before them. */
+  readonly part: 'label' | 'value' | 'low' | 'high' | 'note';
+  /** Whether any row has a value here. */
+  readonly isFilled: boolean;
+}
+
+export interface ComparisonTable {
+  readonly name: string;
+  readonly columns: readonly ComparisonColumn[];
+  /** Cells in the order of `columns`. */
+  readonly rows: readonly (readonly CellValue[])[];
+  /** Every remark once, for below the table. */
+  readonly notes: readonly string[];
+}
+
+/** The content of a metrics output; null when the stage has not run or its output is gone. */
+export type MetricsReader = (source: MetricSource) => Pick<MetricsFile, 'values' | 'notes'> | null;
+
+interface FilledRow {
+  readonly labels: TableRow['labels'];
+  readonly metrics: ReadonlyMap<string, MetricValue>;
+  readonly reference: ReferenceSpec['rows'][number] | null;
+  readonly notes: readonly string[];
+}
+
+/** Fills one table of the pipeline with what was measured and, beside it, what was published. */
+export function buildComparison(
+  table: TableSpec,
+  reference: ReferenceSpec | null,
+  readMetrics: MetricsReader,
+): ComparisonTable {
+  const rows = table.rows.map((row) => fillRow(row, reference, readMetrics));
+  const tableNotes = [
+    ...table.notes,
+    ...(reference !== null && rows.some((row) => row.reference !== null)
+      ? [`published figures: ${reference.source}`]
+      : []),
+  ];
+  const makers = [
+    ...labelMakers(rows),
+    ...metricMakers(rows),
+    ...referenceMakers(reference),
+    noteMaker(tableNotes),
+  ];
+  const cells = rows.map((row) => makers.map((maker) => maker.cell(row)));
+  return {
+    name: table.name,
+    columns: makers.map(({ column, part }, index) => ({
+      ...column,
+      part,
+      isFilled: cells.some((row) => row[index] !== null),
+    })),
+    rows: cells,
+    notes: [...new Set([...tableNotes, ...rows.flatMap((row) => rowNotesWithLabels(row, rows))])],
+  };
+}
+
+function fillRow(
+  row: TableRow,
+  reference: ReferenceSpec | null,
+  readMetrics: MetricsReader,
+): FilledRow {
+  const metrics = new Map<string, MetricValue>();
+  const notes: string[] = [];
+  for (const source of row.sources) {
+    const file = readMetrics(source);
+    if (file === null) continue;
+    notes.push(...file.notes);
+    for (const [name, value] of valuesOfSubject(file.values, source, notes)) {
+      // The first source named in the pipeline wins where two report the same metric.
+      if (!metrics.has(name)) metrics.set(name, value);
+    }
+  }
+  const published =
+    reference?.rows.find(
+      ({ model, precision }) =>
+        model === row.labels['model'] && precision === row.labels['precision'],
+    ) ?? null;
+  if (published?.note !== undefined) notes.push(published.note);
+  return { labels: row.labels, metrics, reference: published, notes: [...new Set(notes)] };
+}
+
+/** A value without a subject belongs to every subject of its file. */
+function valuesOfSubject(
+  values: readonly MetricValue[],
+  source: MetricSource,
+  notes: string[],
+): ReadonlyMap<string, MetricValue> {
+  const found = new Map<string, MetricValue>();
+  const ambiguous = new Set<string>();
+  for (const value of values) {
+    const isWanted =
+      source.subject === null || value.subject === undefined || value.subject === source.subject;
+    if (!isWanted) continue;
+    const before = found.get(value.name);
+    if (before === undefined) found.set(value.name, value);
+    else if (source.subject === null) ambiguous.add(value.name);
+    else if (before.subject === undefined) found.set(value.name, value);
+  }
+  // Showing either of two models' figures as "the" figure would be wrong, so neither is shown.
+  for (const name of ambiguous) found.delete(name);
+  if (ambiguous.size > 0) {
+    notes.push(
+      `${source.stageId}/${source.output} has several subjects; the table must name one to show ${[...ambiguous].join(', ')}`,
+    );
+  }
+  return found;
+}
+
+interface ColumnMaker {
+  readonly column: Column;
+  readonly part: ComparisonColumn['part'];
+  cell(row: FilledRow): CellValue;
+}
+
+function labelMakers(rows: readonly FilledRow[]): ColumnMaker[] {
+  const names = [...new Set(rows.flatMap((row) => Object.keys(row.labels)))];
+  return names.map((name) => ({
+    column: { name, title: name, kind: 'text', decimals: 0, terminalPriority: 10 },
+    part: 'label',
+    cell: (row) => row.labels[name] ?? null,
+  }));
+}
+
+function metricMakers(rows: readonly FilledRow[]): ColumnMaker[] {
+  const unlisted = new Map<string, MetricColumn>();
+  for (const value of rows.flatMap((row) => [...row.metrics.values()])) {
+    if (!isListedMetric(value.name) && !unlisted.has(value.name)) {
+      unlisted.set(value.name, unlistedMetricColumn(value));
+    }
+  }
+  return [...METRIC_COLUMNS, ...unlisted.values()].flatMap(columnMakers);
+}
+
+function columnMakers(column: MetricColumn): ColumnMaker[] {
+  const scaled = (value: number): number => value * column.multiplier;
+  const makers: ColumnMaker[] = [
+    {
+      column,
+      part: 'value',
+      cell: (row) => {
+        const value = row.metrics.get(column.metric)?.value;
+        return typeof value === 'number' ? scaled(value) : (value ?? null);
+      },
+    },
+  ];
+  if (!column.interval) return makers;
+  for (const [index, part] of (['low', 'high'] as const).entries()) {
+    makers.push({
+      column: { ...column, name: intervalColumnName(column.name, part), terminalPriority: 0 },
+      part,
+      cell: (row) => {
+        const end = row.metrics.get(column.metric)?.interval?.[index];
+        return end === undefined ? null : scaled(end);
+      },
+    });
+  }
+  return makers;
+}
+
+/** `top1_percent` → `top1_low_percent`: the unit stays last. */
+function intervalColumnName(name: string, part: 'low' | 'high'): string {
+  return name.endsWith('_percent')
+    ? name.replace(/_percent$/, `_${part}_percent`)
+    : `${name}_${part}`;
+}
+
+function referenceMakers(reference: ReferenceSpec | null): ColumnMaker[] {
+  if (reference === null) return [];
+  return REFERENCE_COLUMNS.map((column) => ({
+    column,
+    part: 'value',
+    cell: (row) => row.reference?.[column.field] ?? null,
+  }));
+}
+
+function noteMaker(tableNotes: readonly string[]): ColumnMaker {
+  return {
+    column: NOTE_COLUMN,
+    part: 'note',
+    cell: (row) => {
+      const notes = [...new Set([...row.notes, ...tableNotes])];
+      return notes.length === 0 ? null : notes.join('; ');
+    },
+  };
+}
+
+/** A remark of some rows only names them; one that all rows share stands alone. */
+function rowNotesWithLabels(row: FilledRow, rows: readonly FilledRow[]): string[] {
+  return row.notes.map((note) => {
+    const holders = rows.filter((other) => other.notes.includes(note));
+    if (holders.length === rows.length) return note;
+    return `${holders.map((holder) => Object.values(holder.labels).join(' ')).join(', ')}: ${note}`;
+  });
+}
