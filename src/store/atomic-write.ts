@@ -1,0 +1,54 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { systemErrorCode, withStoreErrors } from './system-error.ts';
+
+/**
+ * Writes a whole file or nothing: no reader and no crash ever sees half of it.
+ * @throws StoreError when the disk is full or the folder cannot be written.
+ */
+export async function writeFileAtomic(path: string, content: string | Uint8Array): Promise<void> {
+  await withStoreErrors(
+    path,
+    async () => {
+      await mkdir(dirname(path), { recursive: true });
+      const temporary = temporaryPathBeside(path);
+      try {
+        const file = await open(temporary, 'wx');
+        try {
+          await file.writeFile(content);
+          await file.sync();
+        } finally {
+          await file.close();
+        }
+        await rename(temporary, path);
+      } catch (error) {
+        await rm(temporary, { force: true });
+        throw error;
+      }
+      await syncFolder(dirname(path));
+    },
+    Buffer.byteLength(content),
+  );
+}
+
+/** A hidden name of its own in the same folder, so that a rename never crosses file systems. */
+export function temporaryPathBeside(path: string): string {
+  return join(
+    dirname(path),
+    `.${basename(path).slice(0, 100)}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`,
+  );
+}
+
+/** Makes renames inside a folder survive a power cut; a file system that cannot do it is left alone. */
+export async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } catch (error) {
+    // Some network file systems refuse to sync a folder; they order renames themselves.
+    if (systemErrorCode(error) !== 'EINVAL' && systemErrorCode(error) !== 'ENOTSUP') throw error;
+  } finally {
+    await folder.close();
+  }
+}
