@@ -1,0 +1,37 @@
+/**
+ * What `import … from 'drq'` gives: the contract of stage kinds of one's own, the errors, and the
+ * engine and the quantizer as functions that load their code when they are called.
+ */
+export { z } from 'zod';
+export {
+  DataError,
+  DrqError,
+  EnvironmentError,
+  InterruptedError,
+  OnnxError,
+  PipelineError,
+  StageError,
+  StoreError,
+  UsageError,
+} from './diagnostics/errors.ts';
+export type { Diagnostic, Result, SourceRange } from './diagnostics/diagnostic.ts';
+export { createRandom, shuffled, type Random } from './numeric/random.ts';
+export type { Pipeline, StageId, StageNode } from './pipeline/spec.ts';
+export type { RunEvent } from './report/run-event.ts';
+export { ARTIFACT_KINDS, type Artifact, type ArtifactKind, type Digest } from './stage/artifact.ts';
+export {
+  defineStage,
+  type InputDeclaration,
+  type OutputDeclaration,
+  type ProgressUpdate,
+  type ResolvedInput,
+  type RuntimeName,
+  type StageContext,
+  type StageDefinition,
+} from './stage/definition.ts';
+export {
+  readMetricsFile,
+  writeMetricsFile,
+  type MetricsFile,
+  type MetricValue,
+} from './stage/metrics-file.ts';
