@@ -1,0 +1,45 @@
+import { augmentImage, type AugmentationRanges } from '../../data/augment-image.ts';
+import { sumChannels, type ChannelSums } from '../../data/channel-sums.ts';
+import { decodeImage } from '../../data/decode-image.ts';
+import type { PixelSize } from '../../data/resize-geometry.ts';
+import { createRandom } from '../../numeric/random.ts';
+
+export interface DecodeSettings extends PixelSize {
+  readonly circleCrop: boolean;
+  readonly limitPixels: number;
+  readonly seed: number;
+}
+
+export interface DecodeImagesRequest {
+  readonly settings: DecodeSettings;
+  readonly images: readonly {
+    readonly path: string;
+    /** Names the random streams of its copies. */
+    readonly id: string;
+    /** Random changes of copies 1 and up; copy 0 is the image as decoded. */
+    readonly replicas: readonly AugmentationRanges[];
+  }[];
+}
+
+export interface DecodedImage {
+  /** Uint8 [copies, H, W, 3]. */
+  readonly pixels: Uint8Array;
+  /** Of copy 0. */
+  readonly sums: ChannelSums;
+}
+
+/** Decodes each image once and makes its copies; what is random depends on seed, id and copy alone. */
+export async function run({ settings, images }: DecodeImagesRequest): Promise<DecodedImage[]> {
+  const decoded: DecodedImage[] = [];
+  for (const { path, id, replicas } of images) {
+    const original = await decodeImage(path, { ...settings, shownName: `${id} (${path})` });
+    const pixels = new Uint8Array(original.length * (1 + replicas.length));
+    pixels.set(original, 0);
+    for (const [i, ranges] of replicas.entries()) {
+      const random = createRandom(settings.seed, `augment/${id}/${i + 1}`);
+      pixels.set(augmentImage(original, settings, ranges, random), original.length * (i + 1));
+    }
+    decoded.push({ pixels, sums: sumChannels(original) });
+  }
+  return decoded;
+}

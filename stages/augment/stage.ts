@@ -1,0 +1,196 @@
+import { join } from 'node:path';
+import type { AugmentationRanges } from '../../src/data/augment-image.ts';
+import {
+  addSums,
+  NO_SUMS,
+  normalizationOf,
+  type ChannelSums,
+} from '../../src/data/channel-sums.ts';
+import { readDatasetIndex, SPLITS, type DatasetImage } from '../../src/data/dataset-index.ts';
+import type { ImageShards, Normalization } from '../../src/data/image-shards.ts';
+import { NORMALIZATION_PRESETS } from '../../src/data/normalization-presets.ts';
+import { createShardWriter, type ShardWriter } from '../../src/data/shard-writer.ts';
+import { DataError } from '../../src/diagnostics/errors.ts';
+import { defineStage, type StageContext } from '../../src/stage/definition.ts';
+import { writeMetricsFile } from '../../src/stage/metrics-file.ts';
+import { createWorkerPool } from '../../src/workers/pool.ts';
+import { runInOrder } from '../../src/workers/run-in-order.ts';
+import type { DecodedImage, DecodeImagesRequest } from '../../src/workers/tasks/decode-images.ts';
+import { augmentParameters, type AugmentParameters } from './parameters.ts';
+
+/** Images a worker is given at a time: enough to hide the messages, few enough to keep little in memory. */
+const IMAGES_PER_REQUEST = 4;
+/** Requests under way for each worker: one being worked on, one ready. */
+const REQUESTS_PER_WORKER = 2;
+
+export const augment = defineStage({
+  kind: 'augment',
+  version: 1,
+  description:
+    'Decodes the images of a dataset, resizes and crops them, makes changed copies of the training images, and packs all into uint8 shards.',
+  parameters: augmentParameters,
+  inputs: {
+    dataset: { kinds: ['dataset'], description: 'Labelled images with their splits.' },
+  },
+  outputs: {
+    images: { kind: 'image-shards', description: 'Packed pixels, labels and normalization.' },
+    report: { kind: 'metrics', description: 'Counts by split, mean and standard deviation.' },
+  },
+  runtimes: ['sharp'],
+  cache: 'content',
+  scheduling: 'parallel',
+  defaultCpuCount: 'all',
+  isolation: 'in-process',
+  async run(context) {
+    const { inputs, outputs, parameters } = context;
+    // Declared above, so the engine has checked that they are there.
+    const datasetFolder = inputs['dataset']!.path;
+    const index = await readDatasetIndex(datasetFolder);
+    const images = SPLITS.filter((split) => parameters.splits.includes(split)).flatMap((split) =>
+      index.images.filter((image) => image.split === split),
+    );
+    if (images.length === 0) throw noImages(parameters);
+    const writer = createShardWriter(outputs['images']!, {
+      width: parameters.sizePx,
+      height: parameters.sizePx,
+      classes: index.classes,
+    });
+    let sums: ChannelSums;
+    try {
+      sums = await writeImages(context, { datasetFolder, images, writer });
+    } catch (error) {
+      await writer.abandon();
+      throw error;
+    }
+    const normalization = chooseNormalization(parameters, sums);
+    const shards = await writer.finish(normalization);
+    await writeReport(outputs['report']!, shards);
+  },
+});
+
+/** Writes every image in order; gives the sums over the first copies of the training images. */
+async function writeImages(
+  context: StageContext<AugmentParameters>,
+  work: {
+    readonly datasetFolder: string;
+    readonly images: readonly DatasetImage[];
+    readonly writer: ShardWriter;
+  },
+): Promise<ChannelSums> {
+  const { parameters, resources, signal } = context;
+  const { datasetFolder, images, writer } = work;
+  const batches = Array.from({ length: Math.ceil(images.length / IMAGES_PER_REQUEST) }, (_, i) =>
+    images.slice(i * IMAGES_PER_REQUEST, (i + 1) * IMAGES_PER_REQUEST),
+  );
+  const threadCount = Math.min(parameters.workers ?? resources.cpuCount, batches.length);
+  const pool = createWorkerPool<DecodeImagesRequest, DecodedImage[]>('decode-images', threadCount);
+  const settings = {
+    width: parameters.sizePx,
+    height: parameters.sizePx,
+    circleCrop: parameters.circleCrop,
+    limitPixels: Math.round(parameters.limitMegapixels * 1e6),
+    seed: parameters.seed,
+  };
+  const replicas = planReplicas(parameters);
+  let trainingSums = NO_SUMS;
+  let done = 0;
+  try {
+    await runInOrder({
+      items: batches,
+      inFlight: threadCount * REQUESTS_PER_WORKER,
+      signal,
+      process: (batch) =>
+        pool.run({
+          settings,
+          images: batch.map(({ id, file, split }) => ({
+            id,
+            path: join(datasetFolder, file),
+            replicas: split === 'train' ? replicas : [],
+          })),
+        }),
+      async consume(decoded, batchIndex) {
+        for (const [i, image] of batches[batchIndex]!.entries()) {
+          const { pixels, sums } = decoded[i]!; // one result an image
+          await appendCopies(writer, image, pixels, parameters.sizePx ** 2 * 3);
+          if (image.split === 'train') trainingSums = addSums(trainingSums, sums);
+        }
+        done += decoded.length;
+        context.progress({ done, total: images.length, unit: 'images' });
+      },
+    });
+  } finally {
+    await pool.close();
+  }
+  return trainingSums;
+}
+
+async function appendCopies(
+  writer: ShardWriter,
+  { id, label, split }: DatasetImage,
+  pixels: Uint8Array,
+  byteCount: number,
+): Promise<void> {
+  for (let copy = 0; copy * byteCount < pixels.length; copy += 1) {
+    const one = pixels.subarray(copy * byteCount, (copy + 1) * byteCount);
+    await writer.append(split, { id, label, copy }, one);
+  }
+}
+
+/** The flipped copies come last, as in the paper's scripts. */
+function planReplicas(parameters: AugmentParameters): AugmentationRanges[] {
+  const { copies, randomlyFlippedCopies, flipProbability } = parameters;
+  const { rotationDegrees, brightness, contrast } = parameters;
+  return Array.from({ length: copies - 1 }, (_, i) => ({
+    flipProbability: i + 1 >= copies - randomlyFlippedCopies ? flipProbability : 0,
+    rotationDegrees,
+    brightness,
+    contrast,
+  }));
+}
+
+function chooseNormalization(
+  { normalization }: AugmentParameters,
+  trainingSums: ChannelSums,
+): Normalization {
+  if (typeof normalization === 'object') return normalization;
+  if (normalization !== 'computed') {
+    const { mean, std } = NORMALIZATION_PRESETS[normalization];
+    return { mean: [...mean], std: [...std] };
+  }
+  const computed = normalizationOf(trainingSums);
+  if (computed === null) {
+    throw new DataError({
+      code: 'data/no-normalization',
+      message:
+        'mean and standard deviation cannot be computed: there are no training images, or a colour channel is the same everywhere',
+      hint: 'set normalization to paper, imagenet, tf, unit or to given figures',
+    });
+  }
+  return computed;
+}
+
+async function writeReport(path: string, shards: ImageShards): Promise<void> {
+  await writeMetricsFile(path, {
+    values: SPLITS.map((split) => ({
+      name: `${split}ImageCount`,
+      value: shards.splits[split].entries.length,
+      unit: 'images',
+      direction: 'neutral',
+    })),
+    notes: [],
+    details: {
+      widthPx: shards.width,
+      heightPx: shards.height,
+      normalization: shards.normalization,
+      shardCount: SPLITS.reduce((sum, split) => sum + shards.splits[split].files.length, 0),
+    },
+  });
+}
+
+function noImages({ splits }: AugmentParameters): DataError {
+  return new DataError({
+    code: 'data/no-images',
+    message: `the dataset has no image in ${splits.length === SPLITS.length ? 'any split' : `the split(s) ${splits.join(', ')}`}`,
+    hint: `known splits: ${SPLITS.join(', ')}`,
+  });
+}

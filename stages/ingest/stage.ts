@@ -1,0 +1,37 @@
+import { defineStage } from '../../src/stage/definition.ts';
+import { writeDatasetIndex } from '../../src/data/write-dataset.ts';
+import { generateDataset } from './generate-dataset.ts';
+import { ingestParameters } from './parameters.ts';
+import { writeReport } from './report.ts';
+
+export const ingest = defineStage({
+  kind: 'ingest',
+  version: 1,
+  description:
+    'Makes a dataset of labelled images with splits, from class folders, a CSV, an archive, or drawn by the program; finds duplicates, leaks, conflicting labels and unreadable files.',
+  parameters: ingestParameters,
+  inputs: {
+    source: {
+      kinds: ['file', 'folder'],
+      optional: true,
+      description:
+        'A folder of images, a CSV, or a zip or tar.gz archive; drawn images without it.',
+    },
+  },
+  outputs: {
+    dataset: { kind: 'dataset', description: 'The images with labels and splits.' },
+    report: { kind: 'metrics', description: 'Counts by class and split, and every finding.' },
+  },
+  runtimes: ['sharp'],
+  cache: 'content',
+  scheduling: 'parallel',
+  defaultCpuCount: 'all',
+  isolation: 'in-process',
+  async run(context) {
+    // Declared above, so the engine has made it.
+    const folder = context.outputs['dataset']!;
+    const dataset = await generateDataset(context, folder);
+    await writeDatasetIndex(folder, dataset);
+    await writeReport(context.outputs['report']!, { dataset, findings: [], isGenerated: true });
+  },
+});
