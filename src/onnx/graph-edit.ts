@@ -1,0 +1,153 @@
+import { OnnxError } from '../diagnostics/errors.ts';
+import type { Initializer, OnnxGraph, OnnxNode } from './model.ts';
+
+/** Who makes and who reads each tensor of a graph, as it was when the index was made. */
+export interface GraphIndex {
+  readonly producers: ReadonlyMap<string, OnnxNode>;
+  /** One entry a use: a node that reads a tensor twice stands twice. */
+  readonly consumers: ReadonlyMap<string, readonly OnnxNode[]>;
+  readonly initializers: ReadonlyMap<string, Initializer>;
+  /** Graph inputs that are no initializers (older models list those too). */
+  readonly inputs: ReadonlySet<string>;
+  readonly outputs: ReadonlySet<string>;
+}
+
+export function indexGraph(graph: OnnxGraph): GraphIndex {
+  const producers = new Map<string, OnnxNode>();
+  const consumers = new Map<string, OnnxNode[]>();
+  for (const node of graph.node) {
+    for (const output of node.output) if (output !== '') producers.set(output, node);
+    for (const input of node.input) {
+      if (input === '') continue;
+      const known = consumers.get(input);
+      if (known === undefined) consumers.set(input, [node]);
+      else known.push(node);
+    }
+  }
+  const initializers = new Map(graph.initializer.map((tensor) => [tensor.name, tensor]));
+  const inputs = new Set(
+    graph.input.map((input) => input.name).filter((name) => !initializers.has(name)),
+  );
+  return {
+    producers,
+    consumers,
+    initializers,
+    inputs,
+    outputs: new Set(graph.output.map((output) => output.name)),
+  };
+}
+
+/** The node that alone reads `tensor`, or undefined when there is another reader or it is a graph output. */
+export function soleConsumer(index: GraphIndex, tensor: string): OnnxNode | undefined {
+  const consumers = index.consumers.get(tensor) ?? [];
+  return consumers.length === 1 && !index.outputs.has(tensor) ? consumers[0] : undefined;
+}
+
+/** What a node is called in messages: its name, or its kind and first output where it has none. */
+export function shownNode(node: OnnxNode): string {
+  return node.name === '' ? `${node.opType} → ${node.output[0] ?? '?'}` : node.name;
+}
+
+/** Makes every reader of `from` read `to`. */
+export function replaceUses(graph: OnnxGraph, from: string, to: string): void {
+  for (const node of graph.node) {
+    for (let i = 0; i < node.input.length; i += 1) if (node.input[i] === from) node.input[i] = to;
+  }
+}
+
+/** Removes `node` and lets `source` stand for its first output; keeps the names of graph outputs. */
+export function bypassNode(graph: OnnxGraph, node: OnnxNode, source: string): void {
+  const output = node.output[0] ?? '';
+  const isGraphOutput = graph.output.some((value) => value.name === output);
+  if (!isGraphOutput) {
+    replaceUses(graph, output, source);
+    graph.node = graph.node.filter((other) => other !== node);
+    return;
+  }
+  const producer = graph.node.find((other) => other.output.includes(source));
+  const sourceIsOutput = graph.output.some((value) => value.name === source);
+  if (producer === undefined || sourceIsOutput) return; // an input that is an output needs its Identity
+  producer.output = producer.output.map((name) => (name === source ? output : name));
+  replaceUses(graph, source, output);
+  graph.node = graph.node.filter((other) => other !== node);
+}
+
+/** A function that makes names no tensor, node or initializer of the graph has yet. */
+export function nameMaker(graph: OnnxGraph): (wanted: string) => string {
+  const taken = new Set<string>();
+  for (const node of graph.node) {
+    taken.add(node.name);
+    for (const name of [...node.input, ...node.output]) taken.add(name);
+  }
+  for (const { name } of [...graph.initializer, ...graph.input, ...graph.output]) taken.add(name);
+  return (wanted) => {
+    let name = wanted;
+    for (let suffix = 2; taken.has(name); suffix += 1) name = `${wanted}_${suffix}`;
+    taken.add(name);
+    return name;
+  };
+}
+
+/** Drops initializers nobody reads, and graph inputs that only named an initializer. */
+export function pruneInitializers(graph: OnnxGraph): void {
+  const used = new Set(graph.node.flatMap((node) => node.input));
+  for (const { name } of graph.output) used.add(name);
+  const names = new Set(graph.initializer.map((tensor) => tensor.name));
+  graph.input = graph.input.filter((input) => !names.has(input.name));
+  graph.initializer = graph.initializer.filter((tensor) => used.has(tensor.name));
+}
+
+/** Drops nodes whose outputs nobody reads. */
+export function pruneNodes(graph: OnnxGraph): void {
+  const needed = new Set(graph.output.map((output) => output.name));
+  const kept: OnnxNode[] = [];
+  for (const node of [...graph.node].reverse()) {
+    if (!node.output.some((name) => needed.has(name))) continue;
+    kept.push(node);
+    for (const name of node.input) needed.add(name);
+  }
+  graph.node = kept.reverse();
+}
+
+/**
+ * Puts the nodes in an order in which every tensor is made before it is read; nodes already in
+ * order keep it. @throws OnnxError `onnx/cycle` naming a node of the cycle.
+ */
+export function sortNodes(graph: OnnxGraph): void {
+  const { producers } = indexGraph(graph);
+  const sorted: OnnxNode[] = [];
+  const state = new Map<OnnxNode, 'open' | 'done'>();
+  for (const start of graph.node) {
+    const stack = [start];
+    while (stack.length > 0) {
+      const node = stack[stack.length - 1]!; // the stack is not empty
+      if (state.get(node) === 'done') {
+        stack.pop();
+        continue;
+      }
+      state.set(node, 'open');
+      const waiting = node.input
+        .map((name) => producers.get(name))
+        .filter((producer) => producer !== undefined && state.get(producer) !== 'done');
+      if (waiting.length === 0) {
+        state.set(node, 'done');
+        sorted.push(node);
+        stack.pop();
+        continue;
+      }
+      for (const producer of waiting) {
+        if (state.get(producer!) === 'open') throw cycle(producer!); // waiting holds no undefined
+        stack.push(producer!);
+      }
+    }
+  }
+  graph.node = sorted;
+}
+
+function cycle(node: OnnxNode): OnnxError {
+  return new OnnxError({
+    code: 'onnx/cycle',
+    message: `node "${shownNode(node)}" (${node.opType}) depends on its own output`,
+    hint: 'the nodes of an ONNX graph must not form a cycle',
+  });
+}

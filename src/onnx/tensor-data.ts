@@ -1,0 +1,92 @@
+import { OnnxError } from '../diagnostics/errors.ts';
+import { TensorProto_DataLocation, TensorProto_DataType as DataType } from './generated/onnx_pb.ts';
+import type { Initializer } from './model.ts';
+
+export function dimsOf(tensor: Initializer): number[] {
+  return tensor.dims.map(Number);
+}
+
+/** Number of elements the dimensions promise; 1 for a scalar. */
+export function elementCount(tensor: Initializer): number {
+  return dimsOf(tensor).reduce((product, dim) => product * dim, 1);
+}
+
+/** The values of a float, double or float16 tensor as float32, a copy. @throws OnnxError `onnx/bad-tensor` */
+export function readFloats(tensor: Initializer): Float32Array {
+  checkInline(tensor);
+  const count = elementCount(tensor);
+  const raw = tensor.rawData;
+  switch (tensor.dataType) {
+    case DataType.FLOAT:
+      return raw.length > 0 || tensor.floatData.length === 0
+        ? new Float32Array(aligned(tensor, raw, 4 * count))
+        : checkCount(tensor, Float32Array.from(tensor.floatData), count);
+    case DataType.DOUBLE:
+      return raw.length > 0 || tensor.doubleData.length === 0
+        ? Float32Array.from(new Float64Array(aligned(tensor, raw, 8 * count)))
+        : checkCount(tensor, Float32Array.from(tensor.doubleData), count);
+    default:
+      throw badTensor(tensor, `has element type ${typeName(tensor)}, expected FLOAT or DOUBLE`);
+  }
+}
+
+/** The values of an int64 or int32 tensor as numbers. @throws OnnxError `onnx/bad-tensor` */
+export function readIntegers(tensor: Initializer): number[] {
+  checkInline(tensor);
+  const count = elementCount(tensor);
+  const raw = tensor.rawData;
+  switch (tensor.dataType) {
+    case DataType.INT64:
+      return raw.length > 0 || tensor.int64Data.length === 0
+        ? Array.from(new BigInt64Array(aligned(tensor, raw, 8 * count)), Number)
+        : checkCount(tensor, tensor.int64Data.map(Number), count);
+    case DataType.INT32:
+      return raw.length > 0 || tensor.int32Data.length === 0
+        ? [...new Int32Array(aligned(tensor, raw, 4 * count))]
+        : checkCount(tensor, [...tensor.int32Data], count);
+    default:
+      throw badTensor(tensor, `has element type ${typeName(tensor)}, expected INT64 or INT32`);
+  }
+}
+
+export function isFloatTensor(tensor: Initializer): boolean {
+  return tensor.dataType === DataType.FLOAT;
+}
+
+/** `FLOAT`, `INT64`, … or the number itself where it is not known. */
+export function typeName(tensor: Initializer): string {
+  return DataType[tensor.dataType] ?? String(tensor.dataType);
+}
+
+/** Names the tensor in one clear message. */
+export function badTensor(tensor: Initializer, problem: string): OnnxError {
+  return new OnnxError({
+    code: 'onnx/bad-tensor',
+    message: `tensor "${tensor.name}" [${dimsOf(tensor).join(', ')}] ${problem}`,
+    hint: 'export the model again; the file may be damaged',
+  });
+}
+
+function checkInline(tensor: Initializer): void {
+  if (tensor.dataLocation !== TensorProto_DataLocation.EXTERNAL) return;
+  throw badTensor(tensor, 'keeps its data in another file that was not read');
+}
+
+/** `raw` as a buffer of its own that typed arrays of any width can view. */
+function aligned(tensor: Initializer, raw: Uint8Array, byteCount: number): ArrayBuffer {
+  if (raw.length !== byteCount) {
+    throw badTensor(tensor, `holds ${raw.length} bytes, expected ${byteCount}`);
+  }
+  const copy = new Uint8Array(byteCount);
+  copy.set(raw);
+  return copy.buffer;
+}
+
+function checkCount<T extends { readonly length: number }>(
+  tensor: Initializer,
+  values: T,
+  count: number,
+): T {
+  if (values.length === count) return values;
+  throw badTensor(tensor, `holds ${values.length} values, expected ${count}`);
+}

@@ -1,0 +1,49 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { z } from 'zod';
+import { DataError } from '../diagnostics/errors.ts';
+import { SPLITS } from '../data/dataset-index.ts';
+
+export const CALIBRATION_METHODS = ['min-max', 'percentile', 'mse'] as const;
+export type CalibrationMethod = (typeof CALIBRATION_METHODS)[number];
+
+const rangeSchema = z.strictObject({ min: z.number(), max: z.number() });
+
+/** Ranges of the activations of one float model, and where they come from. */
+const calibrationTableSchema = z.strictObject({
+  format: z.literal(1),
+  method: z.enum(CALIBRATION_METHODS),
+  /** In percent; only for the method of that name. */
+  percentile: z.number().exactOptional(),
+  seed: z.int(),
+  split: z.enum(SPLITS),
+  /** Ids of the images used, in the order they were run. */
+  samples: z.array(z.string()),
+  tensors: z.record(z.string(), rangeSchema),
+});
+export type CalibrationTable = z.infer<typeof calibrationTableSchema>;
+
+export async function writeCalibrationTable(path: string, table: CalibrationTable): Promise<void> {
+  await writeFile(path, `${JSON.stringify(table, null, 2)}\n`);
+}
+
+/** @throws DataError `quantization/invalid-table` */
+export async function readCalibrationTable(path: string): Promise<CalibrationTable> {
+  let json: unknown;
+  try {
+    json = JSON.parse(await readFile(path, 'utf8'));
+  } catch (cause) {
+    throw invalidTable(path, 'it cannot be read as JSON', cause);
+  }
+  const parsed = calibrationTableSchema.safeParse(json);
+  if (!parsed.success) throw invalidTable(path, z.prettifyError(parsed.error), parsed.error);
+  return parsed.data;
+}
+
+function invalidTable(path: string, reason: string, cause: unknown): DataError {
+  return new DataError({
+    code: 'quantization/invalid-table',
+    message: `${path} is not a calibration table: ${reason}`,
+    hint: 'make one with the calibrate stage',
+    cause,
+  });
+}

@@ -1,0 +1,32 @@
+import type { TensorRange } from '../parameters.ts';
+
+/**
+ * What was seen of one tensor so far, as plain data that travels between threads. Counts are kept in
+ * bins of width 2^exponent aligned at zero: bin i holds floor(x / 2^exponent) = firstBin + i. Bins of
+ * a power of two merge in pairs without losing or moving a count, so the state depends on the values
+ * seen only, not on their order or on how they were spread over threads.
+ */
+export interface ObserverState {
+  readonly min: number;
+  readonly max: number;
+  /** Absent when only the range is observed. */
+  readonly histogram?: Histogram;
+}
+
+export interface Histogram {
+  readonly exponent: number;
+  readonly firstBin: number;
+  readonly counts: Float64Array;
+  /** How many of the counts in bin 0 are exact zeros (a ReLU makes many). */
+  readonly zeroCount: number;
+}
+
+/** Accumulates the values of one tensor; keeps none of the arrays it is shown. */
+export interface Observer {
+  /** @throws OnnxError when a value is NaN or infinite. */
+  observe(values: Float32Array): void;
+  finish(): ObserverState;
+}
+
+/** Turns what was seen into the range to quantize. */
+export type RangeChooser = (state: ObserverState) => TensorRange;

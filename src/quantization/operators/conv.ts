@@ -1,0 +1,24 @@
+import type { Verdict } from './operator.ts';
+import { staysFloat } from './operator.ts';
+import type { GraphIndex } from '../../onnx/graph-edit.ts';
+import type { OnnxNode } from '../../onnx/model.ts';
+import { isFloatTensor } from '../../onnx/tensor-data.ts';
+
+/** Conv → QLinearConv: weights [M, C/group, kH, kW], channels on axis 0. */
+export function markConv(node: OnnxNode, index: GraphIndex): Verdict {
+  const weight = index.initializers.get(node.input[1] ?? '');
+  if (weight === undefined) return staysFloat('its weights are computed in the graph');
+  if (!isFloatTensor(weight)) return staysFloat('its weights are not float32');
+  if (weight.dims.length !== 4)
+    return staysFloat(`it is a convolution over ${weight.dims.length - 2} dimensions, not 2`);
+  const biasName = node.input[2] ?? '';
+  if (biasName !== '' && !index.initializers.has(biasName))
+    return staysFloat('its bias is computed in the graph');
+  return {
+    kind: 'weighted',
+    weightName: weight.name,
+    biasName: biasName === '' ? undefined : biasName,
+    axis: 0,
+    floatOutput: false,
+  };
+}

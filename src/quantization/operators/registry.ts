@@ -1,0 +1,28 @@
+import { markConv } from './conv.ts';
+import { markGemm } from './gemm.ts';
+import type { MarkOperator } from './operator.ts';
+
+const integer: MarkOperator = () => ({ kind: 'integer' });
+const shared: MarkOperator = () => ({ kind: 'shared' });
+
+/**
+ * Operators with an integer form on onnxruntime's CPU provider, each verified by reading the
+ * optimised graph (test/conformance/operators.test.ts). Whatever is not listed stays float.
+ */
+export const OPERATORS: Readonly<Record<string, MarkOperator>> = {
+  Conv: markConv,
+  Gemm: markGemm,
+  Add: integer,
+  Mul: integer,
+  GlobalAveragePool: integer,
+  AveragePool: integer,
+  Concat: integer,
+  LeakyRelu: integer,
+  Sigmoid: integer,
+  MaxPool: shared,
+  Reshape: shared,
+  Flatten: shared,
+  Transpose: shared,
+  Squeeze: shared,
+  Unsqueeze: shared,
+};

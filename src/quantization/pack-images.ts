@@ -1,0 +1,66 @@
+import { open, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { decodeImage } from '../data/decode-image.ts';
+import type { ImageShards, Normalization } from '../data/image-shards.ts';
+import { InterruptedError } from '../diagnostics/errors.ts';
+
+export interface PackOptions {
+  /** Photographs, in the order they shall have. */
+  readonly files: readonly string[];
+  readonly folder: string;
+  readonly width: number;
+  readonly height: number;
+  readonly normalization: Normalization;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/**
+ * Decodes photographs into an image-shards folder with one shard, split `train`, image i being file i.
+ * Pixels go to the disk as they come, so memory does not grow with the number of images.
+ */
+export async function packImages(options: PackOptions): Promise<void> {
+  const { files, folder, width, height, normalization } = options;
+  const byteCount = width * height * 3;
+  const shard = await open(join(folder, 'images.bin'), 'w');
+  try {
+    let next = 0;
+    let done = 0;
+    const worker = async (): Promise<void> => {
+      while (next < files.length) {
+        if (options.signal?.aborted === true) throw new InterruptedError();
+        const position = next;
+        next += 1;
+        const pixels = await decodeImage(files[position]!, { width, height }); // position < length
+        await shard.write(pixels, 0, byteCount, position * byteCount);
+        done += 1;
+        options.onProgress?.(done, files.length);
+      }
+    };
+    await Promise.all(Array.from({ length: DECODES_IN_FLIGHT }, worker));
+  } finally {
+    await shard.close();
+  }
+  const empty = { entries: [], files: [] };
+  const shards: ImageShards = {
+    format: 1,
+    width,
+    height,
+    channels: 3,
+    imagesPerShard: Math.max(files.length, 1),
+    classes: ['unlabelled'],
+    normalization,
+    splits: {
+      train: {
+        entries: files.map((file) => ({ id: file, label: 0, copy: 0 })),
+        files: files.length === 0 ? [] : ['images.bin'],
+      },
+      validation: empty,
+      test: empty,
+    },
+  };
+  await writeFile(join(folder, 'images.json'), JSON.stringify(shards));
+}
+
+/** libvips decodes in libuv's threads; two keep two cores busy and memory small. */
+const DECODES_IN_FLIGHT = 2;

@@ -1,0 +1,91 @@
+import { OnnxError } from '../diagnostics/errors.ts';
+import { indexGraph, shownNode } from '../onnx/graph-edit.ts';
+import type { OnnxGraph, OnnxNode } from '../onnx/model.ts';
+import { dimsOf, readFloats } from '../onnx/tensor-data.ts';
+import type { CalibrationTable } from './calibration-table.ts';
+import { markGraph, type FloatNode } from './mark-graph.ts';
+import { activationParameters, clampRange, type ActivationParameters } from './parameters.ts';
+import { quantizeWeight, type QuantizedWeight, type WeightScheme } from './weights.ts';
+
+/** A layer with its numbers: what the apply phase writes. */
+export interface PlannedLayer {
+  readonly node: OnnxNode;
+  readonly name: string;
+  readonly inputTensor: string;
+  readonly outputTensor: string;
+  readonly axis: 0 | 1;
+  readonly channelCount: number;
+  readonly weightDims: readonly number[];
+  readonly weight: QuantizedWeight;
+  /** Zeros where the float layer has none. */
+  readonly bias: Float32Array;
+}
+
+/** What will be done to a graph; the graph itself is unchanged. */
+export interface QuantizationPlan {
+  readonly layers: readonly PlannedLayer[];
+  /** Tensors that get QuantizeLinear and DequantizeLinear, in graph order. */
+  readonly activations: ReadonlyMap<string, ActivationParameters>;
+  readonly constants: ReadonlyMap<string, ActivationParameters>;
+  readonly floatNodes: readonly FloatNode[];
+}
+
+/**
+ * The plan for a prepared graph with the ranges of `table`.
+ * @throws OnnxError `quantization/missing-range` when the table was made for another model.
+ */
+export function planQuantization(
+  graph: OnnxGraph,
+  table: Pick<CalibrationTable, 'tensors'>,
+  scheme: WeightScheme,
+  excluded?: ReadonlySet<string>,
+): QuantizationPlan {
+  const marks = markGraph(graph, excluded);
+  const { initializers } = indexGraph(graph);
+  const activations = new Map<string, ActivationParameters>();
+  for (const [tensor, { source, low, high }] of marks.tensors) {
+    const range = table.tensors[source];
+    if (range === undefined) throw missingRange(source);
+    const clamped = clampRange(range, low, high);
+    activations.set(tensor, activationParameters(clamped, high));
+  }
+  const constants = new Map<string, ActivationParameters>();
+  for (const name of marks.constants) {
+    const values = readFloats(initializers.get(name)!); // marked because it is an initializer
+    const min = values.reduce((least, value) => Math.min(least, value), 0);
+    const max = values.reduce((most, value) => Math.max(most, value), 0);
+    constants.set(name, activationParameters({ min, max }));
+  }
+  const layers = marks.layers.map((layer): PlannedLayer => {
+    const { node, axis, inputTensor } = layer;
+    const weight = initializers.get(layer.weightName)!; // marked because it is an initializer
+    const weightDims = dimsOf(weight);
+    const channelCount = weightDims[axis] ?? 1;
+    const bias =
+      layer.biasName === undefined
+        ? new Float32Array(channelCount)
+        : readFloats(initializers.get(layer.biasName)!); // checked by the mark phase
+    const inputScale = activations.get(inputTensor)!.scale; // the mark phase quantizes it
+    const values = readFloats(weight);
+    return {
+      node,
+      name: shownNode(node),
+      inputTensor,
+      outputTensor: node.output[0] ?? '',
+      axis,
+      channelCount,
+      weightDims,
+      weight: quantizeWeight({ values, channelCount, axis, bias, inputScale }, scheme),
+      bias,
+    };
+  });
+  return { layers, activations, constants, floatNodes: marks.floatNodes };
+}
+
+function missingRange(tensor: string): OnnxError {
+  return new OnnxError({
+    code: 'quantization/missing-range',
+    message: `the calibration table has no range for tensor "${tensor}"`,
+    hint: 'calibrate the same model that is quantized',
+  });
+}

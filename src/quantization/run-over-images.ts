@@ -1,0 +1,58 @@
+import { InternalError } from '../diagnostics/errors.ts';
+import { createWorkerPool } from '../workers/pool.ts';
+import type { ImageRun } from '../workers/run-image-batches.ts';
+import { unwrapTask, type TaskResult } from '../workers/task-result.ts';
+
+export interface RunOverImages<Request, Value> {
+  readonly task: 'observe-tensors' | 'collect-outputs';
+  readonly run: ImageRun;
+  readonly request: (run: ImageRun) => Request;
+  /** Called once a chunk, in the order of the images whatever the number of workers. */
+  readonly onChunk: (value: Value, imageCount: number) => void;
+  readonly workerCount: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** Images a request; the chunks do not depend on the number of workers, so no result does either. */
+const CHUNK_SIZE = 8;
+
+/** Runs a task over the images in worker threads, so that the calling thread stays live. */
+export async function runOverImages<Request, Value>(
+  options: RunOverImages<Request, Value>,
+): Promise<void> {
+  const { run, signal } = options;
+  const { indices } = run.images;
+  const chunks: (readonly number[])[] = [];
+  for (let start = 0; start < indices.length; start += CHUNK_SIZE) {
+    chunks.push(indices.slice(start, start + CHUNK_SIZE));
+  }
+  const pool = createWorkerPool<Request, TaskResult<Value>>(
+    options.task,
+    Math.min(options.workerCount, chunks.length),
+  );
+  try {
+    let done = 0;
+    // Only this many requests are under way, so that finished chunks never pile up in memory.
+    const pending: Promise<TaskResult<Value>>[] = [];
+    const submit = (chunk: readonly number[]): void => {
+      const request = options.request({ ...run, images: { ...run.images, indices: chunk } });
+      const running = pool.run(request, signal === undefined ? {} : { signal });
+      running.catch(() => undefined); // awaited below; an earlier failure may leave it unread
+      pending.push(running);
+    };
+    const ahead = 2 * options.workerCount;
+    for (const chunk of chunks.slice(0, ahead)) submit(chunk);
+    for (const [i, chunk] of chunks.entries()) {
+      const running = pending[i];
+      if (running === undefined) throw new InternalError(`chunk ${i} was never started`);
+      options.onChunk(unwrapTask(await running), chunk.length);
+      done += chunk.length;
+      options.onProgress?.(done, indices.length);
+      const next = chunks[i + ahead];
+      if (next !== undefined) submit(next);
+    }
+  } finally {
+    await pool.close();
+  }
+}
