@@ -146,7 +146,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: 'status',
     arguments: '[file]',
     summary: 'show what was last run: stages, digests and where the outputs lie',
-    options: ['root', 'json'],
+    options: [...PIPELINE_OPTIONS, 'json'],
     load: async () => (await import('./commands/status.ts')).status,
   },
   {

@@ -30,6 +30,7 @@ export interface LockDiff {
   readonly changed: readonly StageDiff[];
 }
 
+/** Compares stage by stage; what one side only has is listed, not compared. */
 export function diffLocks(a: PipelineLock, b: PipelineLock): LockDiff {
   const common = Object.keys(b.stages).filter((id) => Object.hasOwn(a.stages, id));
   const changed: StageDiff[] = [];
@@ -73,7 +74,8 @@ function isDifferent({ stageId: _, ...parts }: StageDiff): boolean {
   return Object.values(parts).some((changes) => changes.length > 0);
 }
 
-function diffValues(
+/** Every path whose values differ, those of `a` first. */
+export function diffValues(
   a: Readonly<Record<string, unknown>>,
   b: Readonly<Record<string, unknown>>,
 ): ValueChange[] {
