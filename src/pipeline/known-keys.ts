@@ -1,0 +1,43 @@
+import { z } from 'zod';
+
+/** Keys a schema knows at `path`, for "did you mean"; empty where any key goes. */
+export function knownKeys(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  let schemas = unwrap(schema);
+  for (const step of path) {
+    schemas = schemas.flatMap((each) => descend(each, step));
+  }
+  const keys = schemas.flatMap((each) =>
+    each instanceof z.ZodObject ? Object.keys(each.shape) : [],
+  );
+  return [...new Set(keys)];
+}
+
+/** The alternatives a schema stands for, wrappers (optional, default, …) taken off. */
+function unwrap(schema: unknown): z.ZodType[] {
+  if (schema instanceof z.ZodUnion) return schema.options.flatMap(unwrap);
+  if (
+    schema instanceof z.ZodOptional ||
+    schema instanceof z.ZodExactOptional ||
+    schema instanceof z.ZodNullable ||
+    schema instanceof z.ZodDefault ||
+    schema instanceof z.ZodPrefault ||
+    schema instanceof z.ZodReadonly
+  ) {
+    return unwrap(schema.unwrap());
+  }
+  if (schema instanceof z.ZodPipe) return unwrap(schema.in);
+  return schema instanceof z.ZodType ? [schema] : [];
+}
+
+function descend(schema: z.ZodType, step: PropertyKey): z.ZodType[] {
+  if (schema instanceof z.ZodObject) {
+    const own: unknown = (schema.shape as Record<PropertyKey, unknown>)[step];
+    return own === undefined ? [] : unwrap(own);
+  }
+  if (schema instanceof z.ZodRecord) return unwrap(schema.valueType);
+  if (schema instanceof z.ZodArray) return unwrap(schema.element);
+  if (schema instanceof z.ZodTuple && typeof step === 'number') {
+    return unwrap(schema.def.items[step]);
+  }
+  return [];
+}

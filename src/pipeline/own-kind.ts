@@ -1,0 +1,104 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { pathToFileURL } from 'node:url';
+import { z } from 'zod';
+import { ARTIFACT_KINDS } from '../stage/artifact.ts';
+import type { Digest } from '../stage/artifact.ts';
+import type { AnyStageDefinition } from '../stage/definition.ts';
+import { expectation } from './issue-wording.ts';
+
+export interface OwnKind {
+  readonly definition: AnyStageDefinition;
+  readonly modulePath: string;
+  readonly sourceDigest: Digest;
+}
+
+/** Loads a stage kind of the user's own from an absolute path; `reason` says what is wrong with it. */
+export async function loadOwnKind(
+  modulePath: string,
+): Promise<OwnKind | { readonly reason: string }> {
+  let source: Buffer;
+  try {
+    source = await readFile(modulePath);
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
+    return {
+      reason:
+        code === 'ENOENT'
+          ? `there is no file ${modulePath}`
+          : `${modulePath} cannot be read (${code})`,
+    };
+  }
+  // A SHA-256 in lower-case hexadecimal is what the brand stands for.
+  const sourceDigest = createHash('sha256').update(source).digest('hex') as Digest;
+  let loaded: unknown;
+  try {
+    // The query keeps a long-lived process from getting an older version of the file.
+    loaded = await import(`${pathToFileURL(modulePath).href}?digest=${sourceDigest}`);
+  } catch (error) {
+    return {
+      reason: `it cannot be loaded: ${error instanceof Error ? error.message : String(error)}`,
+    };
+  }
+  const definition = (loaded as { readonly default?: unknown }).default;
+  if (definition === undefined) {
+    return { reason: 'it has no default export; export default defineStage({ … })' };
+  }
+  const checked = definitionSchema.safeParse(definition);
+  if (!checked.success) {
+    const problems = checked.error.issues.map((issue) => {
+      const place = issue.path.join('.');
+      return issue.code === 'unrecognized_keys'
+        ? `"${place === '' ? '' : `${place}.`}${issue.keys.join('", "')}" is not known`
+        : `"${place}" ${expectation(issue)}`;
+    });
+    return { reason: `its default export is not a stage kind: ${problems.join('; ')}` };
+  }
+  // Just checked; the object itself is kept, because its functions may use `this`.
+  return { definition: definition as AnyStageDefinition, modulePath, sourceDigest };
+}
+
+const callable = z.custom<unknown>((value) => typeof value === 'function', 'must be a function');
+const kinds = z.enum(Object.keys(ARTIFACT_KINDS));
+const declared = z.literal('declared-by-pipeline');
+
+const definitionSchema = z.strictObject(
+  {
+    kind: z.string().min(1),
+    version: z.int().min(1),
+    description: z.string(),
+    // By what it can do, not by its class: the module may have a zod of its own.
+    parameters: z.custom<unknown>(
+      (value) =>
+        typeof value === 'object' &&
+        value !== null &&
+        'safeParse' in value &&
+        typeof value.safeParse === 'function' &&
+        'shape' in value,
+      'must be a z.strictObject({ … }) of zod 4',
+    ),
+    inputs: z.union([
+      declared,
+      z.record(
+        z.string(),
+        z.strictObject({
+          kinds: z.array(kinds).min(1),
+          optional: z.boolean().optional(),
+          description: z.string(),
+        }),
+      ),
+    ]),
+    outputs: z.union([
+      declared,
+      z.record(z.string(), z.strictObject({ kind: kinds, description: z.string() })),
+    ]),
+    runtimes: z.array(z.enum(['onnxruntime-node', '@tensorflow/tfjs-node', 'sharp'])),
+    cache: z.enum(['content', 'per-machine']),
+    scheduling: z.enum(['parallel', 'alone']),
+    defaultCpuCount: z.union([z.int().min(1), z.literal('all')]),
+    isolation: z.enum(['in-process', 'process']),
+    environment: callable.optional(),
+    run: callable,
+  },
+  'must be an object made by defineStage({ … })',
+);
