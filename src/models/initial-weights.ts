@@ -1,0 +1,39 @@
+import { stat } from 'node:fs/promises';
+import { loadWeights } from './load-weights.ts';
+import type { Network } from './network.ts';
+import { readWeightsFolder, weightsFromFolder } from './weights-folder.ts';
+import { randomWeights } from './weights.ts';
+
+export interface InitialWeights {
+  readonly weights: Map<string, Float32Array>;
+  /** For people: `random weights`, `torchvision weights`. */
+  readonly description: string;
+  /** Parameters drawn anew since their shapes differ from the source's. */
+  readonly replaced: readonly string[];
+  /** Batch norm must be rebuilt before training (see `LoadedWeights`). */
+  readonly foldedBatchNorm: boolean;
+}
+
+/** From a safetensors file, a folder of `weights` of a train stage, or at random when there is no path. */
+export async function loadInitialWeights(
+  network: Network,
+  path: string | undefined,
+  seed: number,
+): Promise<InitialWeights> {
+  if (path === undefined) {
+    return {
+      weights: randomWeights(network, seed),
+      description: 'random weights',
+      replaced: [],
+      foldedBatchNorm: false,
+    };
+  }
+  if ((await stat(path)).isDirectory()) {
+    const { weights, replaced } = weightsFromFolder(network, await readWeightsFolder(path), seed);
+    const description = 'the weights of an earlier training';
+    return { weights, replaced, description, foldedBatchNorm: false };
+  }
+  const loaded = await loadWeights(network, path, seed);
+  const names = loaded.origin === 'keras' ? 'Keras' : 'torchvision';
+  return { ...loaded, description: `pretrained weights (${names} names)` };
+}

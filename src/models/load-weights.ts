@@ -1,0 +1,225 @@
+import { distance } from 'fastest-levenshtein';
+import { DataError } from '../diagnostics/errors.ts';
+import { kerasNames } from './keras-names.ts';
+import { convolutionFromTorch, reorderFlattenedRows, transpose } from './layouts.ts';
+import {
+  elementCount,
+  headOf,
+  parameterSpecs,
+  type Network,
+  type ParameterSpec,
+} from './network.ts';
+import { readSafetensors, type StoredTensor } from './safetensors.ts';
+import { initialValues } from './weights.ts';
+
+export interface LoadedWeights {
+  readonly weights: Map<string, Float32Array>;
+  /** Whose names and layouts the file has. */
+  readonly origin: 'torchvision' | 'keras';
+  /** Parameters that were not taken from the file: the head when the class count differs. */
+  readonly replaced: readonly string[];
+  /**
+   * The file has no batch norm but the network has: these layers got the folded biases as `beta`, with
+   * identity statistics, and need `rebuildBatchNorm` before they train.
+   */
+  readonly foldedBatchNorm: boolean;
+}
+
+/**
+ * Weights of `network` from a safetensors file with torchvision's names (any network) or Keras's
+ * (MobileNetV2). Layers that depend on the class count, and AlexNet's first dense layer in the paper's
+ * variant, are drawn anew when their shape differs.
+ * @throws DataError naming the tensor for missing names, unknown names and wrong shapes.
+ */
+export async function loadWeights(
+  network: Network,
+  path: string,
+  seed: number,
+): Promise<LoadedWeights> {
+  const { tensors } = await readSafetensors(path);
+  const keras = [...tensors.keys()].some((name) => name.includes('/'));
+  if (keras && network.options.architecture !== 'mobilenet-v2') {
+    throw new DataError({
+      code: 'models/unknown-weights',
+      message: `${path} has Keras's names, which are known for mobilenet-v2 only; the network is ${network.options.architecture}`,
+      hint: "give a safetensors file with torchvision's state_dict names",
+    });
+  }
+  const source = keras ? kerasSource(network, tensors) : torchSource(network, tensors);
+  const weights = new Map<string, Float32Array>();
+  const replaced: string[] = [];
+  const used = new Set<string>();
+  let foldedBatchNorm = false;
+  for (const spec of parameterSpecs(network)) {
+    const found = source(spec);
+    if (found === 'folded') {
+      foldedBatchNorm = true;
+      weights.set(spec.name, initialValues(network, spec, seed));
+      continue;
+    }
+    const tensor = tensors.get(found.storedName);
+    if (tensor === undefined) throw missing(path, found.storedName, spec, tensors);
+    used.add(found.storedName);
+    if (!sameShape(tensor.shape, found.storedShape)) {
+      if (!isReplaceable(network, spec)) throw wrongShape(path, found, tensor, spec);
+      replaced.push(spec.name);
+      weights.set(spec.name, initialValues(network, spec, seed));
+      continue;
+    }
+    weights.set(spec.name, found.convert(tensor.data));
+  }
+  rejectUnknown(path, tensors, used);
+  return { weights, origin: keras ? 'keras' : 'torchvision', replaced, foldedBatchNorm };
+}
+
+interface StoredParameter {
+  readonly storedName: string;
+  readonly storedShape: readonly number[];
+  convert(data: Float32Array): Float32Array;
+}
+type Source = (spec: ParameterSpec) => StoredParameter | 'folded';
+type Tensors = ReadonlyMap<string, StoredTensor>;
+
+function torchSource(network: Network, tensors: Tensors): Source {
+  return (spec) => {
+    const { layer, shape } = spec;
+    const isBatchNorm = spec.role !== 'weight' && spec.role !== 'bias';
+    if (isBatchNorm && !tensors.has(spec.name) && layer.kind === 'convolution') {
+      // A folded file has a bias beside the convolution instead; it becomes beta.
+      const biasName = `${layer.weightName}.bias`;
+      if (tensors.has(biasName)) {
+        return spec.role === 'beta' ? asIs(biasName, shape) : 'folded';
+      }
+    }
+    if (spec.role !== 'weight') return asIs(spec.name, shape);
+    if (layer.kind === 'dense') {
+      const [inputs = 1, outputs = 1] = shape;
+      const flattened = flattenedInput(network, layer.input);
+      return {
+        storedName: spec.name,
+        storedShape: [outputs, inputs],
+        convert: (data) => {
+          const weightsIo = transpose(data, outputs, inputs);
+          return flattened === null
+            ? weightsIo
+            : reorderFlattenedRows(weightsIo, flattened, 'chw-to-hwc');
+        },
+      };
+    }
+    const sizes = convolutionSizes(shape);
+    const [height, width, inputs, outputs] = sizes;
+    return {
+      storedName: spec.name,
+      storedShape: layer.depthwise ? [inputs, 1, height, width] : [outputs, inputs, height, width],
+      convert: (data) => convolutionFromTorch(data, sizes, layer.depthwise),
+    };
+  };
+}
+
+function kerasSource(network: Network, tensors: Tensors): Source {
+  const names = kerasNames(network);
+  return (spec) => {
+    const { layer, role, shape } = spec;
+    const prefix = names.get(layer.weightName) ?? layer.weightName;
+    if (role === 'weight') {
+      const depthwise = layer.kind === 'convolution' && layer.depthwise;
+      return asIs(`${prefix}/${depthwise ? 'depthwise_kernel' : 'kernel'}`, shape);
+    }
+    if (role === 'bias') return asIs(`${prefix}/bias`, shape);
+    if (tensors.has(`${prefix}/bias`)) {
+      return role === 'beta' ? asIs(`${prefix}/bias`, shape) : 'folded';
+    }
+    return kerasBatchNorm(prefix, role, shape);
+  };
+}
+
+/** Keras's MobileNetV2 has epsilon 1e-3: the difference to PyTorch's 1e-5 goes into the variance. */
+const KERAS_EPSILON_SURPLUS = 1e-3 - 1e-5;
+
+function kerasBatchNorm(
+  prefix: string,
+  role: ParameterSpec['role'],
+  shape: readonly number[],
+): StoredParameter {
+  const layerName =
+    prefix === 'Conv1' ? 'bn_Conv1' : prefix === 'Conv_1' ? 'Conv_1_bn' : `${prefix}_BN`;
+  const part = {
+    weight: 'kernel',
+    bias: 'bias',
+    gamma: 'gamma',
+    beta: 'beta',
+    mean: 'moving_mean',
+    variance: 'moving_variance',
+  }[role];
+  const stored = asIs(`${layerName}/${part}`, shape);
+  if (role !== 'variance') return stored;
+  return { ...stored, convert: (data) => data.map((value) => value + KERAS_EPSILON_SURPLUS) };
+}
+
+function asIs(storedName: string, storedShape: readonly number[]): StoredParameter {
+  return { storedName, storedShape, convert: (data) => data };
+}
+
+/** The image-shaped input of a flatten between it and the dense layer that reads `name`; null when there is none. */
+export function flattenedInput(
+  network: Network,
+  name: string,
+): { height: number; width: number; channels: number } | null {
+  const layer = network.layers.find((candidate) => candidate.name === name);
+  if (layer?.kind === 'dropout') return flattenedInput(network, layer.input);
+  return layer?.kind === 'flatten' ? layer.inputShape : null;
+}
+
+export function convolutionSizes(
+  shape: readonly number[],
+): readonly [number, number, number, number] {
+  const [height = 1, width = 1, inputs = 1, outputs = 1] = shape;
+  return [height, width, inputs, outputs];
+}
+
+function isReplaceable(network: Network, { layer }: ParameterSpec): boolean {
+  if (layer === headOf(network)) return true;
+  // The paper's AlexNet has 6400 features where torchvision's has 9216, and trains that layer anew.
+  return network.options.architecture === 'alexnet' && layer.weightName === 'classifier.1';
+}
+
+function sameShape(a: readonly number[], b: readonly number[]): boolean {
+  // A depthwise kernel [kh, kw, C, 1] may be stored without its last 1.
+  return (
+    (a.length === b.length && a.every((size, i) => size === b[i])) ||
+    (elementCount(a) === elementCount(b) && b.at(-1) === 1 && sameShape(a, b.slice(0, -1)))
+  );
+}
+
+function missing(path: string, name: string, spec: ParameterSpec, tensors: Tensors): DataError {
+  const nearest = [...tensors.keys()].sort((a, b) => distance(a, name) - distance(b, name))[0];
+  return new DataError({
+    code: 'models/missing-weights',
+    message: `${path} has no tensor "${name}" of shape [${spec.shape.join(', ')}], which the network needs`,
+    hint: `check "architecture" and "widthMultiplier"; the file's nearest name is "${nearest ?? '(none)'}"`,
+  });
+}
+
+function wrongShape(
+  path: string,
+  { storedName, storedShape }: StoredParameter,
+  tensor: StoredTensor,
+  spec: ParameterSpec,
+): DataError {
+  return new DataError({
+    code: 'models/wrong-shape',
+    message: `${path}: "${storedName}" has shape [${tensor.shape.join(', ')}], expected [${storedShape.join(', ')}] for ${spec.name}`,
+    hint: 'the weights must come from the same architecture and width; only the layers that depend on the class count may differ',
+  });
+}
+
+function rejectUnknown(path: string, tensors: Tensors, used: ReadonlySet<string>): void {
+  const unknown = [...tensors.keys()].filter((name) => !used.has(name));
+  if (unknown.length === 0) return;
+  const shown = unknown.slice(0, 5).map((name) => `"${name}"`);
+  throw new DataError({
+    code: 'models/unknown-weights',
+    message: `${path} has ${unknown.length} tensor(s) the network does not: ${shown.join(', ')}${unknown.length > 5 ? ', …' : ''}`,
+    hint: 'check "architecture", "variant" and "batchNorm": weights with batch norm need batchNorm: standard',
+  });
+}

@@ -1,0 +1,154 @@
+import { open, type FileHandle } from 'node:fs/promises';
+import { z } from 'zod';
+import { DataError } from '../diagnostics/errors.ts';
+
+/** A tensor of a weights file; 16-bit floats come out as float32. */
+export interface StoredTensor {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+export interface SafetensorsFile {
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly tensors: ReadonlyMap<string, StoredTensor>;
+}
+
+const entrySchema = z.strictObject({
+  dtype: z.string(),
+  shape: z.array(z.int().min(0)),
+  data_offsets: z.tuple([z.int().min(0), z.int().min(0)]),
+});
+/** The format allows 100 MB; a header of weights this project knows is far below one. */
+const LARGEST_HEADER_BYTES = 100_000_000;
+const BYTES_OF_DTYPE: Readonly<Record<string, number>> = { F32: 4, F16: 2, BF16: 2 };
+
+/**
+ * Reads a safetensors file (huggingface/safetensors, "Format": length, JSON header, data) whole.
+ * Integer tensors, such as PyTorch's `num_batches_tracked`, are left out.
+ * @throws DataError `models/malformed-weights`, with the tensor where one is at fault.
+ */
+export async function readSafetensors(path: string): Promise<SafetensorsFile> {
+  const file = await open(path, 'r');
+  try {
+    const { size } = await file.stat();
+    const { text, dataStart } = await readHeader(file, size, path);
+    return await readTensors(file, { path, size, dataStart, header: parseHeader(text, path) });
+  } finally {
+    await file.close();
+  }
+}
+
+async function readHeader(
+  file: FileHandle,
+  size: number,
+  path: string,
+): Promise<{ text: string; dataStart: number }> {
+  const lengthBytes = Buffer.alloc(8);
+  const { bytesRead } = await file.read(lengthBytes, 0, 8, 0);
+  if (bytesRead < 8) throw malformed(path, `it ends after ${bytesRead} of 8 bytes of length`);
+  const headerLength = Number(lengthBytes.readBigUInt64LE());
+  if (headerLength > LARGEST_HEADER_BYTES) {
+    throw malformed(path, 'it does not begin with the length of a JSON header');
+  }
+  if (8 + headerLength > size) {
+    throw malformed(path, `it ends inside its header (${size} of ${8 + headerLength} bytes)`);
+  }
+  const header = Buffer.alloc(headerLength);
+  await file.read(header, 0, headerLength, 8);
+  return { text: header.toString('utf8'), dataStart: 8 + headerLength };
+}
+
+type Header = ReadonlyMap<string, z.infer<typeof entrySchema>> & {
+  readonly metadata?: Record<string, string>;
+};
+
+function parseHeader(text: string, path: string): Header {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw malformed(path, 'its header is not JSON', cause);
+  }
+  const parsed = z.record(z.string(), z.unknown()).safeParse(json);
+  if (!parsed.success) throw malformed(path, 'its header is not a JSON object', parsed.error);
+  const header = new Map<string, z.infer<typeof entrySchema>>();
+  for (const [name, value] of Object.entries(parsed.data)) {
+    if (name === '__metadata__') continue;
+    const entry = entrySchema.safeParse(value);
+    if (!entry.success) {
+      throw malformed(path, `its header describes "${name}" wrongly`, entry.error);
+    }
+    header.set(name, entry.data);
+  }
+  const metadata = z.record(z.string(), z.string()).safeParse(parsed.data['__metadata__']);
+  return Object.assign(header, metadata.success ? { metadata: metadata.data } : {});
+}
+
+async function readTensors(
+  file: FileHandle,
+  {
+    path,
+    size,
+    dataStart,
+    header,
+  }: { path: string; size: number; dataStart: number; header: Header },
+): Promise<SafetensorsFile> {
+  const tensors = new Map<string, StoredTensor>();
+  for (const [name, { dtype, shape, data_offsets: offsets }] of header) {
+    const elementBytes = BYTES_OF_DTYPE[dtype];
+    if (elementBytes === undefined) continue;
+    const [start, end] = offsets;
+    const byteCount = shape.reduce((product, n) => product * n, 1) * elementBytes;
+    if (end - start !== byteCount) {
+      throw malformed(
+        path,
+        `"${name}" should hold ${byteCount} bytes for shape [${shape.join(', ')}], it holds ${end - start}`,
+      );
+    }
+    if (dataStart + end > size) {
+      throw malformed(path, `it ends inside "${name}" (${size} of ${dataStart + end} bytes)`);
+    }
+    const bytes = new Uint8Array(byteCount);
+    await file.read(bytes, 0, byteCount, dataStart + start);
+    const data = toFloat32(bytes, dtype);
+    const invalid = data.findIndex((value) => !Number.isFinite(value));
+    if (invalid !== -1) {
+      throw malformed(path, `"${name}" holds ${String(data[invalid])} at element ${invalid}`);
+    }
+    tensors.set(name, { shape, data });
+  }
+  return { metadata: header.metadata ?? {}, tensors };
+}
+
+function toFloat32(bytes: Uint8Array, dtype: string): Float32Array {
+  if (dtype === 'F32') return new Float32Array(bytes.buffer);
+  const halves = new Uint16Array(bytes.buffer);
+  const result = new Float32Array(halves.length);
+  if (dtype === 'BF16') {
+    // A bfloat16 is the upper half of a float32.
+    const bits = new Uint32Array(result.buffer);
+    for (let i = 0; i < halves.length; i += 1) bits[i] = halves[i]! << 16; // i is in range
+    return result;
+  }
+  for (let i = 0; i < halves.length; i += 1) result[i] = float16ToNumber(halves[i]!); // i is in range
+  return result;
+}
+
+/** IEEE 754 binary16. */
+function float16ToNumber(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 0x1f;
+  const fraction = bits & 0x3ff;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  if (exponent === 31) return fraction === 0 ? sign * Infinity : NaN;
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+function malformed(path: string, reason: string, cause?: unknown): DataError {
+  return new DataError({
+    code: 'models/malformed-weights',
+    message: `${path} is not a complete safetensors file of finite weights: ${reason}`,
+    hint: 'download or export the file again; safetensors with F32, F16 or BF16 tensors are read',
+    cause,
+  });
+}

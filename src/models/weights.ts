@@ -1,0 +1,87 @@
+import { InternalError } from '../diagnostics/errors.ts';
+import { createRandom } from '../numeric/random.ts';
+import {
+  headOf,
+  parameterSpecs,
+  elementCount,
+  type Network,
+  type ParameterSpec,
+} from './network.ts';
+
+/** Values of every parameter and running statistic by name, in the layouts of `parameterSpecs`. */
+export type Weights = ReadonlyMap<string, Float32Array>;
+
+export function weightOf(weights: Weights, name: string): Float32Array {
+  const data = weights.get(name);
+  if (data === undefined) throw new InternalError(`no weights for ${name}`);
+  return data;
+}
+
+/**
+ * Initial values as the networks' PyTorch sources have them; every parameter draws from a stream of
+ * its own, so that a change in one layer leaves the others as they were.
+ */
+export function randomWeights(network: Network, seed: number): Map<string, Float32Array> {
+  const weights = new Map<string, Float32Array>();
+  for (const spec of parameterSpecs(network)) {
+    weights.set(spec.name, initialValues(network, spec, seed));
+  }
+  return weights;
+}
+
+/** Initial values of one parameter. */
+export function initialValues(network: Network, spec: ParameterSpec, seed: number): Float32Array {
+  const values = new Float32Array(elementCount(spec.shape));
+  const { layer } = spec;
+  switch (spec.role) {
+    case 'gamma':
+    case 'variance':
+      return values.fill(1);
+    case 'beta':
+    case 'mean':
+      return values;
+    case 'weight':
+    case 'bias': {
+      const random = createRandom(seed, `weights/${spec.name}`);
+      if (layer.kind === 'dense')
+        return fillDense(network, spec, values, random.normal, random.next);
+      if (spec.role === 'bias') return values.fill(convolutionBias(network, layer.weightName));
+      const deviation = convolutionDeviation(network, spec);
+      return values.map(() => deviation * random.normal());
+    }
+  }
+}
+
+function convolutionDeviation(network: Network, { layer, shape }: ParameterSpec): number {
+  // The paper's AlexNet draws convolutions from normal(0, 0.01).
+  if (network.options.architecture === 'alexnet') return 0.01;
+  // kaiming_normal_(mode="fan_out", nonlinearity="relu"), as torchvision's MobileNetV2 and ResNet.
+  const [height = 1, width = 1] = shape;
+  const depthwise = layer.kind === 'convolution' && layer.depthwise;
+  // PyTorch's fan_out of a depthwise weight [channels, 1, kh, kw] is channels * kh * kw, whatever its groups.
+  const outputs = depthwise ? (shape[2] ?? 1) : (shape[3] ?? 1);
+  return Math.sqrt(2 / (outputs * height * width));
+}
+
+/** The paper sets the biases of AlexNet's second, fourth and fifth convolution to one (Krizhevsky et al. 2012). */
+function convolutionBias(network: Network, weightName: string): number {
+  const ones = ['features.3', 'features.8', 'features.10'];
+  return network.options.architecture === 'alexnet' && ones.includes(weightName) ? 1 : 0;
+}
+
+function fillDense(
+  network: Network,
+  { role, shape, layer }: ParameterSpec,
+  values: Float32Array,
+  normal: () => number,
+  uniform: () => number,
+): Float32Array {
+  if (network.options.architecture === 'mobilenet-v2' && layer === headOf(network)) {
+    // torchvision's MobileNetV2: nn.init.normal_(weight, 0, 0.01), zero bias.
+    return role === 'bias' ? values : values.map(() => 0.01 * normal());
+  }
+  // nn.Linear's default: uniform in +-1 / sqrt(fan_in), for weight and bias alike.
+  const fanIn = role === 'bias' ? layer.inputShape.channels : (shape[0] ?? 1);
+  const bound = 1 / Math.sqrt(fanIn);
+  return values.map(() => (2 * uniform() - 1) * bound);
+}

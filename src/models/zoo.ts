@@ -1,0 +1,21 @@
+import { buildAlexnet } from './alexnet.ts';
+import { buildMobilenetV2 } from './mobilenet-v2.ts';
+import { buildResnet50 } from './resnet50.ts';
+import type { Network, NetworkOptions } from './network.ts';
+
+/** @throws DataError when the architecture cannot take images of that size. */
+export function buildNetwork(options: NetworkOptions): Network {
+  switch (options.architecture) {
+    case 'alexnet':
+      return buildAlexnet(options);
+    case 'mobilenet-v2':
+      return buildMobilenetV2(options);
+    case 'resnet50':
+      return buildResnet50(options);
+  }
+}
+
+/** What the published recipe drops before dense layers: AlexNet half, the others nothing. */
+export function defaultDropout(architecture: NetworkOptions['architecture']): number {
+  return architecture === 'alexnet' ? 0.5 : 0;
+}

@@ -1,0 +1,87 @@
+import type { ImageShards } from '../data/image-shards.ts';
+import { SPLITS } from '../data/dataset-index.ts';
+import { InternalError } from '../diagnostics/errors.ts';
+import { exportOnnx, ONNX_INPUT, ONNX_OUTPUT } from '../models/export-onnx.ts';
+import { encodeOnnx } from '../onnx/writer.ts';
+import { writeFile } from 'node:fs/promises';
+import { openOnnxSession } from '../runtime/onnx-session.ts';
+import type { Tensorflow } from '../runtime/tensorflow.ts';
+import { NO_CHANGES, type BatchSource } from './batches.ts';
+import { firstCopies } from './evaluate-network.ts';
+import type { NetworkRunner } from './network-runner.ts';
+
+/** Largest |onnx - network| over largest |network|, over all logits; float32 rounding gives about 1e-6. */
+export const LARGEST_EXPORT_ERROR = 1e-4;
+const CHECKED_IMAGE_COUNT = 16;
+
+export interface CheckedExportOptions {
+  readonly tf: Tensorflow;
+  readonly runner: NetworkRunner;
+  readonly source: BatchSource;
+  readonly shards: ImageShards;
+  readonly path: string;
+  readonly threadCount: number;
+}
+
+/**
+ * Writes the network as ONNX and compares the file's logits in onnxruntime with the network's own on
+ * real images; returns the relative difference.
+ * @throws InternalError when they differ by more than `LARGEST_EXPORT_ERROR`.
+ */
+export async function exportCheckedOnnx(options: CheckedExportOptions): Promise<number> {
+  const { runner, shards, path } = options;
+  const { classes, normalization } = shards;
+  const model = exportOnnx(runner.network, runner.readWeights(), { classes, normalization });
+  const bytes = encodeOnnx(model);
+  await writeFile(path, bytes);
+  const error = await exportError(options);
+  if (!(error <= LARGEST_EXPORT_ERROR)) {
+    throw new InternalError(
+      `the exported ONNX model differs from the trained network by ${error.toExponential(1)} relative, more than ${LARGEST_EXPORT_ERROR}`,
+    );
+  }
+  return error;
+}
+
+async function exportError({
+  tf,
+  runner,
+  source,
+  shards,
+  path,
+  threadCount,
+}: CheckedExportOptions): Promise<number> {
+  const split = SPLITS.find((name) => shards.splits[name].entries.length > 0) ?? 'train';
+  const indices = firstCopies(shards, split).slice(0, CHECKED_IMAGE_COUNT);
+  const { imagesNhwc } = await source.request(split, indices, NO_CHANGES, '').finish();
+  const { width, height } = shards;
+  const [expected, imagesNchw] = tf.tidy(() => {
+    const images = tf.tensor4d(imagesNhwc, [indices.length, height, width, 3]);
+    return [
+      runner.predict(images).dataSync<'float32'>(),
+      images.transpose([0, 3, 1, 2]).dataSync<'float32'>(), // [N, H, W, 3] → [N, 3, H, W]
+    ];
+  });
+  const session = await openOnnxSession(path, { threadCount });
+  const outputs = await session.run({
+    [ONNX_INPUT]: { data: imagesNchw, dims: [indices.length, 3, height, width] },
+  });
+  await session.release();
+  return relativeDifference(expected, outputs[ONNX_OUTPUT]?.data ?? new Float32Array());
+}
+
+/** max |a - b| / max |a|; NaN when the lengths differ or a value is not a number. */
+export function relativeDifference(
+  expected: ArrayLike<number>,
+  actual: ArrayLike<number | bigint>,
+): number {
+  if (expected.length !== actual.length) return NaN;
+  let difference = 0;
+  let largest = 0;
+  for (let i = 0; i < expected.length; i += 1) {
+    const value = expected[i]!; // i is in range of both
+    difference = Math.max(difference, Math.abs(value - Number(actual[i])));
+    largest = Math.max(largest, Math.abs(value));
+  }
+  return largest === 0 ? difference : difference / largest;
+}

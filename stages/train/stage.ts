@@ -1,0 +1,264 @@
+import { writeFile } from 'node:fs/promises';
+import type { z } from 'zod';
+import { openShardReader, type ImageShards } from '../../src/data/image-shards.ts';
+import { loadInitialWeights, type InitialWeights } from '../../src/models/initial-weights.ts';
+import type { Network } from '../../src/models/network.ts';
+import { writeWeightsFolder } from '../../src/models/weights-folder.ts';
+import { buildNetwork, defaultDropout } from '../../src/models/zoo.ts';
+import { DataError } from '../../src/diagnostics/errors.ts';
+import { loadTensorflow } from '../../src/runtime/tensorflow.ts';
+import { defineStage, type StageContext } from '../../src/stage/definition.ts';
+import { writeMetricsFile } from '../../src/stage/metrics-file.ts';
+import { createBatchSource } from '../../src/training/batches.ts';
+import { exportCheckedOnnx } from '../../src/training/export-checked-onnx.ts';
+import { epochEvents, historyCsv } from '../../src/training/history.ts';
+import { createNetworkRunner } from '../../src/training/network-runner.ts';
+import { rebuildBatchNorm } from '../../src/training/rebuild-batch-norm.ts';
+import { writeEventFile, type ScalarEvent } from '../../src/training/tensorboard-events.ts';
+import {
+  trainNetwork,
+  type Recipe,
+  type TrainingProgress,
+  type TrainingResult,
+} from '../../src/training/training-loop.ts';
+import { trainParameters } from './parameters.ts';
+
+type Parameters = z.output<typeof trainParameters>;
+type Context = StageContext<Parameters>;
+
+export const train = defineStage({
+  kind: 'train',
+  version: 1,
+  description: 'Trains a network with TensorFlow and exports it as fp32 ONNX.',
+  parameters: trainParameters,
+  inputs: {
+    images: { kinds: ['image-shards'], description: 'Preprocessed images of the augment stage.' },
+    weights: {
+      kinds: ['file', 'folder', 'model/tfjs'],
+      optional: true,
+      description:
+        "Initial weights: a safetensors file with torchvision's or Keras's names, or the weights of another train stage. Random when absent.",
+    },
+  },
+  outputs: {
+    model: { kind: 'model/onnx', description: 'fp32, batch norm folded, checked on real images.' },
+    weights: { kind: 'model/tfjs', description: 'Weights to go on training from.' },
+    history: { kind: 'history', description: 'Losses and accuracies by epoch.' },
+    events: { kind: 'events', description: "TensorBoard scalars under the paper's tags." },
+    metrics: { kind: 'metrics', description: 'Chosen epoch, validation accuracy, speed.' },
+  },
+  runtimes: ['@tensorflow/tfjs-node'],
+  cache: 'content',
+  scheduling: 'parallel',
+  defaultCpuCount: 'all',
+  isolation: 'process',
+  environment: ({ cpuCount }) => ({
+    // glibc would give every large block back to the kernel after each step and fault it in again:
+    // a fifth of the training time.
+    MALLOC_MMAP_MAX_: '0',
+    MALLOC_TRIM_THRESHOLD_: '100000000000',
+    TF_NUM_INTRAOP_THREADS: String(cpuCount),
+    TF_NUM_INTEROP_THREADS: '1',
+    TF_CPP_MIN_LOG_LEVEL: '2',
+  }),
+  async run(context) {
+    const { parameters, inputs } = context;
+    const reader = await openShardReader(inputs['images']!.path); // declared as required
+    try {
+      const network = buildNetwork(networkOptions(parameters, reader.shards));
+      const initial = await loadInitialWeights(network, inputs['weights']?.path, parameters.seed);
+      describeStart(context, initial);
+      const tf = await loadTensorflow();
+      const runner = createNetworkRunner(tf, network, initial.weights);
+      const source = createBatchSource(reader, parameters.seed);
+      const { shards } = reader;
+      const { batchSize, seed } = parameters;
+      if (initial.foldedBatchNorm) {
+        await rebuildBatchNorm({
+          ...{ tf, runner, source, shards, batchSize, seed },
+          onImages: (done, total) => {
+            context.progress({ done, total, unit: 'images', label: 'batch-norm statistics' });
+          },
+        });
+      }
+      const events: ScalarEvent[] = [];
+      const startedAt = performance.now();
+      const result = await trainNetwork({
+        ...{ tf, runner, source, shards },
+        recipe: recipeOf(parameters),
+        validationSplit: parameters.validationSplit,
+        checkpoint: checkpointOf(context, shards),
+        signal: context.signal,
+        onProgress: (progress) => {
+          showProgress(context, progress);
+        },
+        onEpoch: (record) => {
+          events.push(...epochEvents(record, Date.now() / 1000));
+          context.log(JSON.stringify(record));
+        },
+      });
+      const trainingMs = performance.now() - startedAt;
+      const exportError = await exportCheckedOnnx({
+        ...{ tf, runner, source, shards },
+        path: context.outputs['model']!, // declared outputs always have a path
+        threadCount: context.resources.cpuCount,
+      });
+      await writeOutputs(context, network, runner.readWeights(), shards, result, events);
+      await writeMetrics(context, { result, initial, network, exportError, trainingMs });
+      runner.dispose();
+    } finally {
+      await reader.close();
+    }
+  },
+});
+
+function networkOptions(parameters: Parameters, shards: ImageShards): Network['options'] {
+  if (shards.width !== shards.height) {
+    throw new DataError({
+      code: 'training/not-square',
+      message: `training takes square images, received ${shards.width} x ${shards.height}`,
+      hint: 'set a crop in the augment stage',
+    });
+  }
+  const { architecture, variant, widthMultiplier, padding, batchNorm, dropout } = parameters;
+  return {
+    ...{ architecture, variant, widthMultiplier, padding, batchNorm },
+    dropout: dropout ?? defaultDropout(architecture),
+    classCount: shards.classes.length,
+    imageSize: shards.width,
+  };
+}
+
+function recipeOf(parameters: Parameters): Recipe {
+  const { schedule, milestones, gamma, flip, shiftFraction, timeLimitMinutes } = parameters;
+  return {
+    ...parameters,
+    schedule: schedule === 'steps' ? { kind: 'steps', milestones, gamma } : { kind: schedule },
+    imageChanges: { flip, shiftFraction },
+    timeLimitMs: timeLimitMinutes === null ? null : timeLimitMinutes * 60_000,
+  };
+}
+
+function checkpointOf(context: Context, shards: ImageShards): 'best' | 'last' {
+  const { checkpoint, validationSplit } = context.parameters;
+  if (checkpoint === 'last' || shards.splits[validationSplit].entries.length > 0) return checkpoint;
+  context.warn(
+    `there are no ${validationSplit} images to choose a checkpoint by; the last epoch's weights are kept`,
+  );
+  return 'last';
+}
+
+function describeStart(context: Context, initial: InitialWeights): void {
+  context.log(`initial weights: ${initial.description}`);
+  if (initial.replaced.length > 0) {
+    context.log(`drawn anew, since their shapes differ: ${initial.replaced.join(', ')}`);
+  }
+}
+
+function showProgress(context: Context, progress: TrainingProgress): void {
+  const { imagesDone, imagesTotal, epoch, loss, lastValidation } = progress;
+  const validation =
+    lastValidation === null
+      ? ''
+      : `, validation ${(100 * lastValidation.top1Fraction).toFixed(1)} %`;
+  context.progress({
+    done: imagesDone,
+    total: imagesTotal,
+    unit: 'images',
+    label: `epoch ${epoch}/${context.parameters.epochs}, loss ${loss.toFixed(3)}${validation}`,
+  });
+}
+
+async function writeOutputs(
+  { outputs }: Context,
+  network: Network,
+  weights: Map<string, Float32Array>,
+  shards: ImageShards,
+  { epochs }: TrainingResult,
+  events: readonly ScalarEvent[],
+): Promise<void> {
+  // Declared outputs always have a path.
+  await writeWeightsFolder(outputs['weights']!, network, weights, {
+    classes: shards.classes,
+    normalization: shards.normalization,
+  });
+  await writeFile(outputs['history']!, historyCsv(epochs));
+  await writeEventFile(outputs['events']!, events);
+}
+
+interface MetricsSource {
+  readonly result: TrainingResult;
+  readonly initial: InitialWeights;
+  readonly network: Network;
+  /** Largest relative difference between the ONNX file's logits and the network's own. */
+  readonly exportError: number;
+  readonly trainingMs: number;
+}
+
+async function writeMetrics(context: Context, source: MetricsSource): Promise<void> {
+  const { result, initial, network, exportError, trainingMs } = source;
+  const { chosenEpoch, epochs } = result;
+  const imageCount = epochs.reduce((sum, { imagesPerSecond }) => sum + 1 / imagesPerSecond, 0);
+  const { validation } = chosenEpoch;
+  const neutral = 'neutral' as const;
+  await writeMetricsFile(context.outputs['metrics']!, {
+    values: [
+      { name: 'epochs', value: epochs.length, unit: '', direction: neutral },
+      { name: 'chosenEpoch', value: chosenEpoch.epoch, unit: '', direction: neutral },
+      ...(validation === null
+        ? []
+        : ([
+            {
+              name: 'validationTop1Fraction',
+              value: validation.top1Fraction,
+              unit: 'fraction',
+              direction: 'higher-is-better',
+            },
+            {
+              name: 'validationLoss',
+              value: validation.loss,
+              unit: '',
+              direction: 'lower-is-better',
+            },
+          ] as const)),
+      { name: 'trainLoss', value: chosenEpoch.trainLoss, unit: '', direction: neutral },
+      {
+        name: 'imagesPerSecond',
+        // The harmonic mean: every epoch has the same images.
+        value: epochs.length / imageCount,
+        unit: 'imagesPerSecond',
+        direction: 'higher-is-better',
+      },
+      { name: 'trainingSeconds', value: trainingMs / 1000, unit: 's', direction: neutral },
+      {
+        name: 'exportErrorFraction',
+        value: exportError,
+        unit: 'fraction',
+        direction: 'lower-is-better',
+      },
+    ],
+    notes: [trainingNote(context, result, initial)],
+    details: {
+      network: { ...network.options },
+      initialWeights: initial.description,
+      replacedParameters: [...initial.replaced],
+      stoppedBy: result.stoppedBy,
+    },
+  });
+}
+
+/** One line for the table: `trained 14 epochs from random weights (time limit 60 min)`. */
+function trainingNote(
+  { parameters }: Context,
+  { epochs, stoppedBy }: TrainingResult,
+  initial: InitialWeights,
+): string {
+  const plural = epochs.length === 1 ? 'epoch' : 'epochs';
+  const limit =
+    stoppedBy === 'time-limit' ? ` (time limit ${String(parameters.timeLimitMinutes)} min)` : '';
+  const optimistic =
+    parameters.validationSplit === 'test' && parameters.checkpoint === 'best'
+      ? '; the test images chose the checkpoint, so their accuracy is optimistic'
+      : '';
+  return `trained ${epochs.length} ${plural} from ${initial.description}${limit}${optimistic}`;
+}
