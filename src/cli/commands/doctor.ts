@@ -1,8 +1,13 @@
-import { existsSync, readFileSync, statfsSync } from 'node:fs';
+import { existsSync, statfsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { availableParallelism, cpus, totalmem } from 'node:os';
+import { availableParallelism, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import pc from 'picocolors';
+import {
+  cpuInt8Support,
+  machineFingerprint,
+  type CpuInt8Support,
+} from '../../benchmark/machine.ts';
 import { packageRoot } from '../../runtime/package-root.ts';
 import { tensorflowStatus } from '../../runtime/tensorflow-location.ts';
 
@@ -29,7 +34,7 @@ export async function runDoctor(
     tensorflowComponent(),
     await onnxruntimeComponent(),
     await sharpComponent(),
-    processorComponent(),
+    await processorComponent(),
     coresComponent(),
     memoryComponent(),
     diskComponent(process.cwd()),
@@ -95,7 +100,7 @@ async function sharpComponent(): Promise<Component> {
   const component = { name: 'sharp', required: true } as const;
   try {
     const { default: sharp } = await import('sharp');
-    const { sharp: version = '', vips } = sharp.versions;
+    const { sharp: version, vips } = sharp.versions;
     return { ...component, state: 'ok', detail: `${version}, libvips ${vips}` };
   } catch (error) {
     return { ...component, state: 'missing', ...cannotLoad(error) };
@@ -112,39 +117,36 @@ function cannotLoad(error: unknown): { detail: string; remedy: string } {
   };
 }
 
-function processorComponent(): Component {
-  const flags = processorFlags();
-  const int8 = int8Instructions(flags);
-  const detail = cpus()[0]?.model.trim() ?? process.arch;
-  if (flags.length === 0) {
-    return { name: 'processor', state: 'ok', detail: `${detail}, int8 instructions unknown here` };
-  }
-  return int8.length > 0
-    ? { name: 'processor', state: 'ok', detail: `${detail}, int8 by ${int8.join(', ')}` }
-    : {
-        name: 'processor',
+/** Flags by which onnxruntime chooses its int8 kernels. */
+const INT8_FLAGS = new Set(['avx2', 'avx_vnni', 'avx512_vnni', 'amx_int8', 'asimddp', 'i8mm']);
+
+async function processorComponent(): Promise<Component> {
+  const { cpuModel, cpuFlags } = await machineFingerprint();
+  return describeProcessor(cpuModel, cpuFlags, cpuInt8Support());
+}
+
+export function describeProcessor(
+  model: string,
+  flags: readonly string[],
+  support: CpuInt8Support,
+): Component {
+  const name = 'processor';
+  const int8 = flags.filter((flag) => INT8_FLAGS.has(flag)).join(', ');
+  switch (support) {
+    case 'vnni':
+    case 'neon':
+      return { name, state: 'ok', detail: `${model}, int8 instructions: ${int8}` };
+    case 'unknown':
+      return { name, state: 'ok', detail: `${model}, int8 instructions unknown here` };
+    case 'avx2':
+    case 'none':
+      return {
+        name,
         state: 'warning',
-        detail: `${detail}, without int8 instructions`,
-        remedy: 'int8 models run, but expect less speed-up than published for newer processors',
+        detail: `${model}, no int8 dot product${int8 === '' ? '' : ` (${int8} only)`}`,
+        remedy: 'int8 models run, but expect less speed-up than on a processor with VNNI',
       };
-}
-
-/** Flags of x86 and features of Arm that multiply int8 into int32 in one instruction. */
-export function int8Instructions(flags: readonly string[]): string[] {
-  const names: Readonly<Record<string, string>> = {
-    avx_vnni: 'AVX-VNNI',
-    avx512_vnni: 'AVX512-VNNI',
-    amx_int8: 'AMX',
-    asimddp: 'Arm dot product',
-    i8mm: 'Arm i8mm',
-  };
-  return flags.flatMap((flag) => names[flag] ?? []);
-}
-
-function processorFlags(): string[] {
-  if (!existsSync('/proc/cpuinfo')) return [];
-  const line = /^(?:flags|Features)\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1];
-  return line?.trim().split(/\s+/) ?? [];
+  }
 }
 
 function coresComponent(): Component {

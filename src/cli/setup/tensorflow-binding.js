@@ -30,9 +30,10 @@ const STAMP = join('lib', 'napi-v8', 'drq-binding.json');
  */
 export async function setUpTensorflow() {
   try {
-    const places = findPackages();
-    if (places.some(isReady)) return 'up-to-date';
-    await makeReady(places.find(isWritable) ?? (await installPackage()));
+    // The nearest one that can be used: our own, unless a global installation belongs to root.
+    const usable = findPackages().find((path) => isReady(path) || isWritable(path));
+    if (usable !== undefined && isReady(usable)) return 'up-to-date';
+    await makeReady(usable ?? (await installPackage()));
     return 'done';
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
