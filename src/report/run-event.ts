@@ -1,6 +1,5 @@
 import type { StageId } from '../pipeline/spec.ts';
-
-export type StageAction = 'run' | 'restore' | 'up-to-date';
+import type { StageAction } from '../plan/planned-stage.ts';
 
 /** Everything that happens in a run, in order; reporters render it and `--json` prints it, one event a line. */
 export type RunEvent =
@@ -9,6 +8,12 @@ export type RunEvent =
       readonly runId: string;
       readonly pipeline: string;
       readonly stageCount: number;
+    }
+  /** Another process holds what is needed: the stage's key, or (null) the whole pipeline. */
+  | {
+      readonly type: 'lock-waiting';
+      readonly stageId: StageId | null;
+      readonly message: string;
     }
   | {
       readonly type: 'stage-started';
@@ -44,6 +49,8 @@ export type RunEvent =
       readonly hint?: string;
       readonly scratchPath: string;
       readonly logPath: string;
+      /** The last lines of the log. */
+      readonly logTail: readonly string[];
     }
   | { readonly type: 'stage-skipped'; readonly stageId: StageId; readonly because: StageId }
   | {

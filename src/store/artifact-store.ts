@@ -55,7 +55,7 @@ export class ArtifactStore {
    * @throws StageError `stage/missing-output`, `stage/wrong-output-form`
    */
   async commit(kind: ArtifactKind, path: string, outputName: string): Promise<Artifact> {
-    await checkForm(kind, path, outputName);
+    await checkOutputForm(kind, path, outputName);
     if (ARTIFACT_KINDS[kind].form === 'file') {
       const { digest, sizeBytes } = await hashFile(path);
       await this.objects.putFile(path, digest, sizeBytes);
@@ -83,7 +83,12 @@ export class ArtifactStore {
   }
 }
 
-async function checkForm(kind: ArtifactKind, path: string, outputName: string): Promise<void> {
+/** @throws StageError when a stage wrote nothing, or something of another form, where its output should be. */
+export async function checkOutputForm(
+  kind: ArtifactKind,
+  path: string,
+  outputName: string,
+): Promise<void> {
   const { form } = ARTIFACT_KINDS[kind];
   const stats = await statOrNull(path);
   if (stats === null) {

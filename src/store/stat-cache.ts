@@ -1,7 +1,7 @@
 import type { BigIntStats } from 'node:fs';
 import { lstat, readFile, stat } from 'node:fs/promises';
 import { z } from 'zod';
-import { DataError } from '../diagnostics/errors.ts';
+import { DataError, StoreError } from '../diagnostics/errors.ts';
 import type { Digest } from '../stage/artifact.ts';
 import { writeFileAtomic } from './atomic-write.ts';
 import { hashFile, type HashedFile } from './hash-file.ts';
@@ -77,7 +77,12 @@ export class StatCache {
     const entries = [...this.#entries]
       .slice(-MAX_ENTRIES)
       .map(([inode, { state, digest }]) => [inode, state, digest]);
-    await writeFileAtomic(this.#path, `${JSON.stringify({ format: FORMAT, entries })}\n`);
+    try {
+      await writeFileAtomic(this.#path, `${JSON.stringify({ format: FORMAT, entries })}\n`);
+    } catch (error) {
+      // A full disk or a read-only folder costs the shortcut, never the run.
+      if (!(error instanceof StoreError)) throw error;
+    }
     this.#changed = false;
   }
 }

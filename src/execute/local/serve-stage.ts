@@ -1,0 +1,104 @@
+import { readFile } from 'node:fs/promises';
+import { pathToFileURL } from 'node:url';
+import { z } from 'zod';
+import { DrqError, InternalError, UsageError } from '../../diagnostics/errors.ts';
+import type { AnyStageDefinition } from '../../stage/definition.ts';
+import { asStoreError } from '../../store/system-error.ts';
+import type { StageRequest } from '../executor.ts';
+import { runDefinition } from './run-definition.ts';
+import type { StageMessage } from './stage-messages.ts';
+
+/** Checked in outline: the file is written by drq itself, a moment before. */
+const requestSchema = z.looseObject({
+  stageId: z.string(),
+  kind: z.string(),
+  modulePath: z.string().nullable(),
+  logPath: z.string(),
+});
+
+/**
+ * The child's side of a stage process: runs the request and tells the parent how it went. Returns
+ * the exit code. The process ends itself when its parent dies, so that no training is left behind.
+ */
+export async function serveStage(
+  requestPath: string,
+  findDefinition: (kind: string) => Promise<AnyStageDefinition>,
+): Promise<number> {
+  if (process.send === undefined) {
+    throw new UsageError({
+      code: 'usage/internal-command',
+      message: 'exec-stage is started by drq itself',
+      hint: 'use `drq run FILE STAGE`',
+    });
+  }
+  const signal = listenToParent();
+  try {
+    const request = await readRequest(requestPath);
+    const definition =
+      request.modulePath === null
+        ? await findDefinition(request.kind)
+        : await importOwnKind(request.modulePath);
+    const listener = {
+      progress: (update: Extract<StageMessage, { type: 'progress' }>['update']) =>
+        tell({ type: 'progress', update }),
+      warn: (message: string) => tell({ type: 'warning', message }),
+    };
+    await runDefinition({ request, definition, listener, signal });
+    await tellAndWait({ type: 'finished' });
+    return 0;
+  } catch (raw) {
+    const error = await asStoreError(raw, requestPath);
+    // The whole story goes to the log (stderr is the log file); the parent shows the message.
+    process.stderr.write(
+      `${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+    );
+    await tellAndWait(failureMessage(error));
+    return 1;
+  }
+}
+
+function failureMessage(error: unknown): StageMessage {
+  if (error instanceof DrqError) {
+    const { code, message, hint } = error;
+    return { type: 'failed', code, message, ...(hint === undefined ? {} : { hint }) };
+  }
+  const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  const hint = 'the stack trace is in the log';
+  return { type: 'failed', code: 'stage/unexpected', message, hint };
+}
+
+function listenToParent(): AbortSignal {
+  const abort = new AbortController();
+  process.on('disconnect', () => process.exit(1));
+  // Ctrl-C reaches the whole process group; the parent decides and sends SIGTERM.
+  process.removeAllListeners('SIGINT');
+  process.removeAllListeners('SIGTERM');
+  process.on('SIGINT', () => undefined);
+  process.on('SIGTERM', () => abort.abort());
+  return abort.signal;
+}
+
+async function readRequest(path: string): Promise<StageRequest> {
+  const parsed = requestSchema.safeParse(JSON.parse(await readFile(path, 'utf8')));
+  if (!parsed.success) throw new InternalError(`${path} is no stage request`, parsed.error);
+  return parsed.data as unknown as StageRequest; // see requestSchema
+}
+
+async function importOwnKind(modulePath: string): Promise<AnyStageDefinition> {
+  const module: unknown = await import(pathToFileURL(modulePath).href);
+  if (typeof module !== 'object' || module === null || !('default' in module)) {
+    throw new InternalError(`${modulePath} has lost its default export`);
+  }
+  return module.default as AnyStageDefinition; // checked when the pipeline was read
+}
+
+function tell(message: StageMessage): void {
+  if (process.connected) process.send?.(message);
+}
+
+async function tellAndWait(message: StageMessage): Promise<void> {
+  if (!process.connected) return;
+  await new Promise<void>((resolve) => {
+    process.send?.(message, undefined, undefined, () => resolve());
+  });
+}

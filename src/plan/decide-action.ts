@@ -1,0 +1,90 @@
+import type { StageAction } from './planned-stage.ts';
+import type { Digest } from '../stage/artifact.ts';
+import type { LockedStage } from '../store/pipeline-lock.ts';
+import type { StageResult } from '../store/stage-result.ts';
+import type { CopyState } from '../store/working-copies.ts';
+import { compareFingerprints } from './compare-fingerprints.ts';
+import type { RunReason } from './reason.ts';
+import type { StageFingerprint } from './stage-key.ts';
+
+export type StoredState =
+  | { readonly state: 'absent' }
+  | { readonly state: 'result-damaged' }
+  | {
+      readonly state: 'output-missing' | 'output-damaged';
+      readonly name: string;
+      readonly place: string;
+    }
+  | {
+      readonly state: 'sound';
+      readonly result: StageResult;
+      /** The first working copy that is not what it should be. */
+      readonly copy: null | {
+        readonly name: string;
+        readonly state: Exclude<CopyState, 'current'>;
+      };
+    };
+
+/** All a decision rests on. */
+export interface StageEvidence {
+  readonly key: Digest;
+  readonly fingerprint: StageFingerprint;
+  readonly forced: boolean;
+  readonly locked: LockedStage | undefined;
+  readonly stored: StoredState;
+}
+
+export interface StageDecision {
+  readonly action: StageAction;
+  /** Empty when the stage is up to date. */
+  readonly reasons: readonly RunReason[];
+}
+
+/** What to do with a stage whose inputs are known, and why. Pure: `plan` and `run` both use it. */
+export function decideAction(evidence: StageEvidence): StageDecision {
+  const { key, forced, locked, stored } = evidence;
+  if (forced) return { action: 'run', reasons: [{ type: 'forced' }] };
+  switch (stored.state) {
+    case 'result-damaged':
+      return { action: 'run', reasons: [{ type: 'stored-result-damaged' }] };
+    case 'output-missing':
+    case 'output-damaged': {
+      const state = stored.state === 'output-missing' ? 'missing' : 'damaged';
+      const { name, place } = stored;
+      return { action: 'run', reasons: [{ type: 'stored-output', name, state, place }] };
+    }
+    case 'absent':
+      return { action: 'run', reasons: changes(evidence, { type: 'not-stored' }) };
+    case 'sound':
+      if (locked?.key === key && stored.copy === null && sameOutputs(locked, stored.result)) {
+        return { action: 'up-to-date', reasons: [] };
+      }
+      return {
+        action: 'restore',
+        reasons: changes(
+          evidence,
+          stored.copy === null
+            ? { type: 'not-locked' }
+            : { type: 'working-copy', name: stored.copy.name, state: stored.copy.state },
+        ),
+      };
+    default:
+      return stored satisfies never;
+  }
+}
+
+/** What changed since the lock file was written; `otherwise` when the key is the same. */
+function changes(evidence: StageEvidence, otherwise: RunReason): readonly RunReason[] {
+  const { locked, fingerprint, key, stored } = evidence;
+  if (locked === undefined)
+    return [{ type: stored.state === 'sound' ? 'not-locked' : 'never-run' }];
+  return locked.key === key ? [otherwise] : compareFingerprints(locked, fingerprint);
+}
+
+function sameOutputs(locked: LockedStage, result: StageResult): boolean {
+  const names = Object.keys(result.outputs);
+  return (
+    names.length === Object.keys(locked.outputs).length &&
+    names.every((name) => locked.outputs[name]?.digest === result.outputs[name]?.digest)
+  );
+}
