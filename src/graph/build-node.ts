@@ -1,6 +1,7 @@
 import { isAbsolute, normalize, resolve } from 'node:path';
 import { interpolate, type Scope } from '../pipeline/interpolate.ts';
 import { childEntries, receivedText, type Located, type Origin } from '../pipeline/located.ts';
+import { pathText } from '../pipeline/issue-wording.ts';
 import type { Problems } from '../pipeline/problems.ts';
 import { declaredOutputsSchema, resourcesSchema } from '../pipeline/schema.ts';
 import { checkShape } from '../pipeline/shape-diagnostics.ts';
@@ -155,7 +156,7 @@ function nodeParameters(
     subject: (path) =>
       path.length === 0
         ? `stage "${stage.name}"`
-        : `stage "${stage.name}": parameter "${path.map(String).join('.')}"`,
+        : `stage "${stage.name}": parameter "${pathText(path)}"`,
   });
   // A strict schema's output is plain data; JSON drops what is undefined.
   return parsed === undefined ? undefined : (JSON.parse(JSON.stringify(parsed)) as JsonObject);
@@ -200,7 +201,7 @@ function nodeOutputs(
     problems,
     owner: entry.key,
     keyWord: 'key',
-    subject: (path) => `stage "${stage.name}": "${['outputs', ...path.map(String)].join('.')}"`,
+    subject: (path) => `stage "${stage.name}": "${pathText(['outputs', ...path])}"`,
   });
   if (parsed === undefined) return undefined;
   return checkedOutputs(stage, entry.value, declaredOutputsSchema.parse(parsed), problems);
@@ -247,7 +248,7 @@ function nodeResources({ stage, scope, problems }: NodeContext): number | 'all' 
     problems,
     owner: entry.key,
     keyWord: 'key',
-    subject: (path) => `stage "${stage.name}": "${['resources', ...path.map(String)].join('.')}"`,
+    subject: (path) => `stage "${stage.name}": "${pathText(['resources', ...path])}"`,
   });
   const cpus = parsed === undefined ? undefined : resourcesSchema.parse(parsed).cpus;
   return typeof cpus === 'number' || cpus === 'all' ? cpus : undefined;

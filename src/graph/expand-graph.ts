@@ -152,10 +152,31 @@ function inheritCells(
       return { joined: [], cells: { stageName, axes, cells: [{}], certain: false } };
     }
   }
+  sortByDependencies(joined, cellsOf);
   const cells: StageCells = certain
     ? { stageName, axes, cells: joined.map(({ cell }) => cell), certain }
     : { stageName, axes: new Set(), cells: [{}], certain };
   return { joined: certain ? joined : joined.slice(0, 1), cells };
+}
+
+/** Cells follow the order of the cells they depend on, then that of their own matrix. */
+function sortByDependencies(
+  joined: CellWithUses[],
+  cellsOf: ReadonlyMap<string, StageCells>,
+): void {
+  const positions = new Map<Cell, number>();
+  for (const { cells } of cellsOf.values()) {
+    cells.forEach((cell, index) => positions.set(cell, index));
+  }
+  const names = [...cellsOf.keys()];
+  const rank = ({ from }: CellWithUses): number[] =>
+    names.map((name) => positions.get(from.get(name) ?? {}) ?? 0);
+  const ranked = joined.map((each) => ({ each, rank: rank(each) }));
+  ranked.sort((a, b) => {
+    const index = a.rank.findIndex((position, at) => position !== b.rank[at]);
+    return (a.rank[index] ?? 0) - (b.rank[index] ?? 0);
+  });
+  joined.splice(0, joined.length, ...ranked.map(({ each }) => each));
 }
 
 function setsOf(

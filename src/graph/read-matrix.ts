@@ -1,6 +1,7 @@
 import { nameHint } from '../diagnostics/nearest-name.ts';
 import { interpolate } from '../pipeline/interpolate.ts';
 import { childMap, hasUnknown, toPlain, type Located, type Origin } from '../pipeline/located.ts';
+import { pathText } from '../pipeline/issue-wording.ts';
 import type { Problems } from '../pipeline/problems.ts';
 import { matrixSchema } from '../pipeline/schema.ts';
 import { checkShape } from '../pipeline/shape-diagnostics.ts';
@@ -76,7 +77,7 @@ function parseMatrix(
     problems,
     owner: key,
     keyWord: 'key',
-    subject: (path) => `stage "${stage.name}": "${['matrix', ...path.map(String)].join('.')}"`,
+    subject: (path) => `stage "${stage.name}": "${pathText(['matrix', ...path])}"`,
   });
   if (located.type !== 'map' || problems.count > before || hasUnknown(located)) return undefined;
   // The shape check has passed: axes are lists of scalars, include and exclude lists of cells.

@@ -212,11 +212,12 @@ export function findOutput(
   const stageName = dot === -1 ? reference : reference.slice(0, dot);
   const stage = stages.get(stageName);
   if (stage === undefined) {
+    const isPath = /[/\\]/.test(reference);
     return {
       reason: {
         code: 'pipeline/unknown-stage',
-        message: `there is no stage "${stageName}"`,
-        hint: /[/\\]/.test(reference)
+        message: `there is no stage "${isPath ? reference : stageName}"`,
+        hint: isPath
           ? `a file or folder is written { path: ${reference} }`
           : nameHint(stageName, stages.keys()),
       },

@@ -68,10 +68,7 @@ function partText(
   scope: Scope,
   problems: Problems,
 ): string | undefined {
-  if (part.type === 'text') {
-    // The stage replaces references at run time and undoes the escape itself.
-    return scope.runTime === undefined ? part.text : part.text.replaceAll('${', '$${');
-  }
+  if (part.type === 'text') return literal(part.text, value, scope, problems);
   if (part.type === 'invalid') {
     problems.add({
       code: 'pipeline/invalid-reference',
@@ -89,6 +86,24 @@ function partText(
     message: `${part.text} is ${found.type === 'scalar' ? 'null' : 'a list'} and cannot be part of a text`,
     origin: problems.narrow(value.origin, part.text),
     hint: 'a reference keeps its type only when it is the whole value',
+  });
+  return undefined;
+}
+
+/** `text` unless the stage would take it for a reference that it replaces at run time. */
+function literal(
+  text: string,
+  { origin }: LocatedScalar,
+  scope: Scope,
+  problems: Problems,
+): string | undefined {
+  const match = scope.runTime === undefined ? null : /\$\{(inputs|outputs)\./.exec(text);
+  if (match === null) return text;
+  problems.add({
+    code: 'pipeline/invalid-reference',
+    message: `a literal "${match[0]}" cannot be written here: the stage would replace it`,
+    origin,
+    hint: 'put the text into a file and give that as an input',
   });
   return undefined;
 }
@@ -113,12 +128,9 @@ function lookUp(
         return refuse('pipeline/unknown-var', `there is no var "${part.name}"`, hint);
       }
       const via = { reference: part.text, source: found.via?.source ?? found.origin };
-      if (
-        scope.runTime !== undefined &&
-        found.type === 'scalar' &&
-        typeof found.value === 'string'
-      ) {
-        return { ...found, value: found.value.replaceAll('${', '$${'), origin, via };
+      if (found.type === 'scalar' && typeof found.value === 'string') {
+        const text = literal(found.value, value, scope, problems);
+        return text === undefined ? unknown : { ...found, origin, via };
       }
       return { ...found, origin, via };
     }

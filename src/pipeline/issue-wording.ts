@@ -38,6 +38,15 @@ export function expectation(issue: Issue): string {
   }
 }
 
+/** `tables.main.rows[0].labels`. */
+export function pathText(path: readonly PropertyKey[]): string {
+  return path
+    .map((step, index) =>
+      typeof step === 'number' ? `[${step}]` : `${index === 0 ? '' : '.'}${String(step)}`,
+    )
+    .join('');
+}
+
 /** `a`, `a or b`, `a, b or c`. */
 export function orList(words: readonly string[]): string {
   const last = words.at(-1) ?? '';

@@ -2,14 +2,28 @@ import { z } from 'zod';
 
 /** Keys a schema knows at `path`, for "did you mean"; empty where any key goes. */
 export function knownKeys(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  const keys = schemasAt(schema, path).flatMap((each) =>
+    each instanceof z.ZodObject ? Object.keys(each.shape) : [],
+  );
+  return [...new Set(keys)];
+}
+
+/** Whether only a whole number fits at `path`: zod calls it a number when it gets a text. */
+export function isWholeNumber(schema: z.ZodType, path: readonly PropertyKey[]): boolean {
+  const schemas = schemasAt(schema, path);
+  return schemas.length > 0 && schemas.every((each) => isInt(each));
+}
+
+function isInt(schema: z.ZodType): boolean {
+  return schema instanceof z.ZodNumber && (schema.format ?? '').includes('int');
+}
+
+function schemasAt(schema: z.ZodType, path: readonly PropertyKey[]): z.ZodType[] {
   let schemas = unwrap(schema);
   for (const step of path) {
     schemas = schemas.flatMap((each) => descend(each, step));
   }
-  const keys = schemas.flatMap((each) =>
-    each instanceof z.ZodObject ? Object.keys(each.shape) : [],
-  );
-  return [...new Set(keys)];
+  return schemas;
 }
 
 /** The alternatives a schema stands for, wrappers (optional, default, …) taken off. */

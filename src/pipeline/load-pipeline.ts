@@ -5,6 +5,7 @@ import { expandGraph, type Expansion } from '../graph/expand-graph.ts';
 import { expandTables } from '../graph/expand-tables.ts';
 import type { AnyStageDefinition } from '../stage/definition.ts';
 import { interpolate } from './interpolate.ts';
+import { pathText } from './issue-wording.ts';
 import {
   child,
   childEntries,
@@ -140,10 +141,12 @@ function checkFileShape(root: LocatedMap, problems: Problems): void {
 }
 
 function fileSubject(path: readonly PropertyKey[]): string {
-  const [section, name, ...rest] = path.map(String);
+  const [section, name, ...rest] = path;
   if (section === undefined) return '';
-  if (section !== 'stages' || name === undefined) return `"${path.map(String).join('.')}"`;
-  return rest.length === 0 ? `stage "${name}"` : `stage "${name}": "${rest.join('.')}"`;
+  if (section !== 'stages' || name === undefined) return `"${pathText(path)}"`;
+  return rest.length === 0
+    ? `stage "${String(name)}"`
+    : `stage "${String(name)}": "${pathText(rest)}"`;
 }
 
 /** Where to point when a key of the pipeline itself is missing: the whole file has no better place. */
@@ -167,7 +170,7 @@ function readReference(
     problems,
     owner: entry.key,
     keyWord: 'key',
-    subject: (path) => `"${['reference', ...path.map(String)].join('.')}"`,
+    subject: (path) => `"${pathText(['reference', ...path])}"`,
   });
   if (parsed === undefined) return null;
   const { source, rows } = referenceSchema.parse(parsed);

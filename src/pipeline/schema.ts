@@ -10,7 +10,8 @@ export const TEMPLATE_PATTERN = /\$\{/;
 /** A stage kind of the user's own: a module named relative to the pipeline. */
 export const OWN_KIND_PATTERN = /^\.{1,2}\/.*\.m?js$/;
 
-const template = z.string().regex(TEMPLATE_PATTERN);
+// Aborts, so that a union reports its own text and not that a pattern did not match.
+const template = z.string().regex(TEMPLATE_PATTERN, { abort: true });
 const scalar = z.union([z.string(), z.number(), z.boolean()], {
   error: 'must be a text, a number, true or false',
 });

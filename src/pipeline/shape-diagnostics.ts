@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { nameHint, nearestName } from '../diagnostics/nearest-name.ts';
 import { expectation, type Issue } from './issue-wording.ts';
-import { knownKeys } from './known-keys.ts';
+import { isWholeNumber, knownKeys } from './known-keys.ts';
 import { receivedText, toPlain, type Located, type Origin } from './located.ts';
 import type { Problems } from './problems.ts';
 
@@ -72,13 +72,16 @@ function reportUnknownKey(key: string, path: readonly PropertyKey[], check: Shap
 function reportValue(
   issue: Issue,
   path: readonly PropertyKey[],
-  { subject, problems, keyWord }: ShapeCheck,
+  { subject, schema, problems, keyWord }: ShapeCheck,
   place: Place,
 ): void {
+  const isWhole =
+    issue.code === 'invalid_type' && issue.expected === 'number' && isWholeNumber(schema, path);
+  const expected = isWhole ? 'must be a whole number' : expectation(issue);
   if (place.node === undefined) {
     problems.add({
       code: `pipeline/missing-${keyWord}`,
-      message: `${subject(path)} is missing; it ${expectation(issue)}`,
+      message: `${subject(path)} is missing; it ${expected}`,
       origin: place.keyOrigin,
     });
     return;
@@ -91,7 +94,7 @@ function reportValue(
       : undefined;
   problems.add({
     code: 'pipeline/invalid-value',
-    message: `${subject(path)} ${expectation(issue)}, received ${receivedText(node)}`,
+    message: `${subject(path)} ${expected}, received ${receivedText(node)}`,
     origin: node.origin,
     ...(nearest === undefined ? {} : { hint: `did you mean "${nearest}"?` }),
   });
