@@ -44,12 +44,18 @@ export async function timeSubjects(options: TimeSubjectsOptions): Promise<Latenc
   const reportProgress = (): void => {
     options.progress({ done: Atomics.load(cells, CELLS.timedRuns), total, unit: 'timed runs' });
   };
+  const stopWorkers = (): void => {
+    Atomics.store(cells, CELLS.stop, 1);
+    Atomics.notify(cells, CELLS.arrivals);
+  };
+  options.signal.addEventListener('abort', stopWorkers, { once: true });
   const timer = setInterval(reportProgress, PROGRESS_INTERVAL_MS);
   const pool = createWorkerPool<TimeInferenceRequest, TimeInferenceResponse>(
     'time-inference',
     workerCount,
   );
   try {
+    if (options.signal.aborted) throw new InterruptedError();
     // A task ends only when all have passed the last block, so each goes to a worker of its own.
     const runs = Array.from({ length: workerCount }, () =>
       pool.run(request, { signal: options.signal }),
@@ -62,6 +68,7 @@ export async function timeSubjects(options: TimeSubjectsOptions): Promise<Latenc
     throw error;
   } finally {
     clearInterval(timer);
+    options.signal.removeEventListener('abort', stopWorkers);
     await pool.close();
   }
 }

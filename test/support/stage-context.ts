@@ -1,6 +1,7 @@
-import { mkdir, mkdtemp } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { TestContext } from 'node:test';
 import type { z } from 'zod';
 import { ARTIFACT_KINDS, type ArtifactKind, type Digest } from '../../src/stage/artifact.ts';
 import type {
@@ -29,12 +30,20 @@ export interface StageRunOptions {
   readonly signal?: AbortSignal;
 }
 
+/** A folder that is removed when the test ends. */
+export async function temporaryFolder(test: TestContext): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'drq-test-'));
+  test.after(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
 /** Runs a stage as the engine does, in a temporary folder, and tells what it reported. */
 export async function runStage(
+  test: TestContext,
   definition: AnyStageDefinition,
   options: StageRunOptions,
 ): Promise<StageRun> {
-  const folder = await mkdtemp(join(tmpdir(), 'drq-stage-'));
+  const folder = await temporaryFolder(test);
   const scratchPath = join(folder, 'scratch');
   await mkdir(scratchPath);
   const declared: Readonly<

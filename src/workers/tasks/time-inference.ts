@@ -18,12 +18,12 @@ export interface TimeInferenceRequest {
   readonly warmupRuns: number;
   readonly blocks: readonly Block[];
   readonly workerCount: number;
-  /** Int32 [3], shared by all workers: see `CELLS`. */
+  /** Int32 [4], shared by all workers: see `CELLS`. */
   readonly shared: SharedArrayBuffer;
 }
 
-/** Cells of `shared`. */
-export const CELLS = { arrivals: 0, failures: 1, timedRuns: 2 } as const;
+/** Cells of `shared`. `stop` is set from outside: a thread must not be ended in the middle of a run. */
+export const CELLS = { arrivals: 0, failures: 1, timedRuns: 2, stop: 3 } as const;
 
 export interface TimedRun {
   readonly subject: Subject;
@@ -60,7 +60,10 @@ async function timeBlocks(request: TimeInferenceRequest, cells: Int32Array): Pro
     },
   });
   for (const subject of SUBJECTS) {
-    for (let i = 0; i < request.warmupRuns; i += 1) await sessions[subject].run(feedOf(subject, i));
+    for (let i = 0; i < request.warmupRuns; i += 1) {
+      requireGoingOn(cells);
+      await sessions[subject].run(feedOf(subject, i));
+    }
   }
   const timedRuns: TimedRun[] = [];
   const runCounts: Record<Subject, number> = { baseline: 0, model: 0 };
@@ -71,6 +74,7 @@ async function timeBlocks(request: TimeInferenceRequest, cells: Int32Array): Pro
       await session.run(feedOf(subject, runCounts[subject]));
     }
     for (let i = 0; i < runCount; i += 1) {
+      requireGoingOn(cells);
       const feed = feedOf(subject, runCounts[subject]);
       const start = process.hrtime.bigint();
       await session.run(feed);
@@ -104,10 +108,15 @@ function waitForAll(cells: Int32Array, workerCount: number): void {
   for (;;) {
     const arrivals = Atomics.load(cells, CELLS.arrivals);
     if (arrivals >= target) return;
+    requireGoingOn(cells);
     if (Atomics.load(cells, CELLS.failures) > 0) throw stopped('another worker failed');
     if (Date.now() > deadline) throw stopped('another worker did not finish its block in time');
     Atomics.wait(cells, CELLS.arrivals, arrivals, 1000);
   }
+}
+
+function requireGoingOn(cells: Int32Array): void {
+  if (Atomics.load(cells, CELLS.stop) !== 0) throw stopped('the run was interrupted');
 }
 
 function stopped(reason: string): StageError {

@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  balancedAccuracy,
+  classFigures,
+  confusionMatrix,
+  quadraticWeightedKappa,
+} from '../../../src/metrics/confusion.ts';
+import { LABELS, PREDICTED } from '../../support/graded-predictions.ts';
+
+function assertClose(actual: number | null, expected: number): void {
+  assert.ok(actual !== null && Math.abs(actual - expected) < 1e-12, `${actual} is not ${expected}`);
+}
+
+// scikit-learn 1.9.1: confusion_matrix(LABELS, PREDICTED).
+const MATRIX = [
+  [19, 3, 4, 4, 0],
+  [4, 11, 3, 2, 0],
+  [3, 3, 17, 4, 0],
+  [0, 3, 0, 16, 0],
+  [0, 1, 2, 1, 3],
+];
+
+test('the confusion matrix has true classes in rows', () => {
+  assert.deepEqual(confusionMatrix(LABELS, PREDICTED, 5), MATRIX);
+  assert.deepEqual(confusionMatrix([0], [1], 2), [
+    [0, 1],
+    [0, 0],
+  ]);
+});
+
+test('a class outside the matrix is a bug', () => {
+  assert.throws(() => confusionMatrix([2], [0], 2), /class 2 or 0/);
+  assert.throws(() => confusionMatrix([0], [2], 2), /class 0 or 2/);
+});
+
+test('precision, recall, F1 and support agree with scikit-learn', () => {
+  // precision_recall_fscore_support(LABELS, PREDICTED, zero_division=0)
+  const precision = [
+    0.7307692307692307, 0.5238095238095238, 0.6538461538461539, 0.5925925925925926, 1,
+  ];
+  const recall = [
+    0.6333333333333333, 0.55, 0.6296296296296297, 0.8421052631578947, 0.42857142857142855,
+  ];
+  const f1 = [0.6785714285714286, 0.5365853658536586, 0.6415094339622641, 0.6956521739130435, 0.6];
+  const figures = classFigures(MATRIX);
+  assert.deepEqual(
+    figures.map(({ support }) => support),
+    [30, 20, 27, 19, 7],
+  );
+  for (const [i, figure] of figures.entries()) {
+    assertClose(figure.precisionFraction, precision[i] ?? NaN);
+    assertClose(figure.recallFraction, recall[i] ?? NaN);
+    assertClose(figure.f1Fraction, f1[i] ?? NaN);
+  }
+});
+
+test('kappa and balanced accuracy agree with scikit-learn', () => {
+  // cohen_kappa_score(weights='quadratic'), balanced_accuracy_score
+  assertClose(quadraticWeightedKappa(MATRIX), 0.6216157811872935);
+  assertClose(balancedAccuracy(MATRIX), 0.6167279309384572);
+});
+
+test('a class without images or predictions counts 0 per class and not in the balance', () => {
+  // scikit-learn with labels=range(4) on [0,0,1,1,3,3,3], [0,1,1,1,3,0,3]
+  const matrix = confusionMatrix([0, 0, 1, 1, 3, 3, 3], [0, 1, 1, 1, 3, 0, 3], 4);
+  assertClose(quadraticWeightedKappa(matrix), 0.5394736842105263);
+  assertClose(balancedAccuracy(matrix), 0.7222222222222222);
+  assert.deepEqual(classFigures(matrix)[2], {
+    precisionFraction: 0,
+    recallFraction: 0,
+    f1Fraction: 0,
+    support: 0,
+  });
+});
+
+test('kappa of two classes, worked by hand', () => {
+  // o = 1/4 off the diagonal, margins 1/2 and 1/2 by 3/4 and 1/4: e = 1/2·1/4 + 1/2·3/4 = 1/2.
+  assertClose(
+    quadraticWeightedKappa([
+      [2, 0],
+      [1, 1],
+    ]),
+    0.5,
+  );
+  assertClose(
+    quadraticWeightedKappa([
+      [0, 2],
+      [2, 0],
+    ]),
+    -1,
+  );
+});
+
+test('kappa is not defined when one class is all there is', () => {
+  assert.equal(
+    quadraticWeightedKappa([
+      [5, 0],
+      [0, 0],
+    ]),
+    null,
+  );
+  assert.equal(quadraticWeightedKappa([[5]]), null);
+  assert.equal(
+    balancedAccuracy([
+      [0, 0],
+      [0, 0],
+    ]),
+    null,
+  );
+});
