@@ -1,3 +1,4 @@
+import type { Writable } from 'node:stream';
 import type { OptionValues } from './options.ts';
 
 /** What a command may know of the process it runs in. */
@@ -5,6 +6,8 @@ export interface CommandContext {
   readonly cwd: string;
   /** Aborted on the first Ctrl-C or SIGTERM. */
   readonly signal: AbortSignal;
+  readonly stdout: Writable;
+  readonly stderr: Writable;
   /** Tables and JSON. */
   print(text: string): void;
   /** Text for people. */

@@ -128,7 +128,7 @@ function readOptions(spec: CommandSpec, command: Command): OptionValues {
     if (value !== undefined) values[name] = value;
   }
   // Each value came through the parser of its kind in `createOption`.
-  return values as OptionValues;
+  return values;
 }
 
 /** Commander's wording in our form: `commander.unknownOption` → `usage/unknown-option`, suggestion as hint. */

@@ -1,5 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { InterruptedError, UsageError } from '../diagnostics/errors.ts';
 import { packageRoot } from '../runtime/package-root.ts';
 import type { CommandCall, CommandContext } from './command-context.ts';
@@ -52,6 +53,8 @@ function createContext(signal: AbortSignal): CommandContext {
   return {
     cwd: process.cwd(),
     signal,
+    stdout: process.stdout,
+    stderr: process.stderr,
     print,
     say,
     stdoutWidth: process.stdout.isTTY ? process.stdout.columns : null,
@@ -95,3 +98,12 @@ function listenForSignals(abort: AbortController): () => void {
     process.off('SIGTERM', onSignal);
   };
 }
+
+/** Whether node was started with this file, as the executor does for a stage process. */
+function isEntryPoint(): boolean {
+  const script = process.argv[1];
+  if (script === undefined || !existsSync(script)) return false;
+  return realpathSync(script) === realpathSync(fileURLToPath(import.meta.url));
+}
+
+if (isEntryPoint()) process.exitCode = await main(process.argv.slice(2));

@@ -28,7 +28,7 @@ export const OPTIONS = {
   jobs: {
     flags: '--jobs <n>',
     kind: 'count',
-    help: 'cpus that stages may use at the same time (default: all)',
+    help: 'stages that may run at the same time (default: as many as there are cores)',
   },
   force: { flags: '--force', kind: 'flag', help: 'run the chosen stages even if nothing changed' },
   keepGoing: {

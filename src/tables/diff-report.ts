@@ -1,5 +1,5 @@
 import { METRIC_COLUMNS } from './columns.ts';
-import type { BoundResults } from './check-bounds.ts';
+import type { BoundCheck, BoundResults } from './check-bounds.ts';
 import { exactDifference } from './fail-on.ts';
 import type { LockDiff, StageDiff, ValueChange } from './lock-diff.ts';
 import { renderMarkdownTable } from './markdown.ts';
@@ -154,7 +154,7 @@ function verdictOn(path: string, difference: number): string {
 
 function metricText(path: string, value: unknown): string {
   if (value === undefined) return '';
-  if (typeof value !== 'number') return String(value);
+  if (typeof value !== 'number') return valueText(value);
   return isFraction(path) ? `${(value * 100).toFixed(2)} %` : numberText(value, 4);
 }
 
@@ -188,11 +188,16 @@ function valueText(value: unknown): string {
 function renderBounds({ checks, incomparable }: BoundResults, style: DiffStyle): string[] {
   if (checks.length === 0 && incomparable.length === 0) return [];
   const lines = [style.heading(1, 'Bounds')];
-  for (const { bound, path, before, after, change, isBroken } of checks) {
-    const unit = bound.unit === 'absolute' ? '' : bound.unit === 'pp' ? ' pp' : ' %';
-    const values = `${metricText(path, before)} → ${metricText(path, after)}, change ${signed(change, 6)}${unit}`;
-    lines.push(style.item(`${isBroken ? 'BROKEN' : 'held'}  ${bound.text}  ${path}: ${values}`));
+  for (const check of checks) {
+    const verdict = check.isBroken ? 'BROKEN' : 'held';
+    lines.push(style.item(`${verdict}  ${check.bound.text}  ${describeCheck(check)}`));
   }
   for (const reason of incomparable) lines.push(style.item(`cannot be compared  ${reason}`));
   return lines;
+}
+
+/** `evaluate/metrics/top1Fraction 58.00 % → 57.40 %, change -0.6 pp`. */
+export function describeCheck({ bound, path, before, after, change }: BoundCheck): string {
+  const unit = { pp: ' pp', '%': ' %', absolute: '' }[bound.unit];
+  return `${path} ${metricText(path, before)} → ${metricText(path, after)}, change ${signed(change, 6)}${unit}`;
 }

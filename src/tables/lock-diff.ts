@@ -70,8 +70,11 @@ function definitionOf({ kind, version, source, machine }: LockedStage): Record<s
   return { kind, version, source, machine };
 }
 
-function isDifferent({ stageId: _, ...parts }: StageDiff): boolean {
-  return Object.values(parts).some((changes) => changes.length > 0);
+function isDifferent(diff: StageDiff): boolean {
+  const { definition, parameters, inputs, outputs, runtimes, metrics } = diff;
+  return [definition, parameters, inputs, outputs, runtimes, metrics].some(
+    (changes) => changes.length > 0,
+  );
 }
 
 /** Every path whose values differ, those of `a` first. */

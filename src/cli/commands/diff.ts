@@ -2,6 +2,7 @@ import { DataError } from '../../diagnostics/errors.ts';
 import type { PipelineLock } from '../../store/pipeline-lock.ts';
 import { checkBounds } from '../../tables/check-bounds.ts';
 import {
+  describeCheck,
   diffToJson,
   renderMarkdownDiff,
   renderTerminalDiff,
@@ -77,8 +78,8 @@ function judge(report: DiffReport, context: CommandContext): number {
   const { checks, incomparable } = report.bounds;
   const broken = checks.filter(({ isBroken }) => isBroken);
   for (const reason of incomparable) context.say(`error diff/cannot-compare: ${reason}`);
-  for (const { bound, path, before, after } of broken) {
-    context.say(`error diff/bound-broken: ${bound.text}: ${path} ${before} → ${after}`);
+  for (const check of broken) {
+    context.say(`error diff/bound-broken: ${check.bound.text}: ${describeCheck(check)}`);
   }
   if (broken.length > 0) return 3;
   return incomparable.length > 0 ? 1 : 0;

@@ -127,9 +127,12 @@ function describeParameterChanges(node: StageNode, locked: LockedStage | undefin
   const changes = diffValues(flatten(locked.parameters), flatten(node.parameters));
   if (changes.length === 0) return ['  parameters unchanged'];
   return changes.map(
-    ({ path, before, after }) =>
-      `  parameters.${path} ${JSON.stringify(before) ?? '(none)'} → ${JSON.stringify(after) ?? '(none)'}`,
+    ({ path, before, after }) => `  parameters.${path} ${valueText(before)} → ${valueText(after)}`,
   );
+}
+
+function valueText(value: unknown): string {
+  return value === undefined ? '(none)' : JSON.stringify(value);
 }
 
 function describeInputs(

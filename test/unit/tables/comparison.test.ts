@@ -100,7 +100,7 @@ const readMetrics: MetricsReader = ({ stageId }) => FILES[stageId] ?? null;
 const table = buildComparison(TABLE, REFERENCE, readMetrics);
 
 test('the CSV comes back through an independent reader with units in its header and empty cells', () => {
-  const rows = parse(renderCsv(table), { columns: true }) as Record<string, string>[];
+  const rows = parse<Record<string, string>>(renderCsv(table), { columns: true });
   assert.equal(rows.length, 2);
   const [fp32, int8] = rows;
   assert.deepEqual(
@@ -234,7 +234,7 @@ test('a metric of zero is 0 and not empty', () => {
     values: [value('top1Fraction', 0, { interval: [0, 0] }), value('floatOperatorCount', 0)],
     notes: [],
   }));
-  const [row] = parse(renderCsv(built), { columns: true }) as Record<string, string>[];
+  const [row] = parse<Record<string, string>>(renderCsv(built), { columns: true });
   assert.equal(row?.['top1_percent'], '0');
   assert.equal(row['top1_high_percent'], '0');
   assert.equal(row['float_operator_count'], '0');

@@ -1,0 +1,131 @@
+import { fileURLToPath } from 'node:url';
+import { relative } from 'node:path';
+import { InterruptedError } from '../../diagnostics/errors.ts';
+import { createLocalExecutor } from '../../execute/local/local-executor.ts';
+import { runPipeline } from '../../execute/run-pipeline.ts';
+import type { RunRecord } from '../../execute/run-record.ts';
+import type { Pipeline } from '../../pipeline/spec.ts';
+import { planPipeline } from '../../plan/make-plan.ts';
+import type { Reporter } from '../../report/reporter.ts';
+import { readPipelineLock } from '../../store/lock-file.ts';
+import { openStore } from '../../store/store.ts';
+import { collectTables } from '../../tables/collect-tables.ts';
+import type { ComparisonTable } from '../../tables/comparison.ts';
+import { findStaleStages } from '../../tables/stale-stages.ts';
+import { writeTables } from '../../tables/write-tables.ts';
+import type { CommandCall, CommandContext } from '../command-context.ts';
+import { loadPipelineFile } from '../load-pipeline-file.ts';
+import { machineFingerprint } from '../machine-fingerprint.ts';
+import { describePlan, planOf } from './plan.ts';
+import { renderTerminalTables } from './table.ts';
+
+/** `drq run`: brings a pipeline up to date, writes its tables and prints them. */
+export async function run(call: CommandCall): Promise<number> {
+  const [file = '', ...stages] = call.arguments; // the command line requires the file
+  const { options, context } = call;
+  const pipeline = await loadPipelineFile(file, call);
+  if (options.dryRun === true) return dryRun(pipeline, stages, call);
+
+  const record = await runAndReport(pipeline, stages, call);
+  if (record.interrupted) throw new InterruptedError();
+  if (record.failed > 0 && options.keepGoing !== true) {
+    context.say('the tables were not written, because the run failed');
+    return 1;
+  }
+  await showTables(pipeline, { record, isPartial: stages.length > 0 || record.failed > 0, call });
+  return record.failed > 0 ? 1 : 0;
+}
+
+async function runAndReport(
+  pipeline: Pipeline,
+  stages: readonly string[],
+  { options, context }: CommandCall,
+): Promise<RunRecord> {
+  const reporter = await createReporter(options.jsonEvents === true, context);
+  try {
+    return await runPipeline(
+      pipeline,
+      {
+        stages,
+        force: options.force ?? false,
+        keepGoing: options.keepGoing ?? false,
+        machineFingerprint,
+        executor: createLocalExecutor([mainPath(), 'exec-stage']),
+        ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
+      },
+      reporter,
+      context.signal,
+    );
+  } finally {
+    reporter.close();
+  }
+}
+
+/** JSON on stdout for programs; on stderr live lines for a terminal, plain ones for a log. */
+async function createReporter(
+  json: boolean,
+  { stdout, stderr }: CommandContext,
+): Promise<Reporter> {
+  if (json) {
+    const { createJsonReporter } = await import('../../report/json-reporter.ts');
+    return createJsonReporter(stdout);
+  }
+  if (stderr === process.stderr && process.stderr.isTTY && process.env['TERM'] !== 'dumb') {
+    const { createTerminalReporter } = await import('../../report/terminal-reporter.ts');
+    return createTerminalReporter(process.stderr);
+  }
+  const { createPlainReporter } = await import('../../report/plain-reporter.ts');
+  return createPlainReporter(stderr);
+}
+
+/** The compiled main.ts, which the executor starts again for stages in a process of their own. */
+function mainPath(): string {
+  return fileURLToPath(new URL('../main.js', import.meta.url));
+}
+
+async function dryRun(
+  pipeline: Pipeline,
+  stages: readonly string[],
+  call: CommandCall,
+): Promise<number> {
+  const plan = await planOf(pipeline, stages, call);
+  call.context.print(call.options.jsonEvents === true ? JSON.stringify(plan) : describePlan(plan));
+  return 0;
+}
+
+interface RunOutcome {
+  readonly record: RunRecord;
+  /** Not all stages were looked at, so some figures may be of an earlier state of the pipeline. */
+  readonly isPartial: boolean;
+  readonly call: CommandCall;
+}
+
+async function showTables(
+  pipeline: Pipeline,
+  { record, isPartial, call: { options, context } }: RunOutcome,
+): Promise<void> {
+  const isUpToDate = record.ran + record.restored + record.failed + record.skipped === 0;
+  if (isUpToDate && options.jsonEvents !== true) {
+    context.say(`everything is up to date (${record.upToDate} stages)`);
+  }
+  if (pipeline.tables.length === 0) return;
+  const tables = await currentTables(pipeline, isPartial);
+  const paths = await writeTables(pipeline, tables);
+  if (options.jsonEvents === true) return;
+  context.print(renderTerminalTables(tables, context.stdoutWidth));
+  for (const path of paths) {
+    const place = relative(context.cwd, path);
+    context.say(`table: ${place.startsWith('..') ? path : place}`);
+  }
+}
+
+async function currentTables(
+  pipeline: Pipeline,
+  isPartial: boolean,
+): Promise<readonly ComparisonTable[]> {
+  const lock = await readPipelineLock(pipeline.projectRoot, pipeline.name);
+  const store = await openStore(pipeline.projectRoot);
+  if (!isPartial) return collectTables({ pipeline, lock, store });
+  const plan = await planPipeline(pipeline, { stages: [], force: false, machineFingerprint });
+  return collectTables({ pipeline, lock, store, withheld: findStaleStages(plan, lock) });
+}

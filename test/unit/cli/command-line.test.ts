@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseCommandLine } from '../../../src/cli/command-line.ts';
+import { COMMANDS } from '../../../src/cli/options.ts';
+
+const parse = (...argv: string[]) => parseCommandLine(argv, () => '1.2.3');
+
+test('flags become typed values by their entry in the table', async () => {
+  const parsed = await parse(
+    ...['run', 'a.yaml', 'train', 'quantize@x=1', '--set', 'vars.a=1', '--jobs', '2'],
+    ...['--set', 'vars.b=x=y', '--json', '--keep-going'],
+  );
+  assert.ok(parsed.type === 'command');
+  assert.equal(parsed.command.name, 'run');
+  assert.deepEqual(parsed.arguments, ['a.yaml', 'train', 'quantize@x=1']);
+  assert.deepEqual(parsed.options, {
+    set: ['vars.a=1', 'vars.b=x=y'],
+    jobs: 2,
+    keepGoing: true,
+    jsonEvents: true,
+  });
+});
+
+test('flags may stand before the file, and numbers may look like flags after "--"', async () => {
+  const parsed = await parse('diff', '--fail-on', 'top1 < -0.5pp', '--', 'a', '-b');
+  assert.ok(parsed.type === 'command');
+  assert.deepEqual(parsed.arguments, ['a', '-b']);
+  assert.deepEqual(parsed.options, { failOn: ['top1 < -0.5pp'] });
+});
+
+test('an optional argument that is not given is absent', async () => {
+  const parsed = await parse('status');
+  assert.ok(parsed.type === 'command');
+  assert.deepEqual(parsed.arguments, []);
+});
+
+test('every command has help that shows all its flags', async () => {
+  for (const { name, options } of COMMANDS) {
+    const parsed = await parse(name, '--help');
+    assert.ok(parsed.type === 'text', name);
+    assert.ok(
+      options.every(() => parsed.text.includes('--')),
+      name,
+    );
+    assert.match(parsed.text, new RegExp(`Usage: drq ${name}`));
+  }
+});
+
+test('whole numbers only where a number is wanted', async () => {
+  for (const text of ['0', '-1', '1.5', 'x', '', '1e400']) {
+    const parsed = await parse('run', 'a.yaml', `--jobs=${text}`);
+    assert.equal(parsed.type, 'error', text);
+  }
+});
+
+test('a flag of another command is unknown', async () => {
+  const parsed = await parse('table', 'a.yaml', '--jobs', '2');
+  assert.ok(parsed.type === 'error');
+  assert.equal(parsed.error.code, 'usage/unknown-option');
+});
+
+test('version', async () => {
+  assert.deepEqual(await parse('--version'), { type: 'text', text: '1.2.3' });
+});
