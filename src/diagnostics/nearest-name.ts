@@ -1,8 +1,8 @@
 import { distance } from 'fastest-levenshtein';
 
 /**
- * The candidate a person most likely meant, or undefined when none is near: at most a third of the
- * letters differ (capitals aside), or one is a beginning of at least four letters of the other.
+ * The candidate a person most likely meant, or undefined when none is near: at most two fifths of the
+ * letters differ (capitals aside; a swap counts twice), or one is a beginning of at least four letters of the other.
  */
 export function nearestName(received: string, candidates: Iterable<string>): string | undefined {
   const wanted = received.toLowerCase();
@@ -10,7 +10,7 @@ export function nearestName(received: string, candidates: Iterable<string>): str
   for (const name of candidates) {
     const candidate = name.toLowerCase();
     const cost = isBeginning(wanted, candidate) ? 1 : distance(wanted, candidate);
-    const limit = Math.max(1, Math.floor(Math.max(wanted.length, candidate.length) / 3));
+    const limit = Math.max(1, Math.floor(0.4 * Math.max(wanted.length, candidate.length)));
     if (cost <= limit && (best === undefined || cost < best.cost)) best = { name, cost };
   }
   return best?.name;

@@ -79,7 +79,10 @@ function kindSchema(definition: AnyStageDefinition, properties: JsonSchema): Jso
       ),
       ...(definition.outputs === 'declared-by-pipeline' ? {} : { outputs: false }),
     },
-    ...(Array.isArray(required) && required.length > 0 ? { required: ['parameters'] } : {}),
+    required: [
+      ...(Array.isArray(required) && required.length > 0 ? ['parameters'] : []),
+      ...(needsInputs(definition) ? ['inputs'] : []),
+    ],
   };
 }
 
@@ -99,6 +102,13 @@ function inputsSchema(definition: AnyStageDefinition, value: JsonSchema): JsonSc
     additionalProperties: false,
     ...(required.length > 0 ? { required } : {}),
   };
+}
+
+function needsInputs({ inputs }: AnyStageDefinition): boolean {
+  return (
+    inputs !== 'declared-by-pipeline' &&
+    Object.values(inputs).some(({ optional }) => optional !== true)
+  );
 }
 
 function inputNote(kinds: readonly (keyof typeof ARTIFACT_KINDS)[], isOptional: boolean): string {
@@ -126,9 +136,13 @@ function withTemplatesInside(schema: JsonSchema): JsonSchema {
   }
   for (const keyword of ['anyOf', 'oneOf', 'allOf']) {
     const inner = result[keyword];
-    if (Array.isArray(inner)) {
-      result[keyword] = inner.map((each) => withTemplatesInside(asSchema(each)));
-    }
+    if (!Array.isArray(inner)) continue;
+    const branches = inner.map((each) => withTemplatesInside(asSchema(each)));
+    // With a reference in place of its discriminator, several branches of a "oneOf" may fit.
+    if (keyword === 'oneOf') {
+      delete result['oneOf'];
+      result['anyOf'] = branches;
+    } else result[keyword] = branches;
   }
   return result;
 }

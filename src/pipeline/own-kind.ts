@@ -44,6 +44,9 @@ export async function loadOwnKind(
   if (definition === undefined) {
     return { reason: 'it has no default export; export default defineStage({ … })' };
   }
+  if (typeof definition !== 'object' || definition === null) {
+    return { reason: 'its default export must be an object made by defineStage({ … })' };
+  }
   const checked = definitionSchema.safeParse(definition);
   if (!checked.success) {
     const problems = checked.error.issues.map((issue) => {
@@ -62,43 +65,40 @@ const callable = z.custom<unknown>((value) => typeof value === 'function', 'must
 const kinds = z.enum(Object.keys(ARTIFACT_KINDS));
 const declared = z.literal('declared-by-pipeline');
 
-const definitionSchema = z.strictObject(
-  {
-    kind: z.string().min(1),
-    version: z.int().min(1),
-    description: z.string(),
-    // By what it can do, not by its class: the module may have a zod of its own.
-    parameters: z.custom<unknown>(
-      (value) =>
-        typeof value === 'object' &&
-        value !== null &&
-        'safeParse' in value &&
-        typeof value.safeParse === 'function' &&
-        'shape' in value,
-      'must be a z.strictObject({ … }) of zod 4',
+const definitionSchema = z.strictObject({
+  kind: z.string().min(1),
+  version: z.int().min(1),
+  description: z.string(),
+  // By what it can do, not by its class: the module may have a zod of its own.
+  parameters: z.custom<unknown>(
+    (value) =>
+      typeof value === 'object' &&
+      value !== null &&
+      'safeParse' in value &&
+      typeof value.safeParse === 'function' &&
+      'shape' in value,
+    'must be a z.strictObject({ … }) of zod 4',
+  ),
+  inputs: z.union([
+    declared,
+    z.record(
+      z.string(),
+      z.strictObject({
+        kinds: z.array(kinds).min(1),
+        optional: z.boolean().optional(),
+        description: z.string(),
+      }),
     ),
-    inputs: z.union([
-      declared,
-      z.record(
-        z.string(),
-        z.strictObject({
-          kinds: z.array(kinds).min(1),
-          optional: z.boolean().optional(),
-          description: z.string(),
-        }),
-      ),
-    ]),
-    outputs: z.union([
-      declared,
-      z.record(z.string(), z.strictObject({ kind: kinds, description: z.string() })),
-    ]),
-    runtimes: z.array(z.enum(['onnxruntime-node', '@tensorflow/tfjs-node', 'sharp'])),
-    cache: z.enum(['content', 'per-machine']),
-    scheduling: z.enum(['parallel', 'alone']),
-    defaultCpuCount: z.union([z.int().min(1), z.literal('all')]),
-    isolation: z.enum(['in-process', 'process']),
-    environment: callable.optional(),
-    run: callable,
-  },
-  'must be an object made by defineStage({ … })',
-);
+  ]),
+  outputs: z.union([
+    declared,
+    z.record(z.string(), z.strictObject({ kind: kinds, description: z.string() })),
+  ]),
+  runtimes: z.array(z.enum(['onnxruntime-node', '@tensorflow/tfjs-node', 'sharp'])),
+  cache: z.enum(['content', 'per-machine']),
+  scheduling: z.enum(['parallel', 'alone']),
+  defaultCpuCount: z.union([z.int().min(1), z.literal('all')]),
+  isolation: z.enum(['in-process', 'process']),
+  environment: callable.optional(),
+  run: callable,
+});
