@@ -16,6 +16,8 @@ export type CellValue = number | string | null;
 export interface ComparisonColumn extends Column {
   /** `low` and `high` are the ends of the 95 % interval of the value column before them. */
   readonly part: 'label' | 'value' | 'low' | 'high' | 'note';
+  /** `files`: in the CSV and JSON only, so that tables for people stay readable. */
+  readonly audience: 'everyone' | 'files';
   /** Whether any row has a value here. */
   readonly isFilled: boolean;
 }
@@ -61,14 +63,27 @@ export function buildComparison(
   const cells = rows.map((row) => makers.map((maker) => maker.cell(row)));
   return {
     name: table.name,
-    columns: makers.map(({ column, part }, index) => ({
-      ...column,
-      part,
-      isFilled: cells.some((row) => row[index] !== null),
-    })),
+    columns: describeColumns(makers, cells),
     rows: cells,
     notes: [...new Set([...tableNotes, ...rows.flatMap((row) => rowNotesWithLabels(row, rows))])],
   };
+}
+
+/** Metrics without a column of their own are for people only where there is nothing else to show. */
+function describeColumns(
+  makers: readonly ColumnMaker[],
+  cells: readonly (readonly CellValue[])[],
+): ComparisonColumn[] {
+  const isFilled = makers.map((_, index) => cells.some((row) => row[index] !== null));
+  const hasListed = makers.some(
+    ({ metric }, index) => metric !== null && isListedMetric(metric) && isFilled[index],
+  );
+  return makers.map(({ column, part, metric }, index) => ({
+    ...column,
+    part,
+    audience: hasListed && metric !== null && !isListedMetric(metric) ? 'files' : 'everyone',
+    isFilled: isFilled[index] ?? false,
+  }));
 }
 
 function fillRow(
@@ -117,7 +132,7 @@ function valuesOfSubject(
   for (const name of ambiguous) found.delete(name);
   if (ambiguous.size > 0) {
     notes.push(
-      `${source.stageId}/${source.output} has several subjects; the table must name one to show ${[...ambiguous].join(', ')}`,
+      `${source.stageId}.${source.output} has several subjects; name one (${source.stageId}.${source.output}#SUBJECT) to show ${[...ambiguous].join(', ')}`,
     );
   }
   return found;
@@ -125,14 +140,19 @@ function valuesOfSubject(
 
 interface ColumnMaker {
   readonly column: Column;
+  /** The metric it shows; null for labels, published figures and notes. */
+  readonly metric: string | null;
   readonly part: ComparisonColumn['part'];
   cell(row: FilledRow): CellValue;
 }
 
 function labelMakers(rows: readonly FilledRow[]): ColumnMaker[] {
-  const names = [...new Set(rows.flatMap((row) => Object.keys(row.labels)))];
+  // What is compared comes first, then the coordinates of matrix cells.
+  const all = new Set(['model', 'precision', ...rows.flatMap((row) => Object.keys(row.labels))]);
+  const names = [...all].filter((name) => rows.some((row) => row.labels[name] !== undefined));
   return names.map((name) => ({
     column: { name, title: name, kind: 'text', decimals: 0, terminalPriority: 10 },
+    metric: null,
     part: 'label',
     cell: (row) => row.labels[name] ?? null,
   }));
@@ -153,6 +173,7 @@ function columnMakers(column: MetricColumn): ColumnMaker[] {
   const makers: ColumnMaker[] = [
     {
       column,
+      metric: column.metric,
       part: 'value',
       cell: (row) => {
         const value = row.metrics.get(column.metric)?.value;
@@ -164,6 +185,7 @@ function columnMakers(column: MetricColumn): ColumnMaker[] {
   for (const [index, part] of (['low', 'high'] as const).entries()) {
     makers.push({
       column: { ...column, name: intervalColumnName(column.name, part), terminalPriority: 0 },
+      metric: column.metric,
       part,
       cell: (row) => {
         const end = row.metrics.get(column.metric)?.interval?.[index];
@@ -185,6 +207,7 @@ function referenceMakers(reference: ReferenceSpec | null): ColumnMaker[] {
   if (reference === null) return [];
   return REFERENCE_COLUMNS.map((column) => ({
     column,
+    metric: null,
     part: 'value',
     cell: (row) => row.reference?.[column.field] ?? null,
   }));
@@ -193,6 +216,7 @@ function referenceMakers(reference: ReferenceSpec | null): ColumnMaker[] {
 function noteMaker(tableNotes: readonly string[]): ColumnMaker {
   return {
     column: NOTE_COLUMN,
+    metric: null,
     part: 'note',
     cell: (row) => {
       const notes = [...new Set([...row.notes, ...tableNotes])];

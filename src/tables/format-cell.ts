@@ -29,7 +29,8 @@ export interface ShownColumn {
 export function shownColumns(table: ComparisonTable): ShownColumn[] {
   const shown: ShownColumn[] = [];
   for (const [index, column] of table.columns.entries()) {
-    if (!column.isFilled || (column.part !== 'label' && column.part !== 'value')) continue;
+    if (column.audience === 'files' || !column.isFilled) continue;
+    if (column.part !== 'label' && column.part !== 'value') continue;
     const withInterval =
       table.columns[index + 1]?.part === 'low' && table.columns[index + 1]?.isFilled === true;
     shown.push({

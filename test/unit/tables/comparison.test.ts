@@ -205,7 +205,10 @@ test('figures of two subjects are not mixed: without a subject neither is shown,
   const json = tableToJson(mixed).rows[0];
   assert.equal(json?.['size_bytes'], null);
   assert.equal(json['speedup_ratio'], 3.0111);
-  assert.match(mixed.notes[0] ?? '', /benchmark\/metrics has several subjects.*sizeBytes/);
+  assert.match(
+    mixed.notes[0] ?? '',
+    /benchmark\.metrics has several subjects; name one \(benchmark\.metrics#SUBJECT\) to show sizeBytes/,
+  );
 });
 
 test('the first source that reports a metric wins', () => {
@@ -226,6 +229,17 @@ test("metrics of one's own stages get columns named after them", () => {
   assert.equal(json?.['sparsity_percent'], 25);
   assert.equal(json['word_count'], 7);
   assert.equal(json['flavour'], 'plain');
+});
+
+test("beside known figures, metrics of one's own are for the files only", () => {
+  const rows = [{ labels: { size: '3', precision: 'int8', model: 'm' }, sources: [source('own')] }];
+  const built = buildComparison({ name: 't', rows, notes: [] }, null, () => ({
+    values: [value('top1Fraction', 0.5), value('wordCount', 7)],
+    notes: [],
+  }));
+  assert.ok(!renderMarkdown(built).includes('word count'));
+  assert.ok(renderCsv(built).includes('word_count'));
+  assert.match(renderCsv(built), /^model,precision,size,/);
 });
 
 test('a metric of zero is 0 and not empty', () => {
