@@ -20,8 +20,8 @@ const TINY = {
 };
 /** Thousands of classes make the same input far slower. */
 const LARGE = {
-  weights: [0, 1, 2].map((row) => new Array<number>(200_000).fill(row)),
-  bias: new Array<number>(200_000).fill(0),
+  weights: [0, 1, 2].map((row) => new Array<number>(50_000).fill(row)),
+  bias: new Array<number>(50_000).fill(0),
 };
 
 async function prepare(t: TestContext, modelSize = 4, baselineBatch: number | string = 'N') {
