@@ -11,6 +11,8 @@ export interface StageRequest {
   readonly inputs: Readonly<Record<string, ResolvedInput>>;
   /** Output name → absolute path; folders exist. */
   readonly outputs: Readonly<Record<string, string>>;
+  /** Where the pipeline says a program writes an output, relative to `scratchPath`. */
+  readonly declaredOutputPaths: Readonly<Record<string, string>>;
   readonly workFolder: string;
   readonly scratchPath: string;
   readonly logPath: string;

@@ -4,7 +4,7 @@ import { writeFileAtomic } from '../store/atomic-write.ts';
 import { formatPipelineLock, pipelineLockPath } from '../store/lock-file.ts';
 import type { LockedStage, PipelineLock } from '../store/pipeline-lock.ts';
 import type { StageResult } from '../store/stage-result.ts';
-import { systemErrorCode } from '../store/system-error.ts';
+import { isAbsent } from '../store/system-error.ts';
 
 /** Keeps the pipeline's lock file in step with the run; a file that would not change is not written. */
 export class LockRecorder {
@@ -39,7 +39,7 @@ export class LockRecorder {
     try {
       return (await readFile(this.#path, 'utf8')) === this.#text();
     } catch (error) {
-      if (systemErrorCode(error) === 'ENOENT') return false;
+      if (isAbsent(error)) return false;
       throw error;
     }
   }

@@ -1,4 +1,5 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Pipeline, StageId } from '../pipeline/spec.ts';
 import type { PlanContext } from '../plan/inspect-stage.ts';
@@ -14,6 +15,7 @@ import { pipelineLockPath, readPipelineLock } from '../store/lock-file.ts';
 import { acquireLock } from '../store/stage-lock.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { withStoreErrors } from '../store/system-error.ts';
+import type { Executor } from './executor.ts';
 import { createLocalExecutor } from './local/local-executor.ts';
 import { LockRecorder } from './lock-recorder.ts';
 import { settleStage } from './perform-stage.ts';
@@ -28,14 +30,14 @@ import {
 import { runSchedule } from './schedule.ts';
 
 export interface RunOptions extends PlanOptions {
-  /** Stages at once. */
-  readonly jobs: number;
+  /** Stages at once; as many as there are cores unless given. */
+  readonly jobs?: number;
   /** Go on with what does not depend on a failed stage. */
   readonly keepGoing: boolean;
-  /** Cores the run may use. */
-  readonly coreCount: number;
-  /** Arguments of node that serve a stage process; `drq.js exec-stage` unless given. */
-  readonly stageCommand?: readonly string[];
+  /** Cores the run may use; those this process may use unless given. */
+  readonly coreCount?: number;
+  /** Where stages run; on this machine unless given. */
+  readonly executor?: Executor;
 }
 
 /**
@@ -139,14 +141,15 @@ async function bringUpToDate(run: Run): Promise<void> {
     signal,
   });
   try {
+    const coreCount = options.coreCount ?? availableParallelism();
     const stop = new AbortController();
     const { context: planContext, recorder } = await readState(run);
     const context: RunContext = {
       ...planContext,
       runId,
       recorder,
-      executor: createLocalExecutor(options.stageCommand ?? defaultStageCommand()),
-      coreCount: options.coreCount,
+      executor: options.executor ?? createLocalExecutor(defaultStageCommand()),
+      coreCount,
       signal: AbortSignal.any([signal, stop.signal]),
       artifacts: new Map(),
       records: run.records,
@@ -154,8 +157,8 @@ async function bringUpToDate(run: Run): Promise<void> {
     };
     await runSchedule({
       nodes: run.selection.nodes,
-      jobs: options.jobs,
-      coreCount: options.coreCount,
+      jobs: options.jobs ?? coreCount,
+      coreCount,
       keepGoing: options.keepGoing,
       signal,
       settle: (node) => settleStage(context, node),

@@ -73,7 +73,7 @@ export function describeMachine(): RunRecord['machine'] {
 
 export async function writeRunRecord(projectRoot: string, record: RunRecord): Promise<void> {
   const path = join(runsFolder(projectRoot, record.pipeline), `${record.runId}.json`);
-  await writeFileAtomic(path, `${JSON.stringify(record, null, 2)}\n`);
+  await writeFileAtomic(path, `${JSON.stringify(record, null, 2)}\n`, 'disposable');
 }
 
 /** The latest runs of a pipeline, newest first; files that are no run records are passed over. */

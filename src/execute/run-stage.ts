@@ -113,6 +113,11 @@ function requestOf(context: RunContext, { node, inspected, work }: StageRun): St
     parameters: node.parameters,
     inputs: inspected.inputs,
     outputs: work.outputs,
+    declaredOutputPaths: Object.fromEntries(
+      Object.entries(node.outputs).flatMap(([name, { path }]) =>
+        path === undefined ? [] : [[name, path]],
+      ),
+    ),
     workFolder: work.path,
     scratchPath: work.scratchPath,
     logPath: work.logPath,

@@ -5,9 +5,14 @@ import { systemErrorCode, withStoreErrors } from './system-error.ts';
 
 /**
  * Writes a whole file or nothing: no reader and no crash ever sees half of it.
+ * `disposable` saves the wait for the disk: after a power cut the file may be lost or empty.
  * @throws StoreError when the disk is full or the folder cannot be written.
  */
-export async function writeFileAtomic(path: string, content: string | Uint8Array): Promise<void> {
+export async function writeFileAtomic(
+  path: string,
+  content: string | Uint8Array,
+  durability: 'durable' | 'disposable' = 'durable',
+): Promise<void> {
   await withStoreErrors(
     path,
     async () => {
@@ -17,7 +22,7 @@ export async function writeFileAtomic(path: string, content: string | Uint8Array
         const file = await open(temporary, 'wx');
         try {
           await file.writeFile(content);
-          await file.sync();
+          if (durability === 'durable') await file.sync();
         } finally {
           await file.close();
         }
@@ -26,7 +31,7 @@ export async function writeFileAtomic(path: string, content: string | Uint8Array
         await rm(temporary, { force: true });
         throw error;
       }
-      await syncFolder(dirname(path));
+      if (durability === 'durable') await syncFolder(dirname(path));
     },
     Buffer.byteLength(content),
   );

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { DataError } from '../diagnostics/errors.ts';
 import { compareCodeUnits } from './canonical-json.ts';
 import { pipelineLockSchema, type LockedStage, type PipelineLock } from './pipeline-lock.ts';
-import { systemErrorCode } from './system-error.ts';
+import { isAbsent } from './system-error.ts';
 
 /** `experiments/<pipeline>/lock.yaml` of a project. */
 export function pipelineLockPath(projectRoot: string, pipelineName: string): string {
@@ -22,7 +22,8 @@ export async function readPipelineLock(
   try {
     text = await readFile(path, 'utf8');
   } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return null;
+    // A file in place of a folder is reported where something is written.
+    if (isAbsent(error)) return null;
     throw error;
   }
   return parsePipelineLock(text, relative(process.cwd(), path));

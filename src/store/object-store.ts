@@ -5,7 +5,7 @@ import type { Digest } from '../stage/artifact.ts';
 import { temporaryPathBeside, writeFileAtomic } from './atomic-write.ts';
 import { hashBytes, hashFile } from './hash-file.ts';
 import type { StatCache } from './stat-cache.ts';
-import { systemErrorCode, withStoreErrors } from './system-error.ts';
+import { isAbsent, systemErrorCode, withStoreErrors } from './system-error.ts';
 
 export type ObjectState = 'sound' | 'missing' | 'damaged';
 
@@ -45,7 +45,7 @@ export class ObjectStore {
       const text = await readFile(this.pathOf(digest), 'utf8');
       return hashBytes(text) === digest ? text : null;
     } catch (error) {
-      if (systemErrorCode(error) === 'ENOENT') return null;
+      if (isAbsent(error)) return null;
       throw error;
     }
   }
@@ -97,8 +97,7 @@ export async function statOrNull(path: string): Promise<BigIntStats | null> {
   try {
     return await lstat(path, { bigint: true });
   } catch (error) {
-    const code = systemErrorCode(error);
-    if (code === 'ENOENT' || code === 'ENOTDIR') return null;
+    if (isAbsent(error)) return null;
     throw error;
   }
 }

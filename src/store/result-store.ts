@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Digest } from '../stage/artifact.ts';
 import { writeFileAtomic } from './atomic-write.ts';
 import { stageResultSchema, type StageResult } from './stage-result.ts';
-import { systemErrorCode } from './system-error.ts';
+import { isAbsent } from './system-error.ts';
 
 /** Results of finished stages by key: `results/ab/<key>.json`. */
 export class ResultStore {
@@ -22,7 +22,7 @@ export class ResultStore {
     try {
       text = await readFile(this.pathOf(key), 'utf8');
     } catch (error) {
-      if (systemErrorCode(error) === 'ENOENT') return 'absent';
+      if (isAbsent(error)) return 'absent';
       throw error;
     }
     let json: unknown;

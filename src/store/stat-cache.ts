@@ -78,7 +78,8 @@ export class StatCache {
       .slice(-MAX_ENTRIES)
       .map(([inode, { state, digest }]) => [inode, state, digest]);
     try {
-      await writeFileAtomic(this.#path, `${JSON.stringify({ format: FORMAT, entries })}\n`);
+      const text = `${JSON.stringify({ format: FORMAT, entries })}\n`;
+      await writeFileAtomic(this.#path, text, 'disposable');
     } catch (error) {
       // A full disk or a read-only folder costs the shortcut, never the run.
       if (!(error instanceof StoreError)) throw error;

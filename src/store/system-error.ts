@@ -54,6 +54,12 @@ export function systemErrorCode(error: unknown): string | undefined {
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
+/** There is no such file, nor could there be one (a file stands in place of a folder above it). */
+export function isAbsent(error: unknown): boolean {
+  const code = systemErrorCode(error);
+  return code === 'ENOENT' || code === 'ENOTDIR';
+}
+
 async function diskFull(error: unknown, path: string, neededBytes?: number): Promise<StoreError> {
   const freeBytes = await freeBytesAt(path);
   const figures = [

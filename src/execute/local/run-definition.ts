@@ -33,6 +33,7 @@ export async function runDefinition(execution: StageExecution): Promise<void> {
       parameters: parsed.data,
       inputs: request.inputs,
       outputs: request.outputs,
+      declaredOutputPaths: request.declaredOutputPaths,
       scratchPath: request.scratchPath,
       resources: { cpuCount: request.cpuCount },
       projectRoot: request.projectRoot,

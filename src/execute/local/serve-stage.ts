@@ -17,13 +17,14 @@ const requestSchema = z.looseObject({
 });
 
 /**
- * The child's side of a stage process: runs the request and tells the parent how it went. Returns
- * the exit code. The process ends itself when its parent dies, so that no training is left behind.
+ * The child's side of a stage process: runs the request, tells the parent how it went, and ends the
+ * process, whatever the stage left open. It ends too when its parent dies, so that no training is
+ * left behind.
  */
 export async function serveStage(
   requestPath: string,
   findDefinition: (kind: string) => Promise<AnyStageDefinition>,
-): Promise<number> {
+): Promise<never> {
   if (process.send === undefined) {
     throw new UsageError({
       code: 'usage/internal-command',
@@ -45,7 +46,7 @@ export async function serveStage(
     };
     await runDefinition({ request, definition, listener, signal });
     await tellAndWait({ type: 'finished' });
-    return 0;
+    process.exit(0);
   } catch (raw) {
     const error = await asStoreError(raw, requestPath);
     // The whole story goes to the log (stderr is the log file); the parent shows the message.
@@ -53,7 +54,7 @@ export async function serveStage(
       `${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
     );
     await tellAndWait(failureMessage(error));
-    return 1;
+    process.exit(1);
   }
 }
 
