@@ -1,3 +1,4 @@
+import type { Scope } from '../pipeline/interpolate.ts';
 import type { Problems } from '../pipeline/problems.ts';
 import type { StageGraph, StageId, StageNode } from '../pipeline/spec.ts';
 import type { PipelineSpec, StageSpec } from '../pipeline/stage-spec.ts';
@@ -53,8 +54,8 @@ export function expandGraph(spec: PipelineSpec, options: ExpandOptions): Expansi
     const { joined, cells } = inheritCells(draft, cellsOf, axisOrder, problems);
     cellsOf.set(name, cells);
     for (const { cell, from, uses } of joined) {
-      const matrix = cells.certain ? { cell } : 'unknown';
-      const scope = { vars: spec.vars, matrix } as const;
+      const otherAxes = cells.certain ? 'none' : 'unknown';
+      const scope: Scope = { vars: spec.vars, matrix: { cell, axes: cells.axes, otherAxes } };
       const node = buildNode({ ...options, stage: draft.stage, cell, uses, from, scope, pathUses });
       if (node !== undefined) nodes.set(node.id, node);
     }
@@ -66,10 +67,8 @@ function draftStage(stage: StageSpec, spec: PipelineSpec, problems: Problems): D
   const own = readMatrix(stage, spec.vars, problems);
   const advice = "an input that names a stage can use only axes of the stage's own matrix";
   const cells = own.cells.map((cell) => {
-    const scope = {
-      vars: spec.vars,
-      matrix: own.certain ? { cell, advice } : ('unknown' as const),
-    };
+    const otherAxes = own.certain ? 'none' : 'unknown';
+    const scope: Scope = { vars: spec.vars, matrix: { cell, axes: own.axes, otherAxes, advice } };
     return { cell, uses: resolveInputs({ stage, stages: spec.stages, scope, problems }) };
   });
   return { stage, own, cells };
@@ -156,7 +155,7 @@ function inheritCells(
   const cells: StageCells = certain
     ? { stageName, axes, cells: joined.map(({ cell }) => cell), certain }
     : { stageName, axes: new Set(), cells: [{}], certain };
-  return { joined: certain ? joined : joined.slice(0, 1), cells };
+  return { joined, cells };
 }
 
 /** Cells follow the order of the cells they depend on, then that of their own matrix. */
@@ -204,7 +203,7 @@ function reportNoPartner(
   const which = coordinates.length === 0 ? '' : ` (cell ${coordinates.join(',')})`;
   problems.add({
     code: 'pipeline/no-matching-cell',
-    message: `stage "${stage.name}"${which}: ${sets.map(({ stageName }) => stageName).join(' and ')} have no cells that agree on the axes they share`,
+    message: `stage "${stage.name}"${which}: no cells of ${sets.map(({ stageName }) => stageName).join(' and ')} agree on the axes they share`,
     origin: own.axes.size > 0 ? own.origin : stage.key,
     hint: 'stages that share an axis are matched by its value; check "exclude" and the values',
   });

@@ -3,7 +3,6 @@ import { interpolate } from '../pipeline/interpolate.ts';
 import {
   childEntries,
   childItems,
-  childMap,
   toPlain,
   type Located,
   type LocatedMap,
@@ -48,18 +47,20 @@ function expandRow(
   const sets = names.flatMap((name) => expansion.cellsOf.get(name) ?? []);
   const certain = found.length === sources.length && sets.every((set) => set.certain);
   const joined = joinCells(sets);
+  const axes = new Set(sets.flatMap((set) => [...set.axes]));
   if (joined.length === 0 && certain) {
     problems.add({
       code: 'pipeline/no-matching-cell',
-      message: `the row's stages ${names.join(' and ')} have no cells that agree on the axes they share`,
+      message: `table row: no cells of ${names.join(' and ')} agree on the axes they share`,
       origin: row.entries.get('from')?.key ?? row.origin,
     });
   }
   return joined.map(({ cell, from }) => {
     const coordinates = orderCell(cell, expansion.axisOrder);
-    const matrix = certain ? { cell: coordinates } : ('unknown' as const);
+    const otherAxes = certain ? 'none' : 'unknown';
+    const matrix = { cell: coordinates, axes, otherAxes } as const;
     const labels: [string, string][] = [];
-    for (const [name, { value }] of childEntries(childMap(row, 'labels') && row, 'labels')) {
+    for (const [name, { value }] of childEntries(row, 'labels')) {
       const plain = toPlain(interpolate(value, { vars: spec.vars, matrix }, problems));
       if (plain !== undefined && plain !== null) labels.push([name, textOf(plain)]);
     }

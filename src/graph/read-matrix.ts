@@ -70,8 +70,7 @@ function parseMatrix(
   key: Origin,
   problems: Problems,
 ): Matrix | undefined {
-  const before = problems.count;
-  checkShape({
+  const parsed = checkShape({
     value: located,
     schema: matrixSchema,
     problems,
@@ -79,7 +78,7 @@ function parseMatrix(
     keyWord: 'key',
     subject: (path) => `stage "${stage.name}": "${pathText(['matrix', ...path])}"`,
   });
-  if (located.type !== 'map' || problems.count > before || hasUnknown(located)) return undefined;
+  if (located.type !== 'map' || parsed === undefined || hasUnknown(located)) return undefined;
   // The shape check has passed: axes are lists of scalars, include and exclude lists of cells.
   const { include, exclude, ...lists } = toPlain(located) as {
     readonly include?: readonly Cell[];

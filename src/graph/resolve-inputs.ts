@@ -1,4 +1,4 @@
-import { nameHint } from '../diagnostics/nearest-name.ts';
+import { nameHint, nearestName } from '../diagnostics/nearest-name.ts';
 import { interpolate, type Scope } from '../pipeline/interpolate.ts';
 import {
   child,
@@ -46,6 +46,7 @@ export function resolveInputs(context: InputContext): ReadonlyMap<string, InputU
   const { stage, problems } = context;
   const uses = new Map<string, InputUse>();
   const declared = declaredInputs(stage);
+  const misspelled = new Set<string>();
   for (const [name, { key, value }] of childEntries(stage.body, 'inputs')) {
     const declaration = declared === 'any' ? undefined : declared.get(name);
     if (declared !== 'any' && declaration === undefined) {
@@ -55,11 +56,16 @@ export function resolveInputs(context: InputContext): ReadonlyMap<string, InputU
         origin: key,
         hint: nameHint(name, declared.keys()),
       });
+      misspelled.add(nearestName(name, declared.keys()) ?? '');
       continue;
     }
     uses.set(name, resolveInput(name, value, declaration?.kinds ?? 'any', context));
   }
-  if (declared !== 'any') reportMissing(stage, declared, uses, problems);
+  if (declared !== 'any') {
+    // A misspelled input is one mistake, not an unknown one and a missing one.
+    const expected = new Map([...declared].filter(([name]) => !misspelled.has(name)));
+    reportMissing(stage, expected, uses, problems);
+  }
   return uses;
 }
 

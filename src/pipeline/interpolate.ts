@@ -10,9 +10,14 @@ export interface Scope {
   readonly vars: ReadonlyMap<string, Located>;
   readonly matrix:
     | 'not-here'
-    /** The axes could not be made out: what refers to them is unknown, and nothing is reported. */
-    | 'unknown'
-    | { readonly cell: Readonly<Record<string, MatrixScalar>>; readonly advice?: string };
+    | {
+        readonly cell: Readonly<Record<string, MatrixScalar>>;
+        /** Of the stage: a cell that `include` adds may lack some. */
+        readonly axes: ReadonlySet<string>;
+        /** `unknown`: something above is wrong and reported, so nothing is said of axes not in `axes`. */
+        readonly otherAxes: 'none' | 'unknown';
+        readonly advice?: string;
+      };
   /** Names that `${inputs.x}` and `${outputs.x}` may use: they are kept for the stage to replace. */
   readonly runTime?: {
     readonly inputs: ReadonlySet<string>;
@@ -169,15 +174,19 @@ function lookUpAxis(
   { origin }: LocatedScalar,
   refuse: (code: string, message: string, hint: string | undefined) => Located,
 ): Located {
-  if (matrix === 'unknown') return { type: 'unknown', origin };
   if (matrix === 'not-here') {
     return refuse('pipeline/invalid-reference', `${part.text} cannot be used here`, undefined);
   }
-  const found = matrix.cell[part.name];
+  const found = Object.hasOwn(matrix.cell, part.name) ? matrix.cell[part.name] : undefined;
+  if (found === undefined && matrix.otherAxes === 'unknown') return { type: 'unknown', origin };
+  if (found === undefined && matrix.axes.has(part.name)) {
+    const coordinates = Object.entries(matrix.cell).map(([axis, value]) => `${axis}=${value}`);
+    const message = `the cell ${coordinates.join(',')} has no value of the axis "${part.name}"`;
+    return refuse('pipeline/unknown-axis', message, 'give it one with "include"');
+  }
   if (found === undefined) {
-    const axes = Object.keys(matrix.cell);
     const hint =
-      nameHint(part.name, axes) ??
+      nameHint(part.name, matrix.axes) ??
       matrix.advice ??
       'neither the stage nor what it depends on has a matrix';
     return refuse('pipeline/unknown-axis', `there is no matrix axis "${part.name}" here`, hint);

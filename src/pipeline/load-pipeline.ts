@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { nearestName } from '../diagnostics/nearest-name.ts';
 import { failure, success, type Diagnostic, type Result } from '../diagnostics/diagnostic.ts';
 import { checkPaths } from '../graph/check-paths.ts';
 import { expandGraph, type Expansion } from '../graph/expand-graph.ts';
@@ -13,6 +14,7 @@ import {
   childText,
   toPlain,
   type Located,
+  type LocatedEntry,
   type LocatedMap,
 } from './located.ts';
 import { applyProfile, checkProfiles } from './overlay.ts';
@@ -50,10 +52,12 @@ export async function loadPipeline(
   if (!read.ok) return read;
   const file = read.value;
   const problems = new Problems({ path, text: file.text });
-  const root = parsePipelineText(file, problems);
-  if (root === undefined) return failure(problems.sorted());
+  const parsed = parsePipelineText(file, problems);
+  if (parsed === undefined) return failure(problems.sorted());
 
-  checkFileShape(root, problems);
+  checkFileShape(parsed, problems);
+  const root = repairTopKeys(parsed);
+  if (root !== parsed) checkFileShape(root, problems);
   checkProfiles(root, problems);
   const projectRoot =
     options.root === undefined ? projectRootOf(path) : resolve(options.cwd, options.root);
@@ -127,6 +131,22 @@ async function checkOtherProfiles(loader: Loader, problems: Problems): Promise<v
     await loadVariant({ ...loader, options: { ...loader.options, sets: [] } }, profile, found);
     problems.addWithin(found, value.origin.range);
   }
+}
+
+/** A misspelled section, reported as such, is taken for what it was meant to be: all else refers to it. */
+function repairTopKeys(root: LocatedMap): LocatedMap {
+  const known = Object.keys(pipelineFileSchema.shape);
+  const entries = new Map<string, LocatedEntry>();
+  let repaired = false;
+  for (const [key, entry] of root.entries) {
+    const meant = known.includes(key) ? key : (nearestName(key, known) ?? key);
+    if (meant === key || root.entries.has(meant)) entries.set(key, entry);
+    else {
+      entries.set(meant, entry);
+      repaired = true;
+    }
+  }
+  return repaired ? { ...root, entries } : root;
 }
 
 function checkFileShape(root: LocatedMap, problems: Problems): void {

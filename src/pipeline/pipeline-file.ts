@@ -83,15 +83,16 @@ export function parsePipelineText(file: PipelineFile, problems: Problems): Locat
     });
     return undefined;
   }
+  const before = problems.count;
   const located = new Locator(document, problems, at).locate(document.contents);
+  // What an alias stands for is unknown then, and much of the rest would be reported for it.
+  if (problems.count > before) return undefined;
   if (located.type !== 'map') {
-    if (located.type !== 'unknown') {
-      problems.add({
-        code: 'pipeline/invalid-value',
-        message: 'a pipeline must be a mapping with at least "name" and "stages"',
-        origin: located.origin,
-      });
-    }
+    problems.add({
+      code: 'pipeline/invalid-value',
+      message: 'a pipeline must be a mapping with at least "name" and "stages"',
+      origin: located.origin,
+    });
     return undefined;
   }
   return located;

@@ -24,19 +24,49 @@ export interface ShapeCheck {
 export function checkShape(check: ShapeCheck): unknown {
   const result = check.schema.safeParse(toPlain(check.value) ?? null);
   if (result.success) return result.data;
-  for (const issue of result.error.issues) reportIssue(issue, [], check);
+  const issues = result.error.issues.flatMap((issue) => flatten(issue, []));
+  const misspelled = new Set(issues.flatMap((each) => misspelledPaths(each, check)));
+  for (const { issue, path } of issues) {
+    // A misspelled key is one mistake, not an unknown key and a missing one.
+    if (!misspelled.has(JSON.stringify(path)) || isPresent(check.value, path)) {
+      reportIssue(issue, path, check);
+    }
+  }
   return undefined;
 }
 
-function reportIssue(issue: Issue, prefix: readonly PropertyKey[], check: ShapeCheck): void {
+function isPresent(value: Located, path: readonly PropertyKey[]): boolean {
+  return findPlace(value, path, value.origin).node !== undefined;
+}
+
+interface PlacedIssue {
+  readonly issue: Issue;
+  /** From the top of what is checked. */
+  readonly path: readonly PropertyKey[];
+}
+
+/** The issue, or those inside it when it only wraps them. */
+function flatten(issue: Issue, prefix: readonly PropertyKey[]): PlacedIssue[] {
   const path = [...prefix, ...issue.path];
-  if (issue.code === 'invalid_union') {
-    const branch = bestBranch(issue);
-    if (branch !== undefined) {
-      for (const inner of branch) reportIssue(inner, path, check);
-      return;
-    }
-  }
+  const inner =
+    issue.code === 'invalid_union'
+      ? bestBranch(issue)
+      : issue.code === 'invalid_element'
+        ? issue.issues
+        : undefined;
+  return inner === undefined ? [{ issue, path }] : inner.flatMap((each) => flatten(each, path));
+}
+
+/** Paths of keys that unknown ones were most likely meant for. */
+function misspelledPaths({ issue, path }: PlacedIssue, { schema }: ShapeCheck): string[] {
+  if (issue.code !== 'unrecognized_keys') return [];
+  return issue.keys.flatMap((key) => {
+    const meant = nearestName(key, knownKeys(schema, path));
+    return meant === undefined ? [] : [JSON.stringify([...path, meant])];
+  });
+}
+
+function reportIssue(issue: Issue, path: readonly PropertyKey[], check: ShapeCheck): void {
   const place = findPlace(check.value, path, check.owner);
   if (place.unknown) return;
   switch (issue.code) {
@@ -49,9 +79,6 @@ function reportIssue(issue: Issue, prefix: readonly PropertyKey[], check: ShapeC
         message: `the name "${String(path.at(-1))}" ${expectation(issue.issues[0] ?? issue)}`,
         origin: place.keyOrigin,
       });
-      return;
-    case 'invalid_element':
-      for (const inner of issue.issues) reportIssue(inner, path, check);
       return;
     default:
       reportValue(issue, path, check, place);
