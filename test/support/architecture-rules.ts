@@ -168,7 +168,7 @@ function lengthViolations(path: string, text: string): string[] {
 function consoleViolations(path: string, text: string): string[] {
   if (isBelow(path, MAY_PRINT)) return [];
   // Scripts in strings run elsewhere.
-  const strings = /`(?:[^`\\]|\\.)*`|'(?:[^'\\\n]|\\.)*'/g;
+  const strings = /`(?:[^`\\]|\\.)*`|'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"/g;
   const code = text.replaceAll(strings, (part) => part.replaceAll(/[^\n]/g, ' '));
   return code
     .split('\n')
