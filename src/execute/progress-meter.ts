@@ -43,12 +43,8 @@ export class ProgressMeter {
 
   #sample(update: ProgressUpdate): void {
     const last = this.#last;
-    if (
-      last === null ||
-      last.unit !== update.unit ||
-      last.total !== update.total ||
-      update.done < last.done
-    ) {
+    const isSamePhase = last?.unit === update.unit && last.total === update.total;
+    if (!isSamePhase || update.done < last.done) {
       this.#samples = []; // another phase of the stage: its rate says nothing of this one's
     }
     this.#last = update;

@@ -1,4 +1,4 @@
-import type { JsonValue } from '../pipeline/spec.ts';
+import type { JsonObject, JsonValue } from '../pipeline/spec.ts';
 import { canonicalJson, compareCodeUnits } from '../store/canonical-json.ts';
 import type { LockedStage } from '../store/pipeline-lock.ts';
 import type { RunReason } from './reason.ts';
@@ -15,7 +15,7 @@ export function compareFingerprints(
   } else if (locked.version !== current.version) {
     reasons.push({ type: 'version', before: locked.version, after: current.version });
   }
-  compareValues('', locked.parameters as JsonValue, current.parameters, reasons);
+  compareValues('', locked.parameters, current.parameters, reasons);
   compareInputs(locked.inputs, current.inputs, reasons);
   for (const [name, after] of Object.entries(current.runtimes)) {
     const before = locked.runtimes[name] ?? 'unknown';
@@ -63,8 +63,6 @@ function serialized(value: JsonValue | undefined): string {
   return value === undefined ? '' : canonicalJson(value);
 }
 
-function isObject(
-  value: JsonValue | undefined,
-): value is { readonly [name: string]: JsonValue } & object {
+function isObject(value: JsonValue | undefined): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

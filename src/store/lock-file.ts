@@ -80,10 +80,11 @@ function inOrder(stage: LockedStage): unknown {
 function sortedDeep(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sortedDeep);
   if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(sortedEntries(value).map(([key, item]) => [key, sortedDeep(item)]));
+  const entries = sortedEntries(value as Record<string, unknown>); // plain data, no array
+  return Object.fromEntries(entries.map(([key, item]) => [key, sortedDeep(item)]));
 }
 
-function sortedEntries<T>(record: Readonly<Record<string, T>> | object): [string, T][] {
+function sortedEntries<T>(record: Readonly<Record<string, T>>): [string, T][] {
   return Object.entries(record).sort(([a], [b]) => compareCodeUnits(a, b));
 }
 

@@ -6,9 +6,8 @@ import type { StageExecution } from '../executor.ts';
 /** Calls a stage's `run` in this process, with its log open. */
 export async function runDefinition(execution: StageExecution): Promise<void> {
   const { request, definition, listener, signal } = execution;
-  const parsed = definition.parameters.safeParse(
-    request.parameters,
-  ) as z.ZodSafeParseResult<unknown>;
+  const schema = definition.parameters as z.ZodType; // AnyStageDefinition hides which schema it is
+  const parsed = schema.safeParse(request.parameters);
   if (!parsed.success) {
     // The pipeline was checked with the same schema before.
     throw new InternalError(

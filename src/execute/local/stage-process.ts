@@ -21,7 +21,7 @@ export async function runInProcess(
 ): Promise<void> {
   const requestPath = join(request.workFolder, 'request.json');
   await writeFile(requestPath, `${JSON.stringify(request, null, 2)}\n`);
-  if (signal.aborted) throw new InterruptedError();
+  throwIfAborted(signal);
   const log = openSync(request.logPath, 'a');
   let child: ChildProcess;
   try {
@@ -34,7 +34,7 @@ export async function runInProcess(
     closeSync(log);
   }
   const last = await superviseChild(child, listener, signal);
-  if (signal.aborted) throw new InterruptedError();
+  throwIfAborted(signal);
   const { outcome, exit } = last;
   if (outcome?.type === 'finished') return;
   if (outcome?.type === 'failed') {
@@ -75,6 +75,10 @@ async function superviseChild(
     signal.removeEventListener('abort', stop);
     clearTimeout(killTimer);
   }
+}
+
+function throwIfAborted(signal: AbortSignal): void {
+  if (signal.aborted) throw new InterruptedError();
 }
 
 function crashed({ code, signalName }: Exit): Error {

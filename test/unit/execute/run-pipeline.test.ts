@@ -145,8 +145,9 @@ test('a failing stage keeps its folder and log; the others stop, or go on when a
   const stages: TinyStage[] = [
     {
       name: 'bad',
-      run: async ({ scratchPath, log }) => {
-        log('about to fail');
+      run: async (context) => {
+        const { scratchPath } = context;
+        context.log('about to fail');
         await writeFile(join(scratchPath, 'clue'), '');
         throw new TypeError('broken');
       },
@@ -238,8 +239,9 @@ test('folders keep their files; a folder of the user is hashed by content, not b
       name: 'copy',
       inputs: { data },
       outputs: { out: 'folder', metrics: 'metrics' },
-      run: async ({ inputs, outputs, warn }) => {
-        warn('careful');
+      run: async (context) => {
+        const { inputs, outputs } = context;
+        context.warn('careful');
         const from = inputs['data']?.path ?? '';
         await mkdir(join(outputs['out'] ?? '', 'deep'));
         await writeFile(join(outputs['out'] ?? '', 'deep/x'), await readFile(join(from, '1.txt')));
