@@ -53,6 +53,21 @@ export async function decodeImage(
 }
 
 /**
+ * Packed uint8 sRGB pixels [H, W, 3] of the whole image squeezed to a size, without regard to its
+ * proportions. Reads the file to its end, so that it also tells whether the image is whole.
+ *
+ * @throws DataError `data/unreadable-image`, `data/image-too-large`
+ */
+export async function decodeStretched(
+  bytes: Uint8Array,
+  options: Omit<DecodeOptions, 'circleCrop'>,
+): Promise<Uint8Array> {
+  const { width, height, limitPixels, shownName = 'the image' } = options;
+  await readImageSize(bytes, shownName, limitPixels);
+  return decodeTo(bytes, stretch({ width, height }), shownName);
+}
+
+/**
  * Size from the header alone; nothing is decoded.
  * @throws DataError `data/unreadable-image`, `data/image-too-large`
  */
@@ -106,11 +121,7 @@ async function locateRetina(
     width: Math.max(1, Math.round(size.width * scale)),
     height: Math.max(1, Math.round(size.height * scale)),
   };
-  const pixels = await decodeTo(
-    bytes,
-    { resized: small, kept: { left: 0, top: 0, ...small } },
-    shownName,
-  );
+  const pixels = await decodeTo(bytes, stretch(small), shownName);
   const box = findRetinaBox(pixels, small);
   if (box === null) return null;
   return {
@@ -119,6 +130,11 @@ async function locateRetina(
     width: box.width / scale,
     height: box.height / scale,
   };
+}
+
+/** The whole image at a size. */
+function stretch(size: PixelSize): ResizeGeometry {
+  return { resized: size, kept: { left: 0, top: 0, ...size } };
 }
 
 async function readImageFile(path: string): Promise<Uint8Array> {

@@ -24,14 +24,14 @@ export async function runInOrder<Item, Result>(work: OrderedWork<Item, Result>):
       while (next < items.length && started.length < inFlight) {
         const promise = work.process(items[next]!); // next < length
         // Its failure is reported when its turn comes; until then it must not count as unhandled.
-        promise.catch(() => undefined);
+        void promise.catch(() => undefined);
         started.push(promise);
         next += 1;
       }
       const result = await started[0]!; // at least item `index` is started and not consumed
       if (signal.aborted) throw new InterruptedError();
       await work.consume(result, index);
-      started.shift();
+      void started.shift();
     }
   } catch (error) {
     await Promise.allSettled(started);

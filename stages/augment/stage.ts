@@ -15,7 +15,10 @@ import { defineStage, type StageContext } from '../../src/stage/definition.ts';
 import { writeMetricsFile } from '../../src/stage/metrics-file.ts';
 import { createWorkerPool } from '../../src/workers/pool.ts';
 import { runInOrder } from '../../src/workers/run-in-order.ts';
-import type { DecodedImage, DecodeImagesRequest } from '../../src/workers/tasks/decode-images.ts';
+import type {
+  DecodeImagesRequest,
+  DecodeImagesResponse,
+} from '../../src/workers/tasks/decode-images.ts';
 import { augmentParameters, type AugmentParameters } from './parameters.ts';
 
 /** Images a worker is given at a time: enough to hide the messages, few enough to keep little in memory. */
@@ -83,7 +86,10 @@ async function writeImages(
     images.slice(i * IMAGES_PER_REQUEST, (i + 1) * IMAGES_PER_REQUEST),
   );
   const threadCount = Math.min(parameters.workers ?? resources.cpuCount, batches.length);
-  const pool = createWorkerPool<DecodeImagesRequest, DecodedImage[]>('decode-images', threadCount);
+  const pool = createWorkerPool<DecodeImagesRequest, DecodeImagesResponse>(
+    'decode-images',
+    threadCount,
+  );
   const settings = {
     width: parameters.sizePx,
     height: parameters.sizePx,
@@ -108,7 +114,9 @@ async function writeImages(
             replicas: split === 'train' ? replicas : [],
           })),
         }),
-      async consume(decoded, batchIndex) {
+      async consume(response, batchIndex) {
+        if ('failure' in response) throw new DataError(response.failure);
+        const decoded = response.images;
         for (const [i, image] of batches[batchIndex]!.entries()) {
           const { pixels, sums } = decoded[i]!; // one result an image
           await appendCopies(writer, image, pixels, parameters.sizePx ** 2 * 3);

@@ -1,10 +1,19 @@
 import { SPLITS } from '../../src/data/dataset-index.ts';
-import type { Finding } from '../../src/data/dataset-findings.ts';
+import type { Finding, FindingKind } from '../../src/data/dataset-findings.ts';
 import { writeMetricsFile, type MetricValue } from '../../src/stage/metrics-file.ts';
 import type { LabelledDataset } from './labelled-dataset.ts';
 
 /** Findings of one kind shown by name; the rest are counted. */
 const SHOWN_FINDINGS = 200;
+
+const COUNTED: readonly (readonly [FindingKind, string])[] = [
+  ['unreadable', 'unreadableCount'],
+  ['duplicate', 'duplicateCount'],
+  ['label-conflict', 'labelConflictCount'],
+  ['leak', 'leakCount'],
+  ['near-duplicate', 'nearDuplicateCount'],
+  ['small-class', 'smallClassCount'],
+];
 
 export interface IngestReport {
   readonly dataset: LabelledDataset;
@@ -28,7 +37,12 @@ export async function writeReport(path: string, report: IngestReport): Promise<v
     values: [
       ...SPLITS.map((split) => count(`${split}ImageCount`, ofSplit(split))),
       { name: 'classCount', value: dataset.classes.length, unit: '', direction: 'neutral' },
-      { name: 'findingCount', value: findings.length, unit: '', direction: 'neutral' },
+      ...COUNTED.map(([kind, name]): MetricValue => ({
+        name,
+        value: findings.filter((finding) => finding.kind === kind).length,
+        unit: '',
+        direction: 'neutral',
+      })),
     ],
     notes: report.isGenerated
       ? ['The images are drawn by the program; figures on them say nothing about patients.']

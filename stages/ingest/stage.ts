@@ -1,7 +1,10 @@
 import { defineStage } from '../../src/stage/definition.ts';
 import { writeDatasetIndex } from '../../src/data/write-dataset.ts';
+import { UsageError } from '../../src/diagnostics/errors.ts';
 import { generateDataset } from './generate-dataset.ts';
-import { ingestParameters } from './parameters.ts';
+import { importDataset } from './import-dataset.ts';
+import { openSource } from './open-source.ts';
+import { ingestParameters, type IngestParameters } from './parameters.ts';
 import { writeReport } from './report.ts';
 
 export const ingest = defineStage({
@@ -30,8 +33,26 @@ export const ingest = defineStage({
   async run(context) {
     // Declared above, so the engine has made it.
     const folder = context.outputs['dataset']!;
-    const dataset = await generateDataset(context, folder);
+    const sourceFolder = await openSource(context);
+    checkLayout(context.parameters, sourceFolder !== null);
+    const isGenerated = sourceFolder === null;
+    const { dataset, findings } =
+      sourceFolder === null
+        ? { dataset: await generateDataset(context, folder), findings: [] }
+        : await importDataset(context, sourceFolder, folder);
     await writeDatasetIndex(folder, dataset);
-    await writeReport(context.outputs['report']!, { dataset, findings: [], isGenerated: true });
+    await writeReport(context.outputs['report']!, { dataset, findings, isGenerated });
   },
 });
+
+/** A layout that asks for a source, or for none, must match what is given. */
+function checkLayout({ layout }: IngestParameters, hasSource: boolean): void {
+  if (layout === 'auto' || (layout === 'generated') !== hasSource) return;
+  throw new UsageError({
+    code: 'data/layout-mismatch',
+    message: hasSource
+      ? 'layout generated draws its images, but a source is given'
+      : `layout ${layout} needs a source, but none is given`,
+    hint: hasSource ? 'leave the source out, or set layout: auto' : 'add the input source',
+  });
+}

@@ -2,6 +2,7 @@ import { augmentImage, type AugmentationRanges } from '../../data/augment-image.
 import { sumChannels, type ChannelSums } from '../../data/channel-sums.ts';
 import { decodeImage } from '../../data/decode-image.ts';
 import type { PixelSize } from '../../data/resize-geometry.ts';
+import { DataError } from '../../diagnostics/errors.ts';
 import { createRandom } from '../../numeric/random.ts';
 
 export interface DecodeSettings extends PixelSize {
@@ -28,18 +29,38 @@ export interface DecodedImage {
   readonly sums: ChannelSums;
 }
 
+/** The fault of the first image that cannot be decoded; errors lose their class between threads. */
+export interface DecodeFailure {
+  readonly code: string;
+  readonly message: string;
+  readonly hint: string;
+}
+
+export type DecodeImagesResponse =
+  { readonly images: readonly DecodedImage[] } | { readonly failure: DecodeFailure };
+
 /** Decodes each image once and makes its copies; what is random depends on seed, id and copy alone. */
-export async function run({ settings, images }: DecodeImagesRequest): Promise<DecodedImage[]> {
-  const decoded: DecodedImage[] = [];
-  for (const { path, id, replicas } of images) {
-    const original = await decodeImage(path, { ...settings, shownName: `${id} (${path})` });
-    const pixels = new Uint8Array(original.length * (1 + replicas.length));
-    pixels.set(original, 0);
-    for (const [i, ranges] of replicas.entries()) {
-      const random = createRandom(settings.seed, `augment/${id}/${i + 1}`);
-      pixels.set(augmentImage(original, settings, ranges, random), original.length * (i + 1));
-    }
-    decoded.push({ pixels, sums: sumChannels(original) });
+export async function run(request: DecodeImagesRequest): Promise<DecodeImagesResponse> {
+  try {
+    const images: DecodedImage[] = [];
+    for (const image of request.images) images.push(await decodeCopies(request.settings, image));
+    return { images };
+  } catch (error) {
+    if (!(error instanceof DataError)) throw error;
+    return { failure: { code: error.code, message: error.message, hint: error.hint ?? '' } };
   }
-  return decoded;
+}
+
+async function decodeCopies(
+  settings: DecodeSettings,
+  { path, id, replicas }: DecodeImagesRequest['images'][number],
+): Promise<DecodedImage> {
+  const original = await decodeImage(path, { ...settings, shownName: `${id} (${path})` });
+  const pixels = new Uint8Array(original.length * (1 + replicas.length));
+  pixels.set(original, 0);
+  for (const [i, ranges] of replicas.entries()) {
+    const random = createRandom(settings.seed, `augment/${id}/${i + 1}`);
+    pixels.set(augmentImage(original, settings, ranges, random), original.length * (i + 1));
+  }
+  return { pixels, sums: sumChannels(original) };
 }

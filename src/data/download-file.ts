@@ -1,0 +1,95 @@
+import { createHash } from 'node:crypto';
+import { createWriteStream } from 'node:fs';
+import { Readable, Transform } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { DataError, DrqError, InterruptedError } from '../diagnostics/errors.ts';
+
+export interface DownloadRequest {
+  readonly url: string;
+  /** Path of the file to write. */
+  readonly target: string;
+  /** SHA-256 the file must have, hexadecimal. */
+  readonly sha256: string;
+  readonly maximumBytes: number;
+  readonly signal: AbortSignal;
+  /** Called as bytes come; the total is unknown when the server does not say. */
+  readonly onProgress: (receivedBytes: number, totalBytes: number | undefined) => void;
+}
+
+/**
+ * Downloads a file and checks its digest.
+ * @throws DataError `data/download-failed`, `data/download-too-large`, `data/wrong-sha256`
+ */
+export async function downloadFile(request: DownloadRequest): Promise<void> {
+  const { url, target, signal } = request;
+  let digest: string;
+  try {
+    const response = await fetch(url, { signal });
+    if (!response.ok || response.body === null) {
+      throw failed(url, `the server answered ${response.status} ${response.statusText}`);
+    }
+    const hash = createHash('sha256');
+    const length = Number(response.headers.get('content-length') ?? NaN);
+    await pipeline(
+      Readable.from(response.body),
+      countBytes(request, hash, Number.isFinite(length) ? length : undefined),
+      createWriteStream(target),
+      { signal },
+    );
+    digest = hash.digest('hex');
+  } catch (error) {
+    if (signal.aborted) throw new InterruptedError();
+    if (error instanceof DrqError) throw error;
+    throw failed(url, reasonOf(error), error);
+  }
+  checkSha256(url, digest, request.sha256);
+}
+
+/** @throws DataError `data/wrong-sha256`, naming both digests */
+export function checkSha256(what: string, received: string, expected: string): void {
+  if (received === expected.toLowerCase()) return;
+  throw new DataError({
+    code: 'data/wrong-sha256',
+    message: `${what} has SHA-256 ${received}, expected ${expected.toLowerCase()}`,
+    hint: 'the file was changed or damaged; check its source, then correct the parameter sha256',
+  });
+}
+
+function countBytes(
+  { url, maximumBytes, onProgress }: DownloadRequest,
+  hash: ReturnType<typeof createHash>,
+  totalBytes: number | undefined,
+): Transform {
+  let received = 0;
+  return new Transform({
+    transform(chunk: Uint8Array, _encoding, done) {
+      received += chunk.length;
+      hash.update(chunk);
+      onProgress(received, totalBytes);
+      done(received > maximumBytes ? tooLarge(url, maximumBytes) : null, chunk);
+    },
+  });
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  // fetch says only "fetch failed"; the reason is its cause.
+  return error.cause instanceof Error ? error.cause.message : error.message;
+}
+
+function failed(url: string, reason: string, cause?: unknown): DataError {
+  return new DataError({
+    code: 'data/download-failed',
+    message: `${url} cannot be downloaded: ${reason}`,
+    hint: 'check the address and the network, or download it yourself and give it as the source input',
+    ...(cause === undefined ? {} : { cause }),
+  });
+}
+
+function tooLarge(url: string, maximumBytes: number): DataError {
+  return new DataError({
+    code: 'data/download-too-large',
+    message: `${url} is larger than ${maximumBytes / 1e9} GB`,
+    hint: 'if it is meant to be that large, raise the parameter archive.maximumGigabytes',
+  });
+}

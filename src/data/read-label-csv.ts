@@ -1,0 +1,199 @@
+import { readFile } from 'node:fs/promises';
+import { basename, extname, isAbsolute, join, posix, relative } from 'node:path';
+import { parse } from 'csv-parse/sync';
+import { DataError } from '../diagnostics/errors.ts';
+import type { Split } from './dataset-index.ts';
+import { findLabelColumns, type ColumnRequest } from './label-columns.ts';
+import { listImageFiles } from './list-image-files.ts';
+import { parseSplitName, type SourceImage } from './source-image.ts';
+
+/** Problems of one kind shown by name. */
+const SHOWN = 5;
+
+export interface LabelCsvRequest extends ColumnRequest {
+  /** Absolute path of the source; no image may lie outside. */
+  readonly root: string;
+  /** Path of the CSV below the source. */
+  readonly file: string;
+  /** Folder below the source in which the images are looked for; '' for the source itself. */
+  readonly imageFolder: string;
+  /** Split of all rows. */
+  readonly split?: Split;
+}
+
+/** A table as text: header and rows, with the line each row starts on. */
+interface CsvTable {
+  readonly header: readonly string[];
+  readonly rows: readonly { readonly cells: readonly string[]; readonly line: number }[];
+}
+
+/**
+ * The images a CSV names, with their labels. An image may be given as a path below the image folder or
+ * by its bare name, with or without extension.
+ *
+ * @throws DataError `data/invalid-csv`, `data/unknown-column`, `data/path-outside`,
+ *   `data/missing-images`, `data/missing-label`, `data/unknown-split`
+ */
+export async function readLabelCsv(request: LabelCsvRequest): Promise<SourceImage[]> {
+  const { root, file, imageFolder } = request;
+  const table = await readCsvTable(join(root, file), file);
+  const columns = findLabelColumns(file, table.header, request);
+  const locate = createLocator(imageFolder, await listImageFiles(join(root, imageFolder)));
+  const missing: string[] = [];
+  const unlabelled: string[] = [];
+  const images: SourceImage[] = [];
+  for (const { cells, line } of table.rows) {
+    const named = (cells[columns.image] ?? '').trim();
+    if (named === '') continue; // spreadsheets pad their files with empty rows
+    const place = `${file}:${line}`;
+    const path = locate(refuseOutside(named, imageFolder, place), place);
+    const className = normaliseLabel(cells[columns.label] ?? '');
+    if (path === undefined) missing.push(named);
+    if (className === '') unlabelled.push(place);
+    if (path === undefined || className === '') continue;
+    const split = request.split ?? readSplit(cells, columns.split, place);
+    const group = columns.group === undefined ? '' : (cells[columns.group] ?? '').trim();
+    images.push({
+      id: path,
+      path: join(root, path),
+      className,
+      ...(split === undefined ? {} : { split }),
+      ...(group === '' ? {} : { group }),
+    });
+  }
+  if (missing.length > 0) throw missingImages(request, missing, table.rows.length);
+  if (unlabelled.length > 0) throw missingLabels(unlabelled);
+  return images;
+}
+
+/** The first row of a CSV. @throws DataError `data/invalid-csv` */
+export async function readCsvHeader(path: string, shownName: string): Promise<readonly string[]> {
+  return (await readCsvTable(path, shownName)).header;
+}
+
+async function readCsvTable(path: string, shownName: string): Promise<CsvTable> {
+  let records: { record: string[]; info: { lines: number } }[];
+  try {
+    const text = await readFile(path, 'utf8');
+    // The type of `info` results is not expressed by the package's overloads.
+    records = parse(text, {
+      bom: true,
+      delimiter: guessDelimiter(text),
+      relax_column_count: true,
+      skip_empty_lines: true,
+      info: true,
+    }) as unknown as typeof records;
+  } catch (cause) {
+    throw invalidCsv(shownName, cause instanceof Error ? cause.message : String(cause), cause);
+  }
+  const [first, ...rest] = records;
+  if (first === undefined) throw invalidCsv(shownName, 'it is empty');
+  return {
+    header: first.record.map((name) => name.trim()),
+    rows: rest.map(({ record, info }) => ({ cells: record, line: info.lines })),
+  };
+}
+
+function guessDelimiter(text: string): string {
+  const firstLine = text.slice(0, text.indexOf('\n') + 1 || text.length);
+  const count = (mark: string): number => firstLine.split(mark).length;
+  return [',', ';', '\t'].reduce((best, mark) => (count(mark) > count(best) ? mark : best));
+}
+
+/** `3.0`, as pandas writes a column with gaps, is class `3`. */
+function normaliseLabel(cell: string): string {
+  return cell.trim().replace(/^(-?\d+)\.0+$/, '$1');
+}
+
+function readSplit(
+  cells: readonly string[],
+  column: number | undefined,
+  place: string,
+): Split | undefined {
+  if (column === undefined) return undefined;
+  const split = parseSplitName(cells[column] ?? '');
+  if (split !== undefined) return split;
+  throw new DataError({
+    code: 'data/unknown-split',
+    message: `${place}: split "${cells[column] ?? ''}" is not train, validation or test`,
+    hint: 'every row needs one of them when splitColumn is set',
+  });
+}
+
+/** The path below the source, or a refusal. */
+function refuseOutside(named: string, imageFolder: string, place: string): string {
+  const slashed = named.replaceAll('\\', '/');
+  const below = posix.normalize(posix.join(imageFolder, slashed));
+  const isOutside = isAbsolute(named) || /^[A-Za-z]:/.test(slashed) || slashed.startsWith('/');
+  if (!isOutside && below !== '..' && !below.startsWith('../')) return below;
+  throw new DataError({
+    code: 'data/path-outside',
+    message: `${place}: "${named}" leaves the source folder`,
+    hint: 'paths in the CSV must lie below the folder that holds it',
+  });
+}
+
+/** Finds an image by path or by bare name, extension optional; undefined when there is none. */
+function createLocator(
+  imageFolder: string,
+  files: readonly string[],
+): (below: string, place: string) => string | undefined {
+  const byName = new Map<string, string[]>();
+  const add = (key: string, path: string): void => {
+    const known = byName.get(key);
+    if (known === undefined) byName.set(key, [path]);
+    else if (!known.includes(path)) known.push(path);
+  };
+  for (const file of files) {
+    const path = posix.join(imageFolder, file);
+    const stem = path.slice(0, path.length - extname(path).length);
+    for (const key of [path, stem]) add(key, path);
+    for (const key of [basename(path), basename(stem)]) add(`name:${key}`, path);
+  }
+  return (below, place) => {
+    const folderRelative = relative(imageFolder, below);
+    const isBareName = !folderRelative.includes('/');
+    const found = byName.get(below) ?? (isBareName ? byName.get(`name:${folderRelative}`) : []);
+    if (found === undefined || found.length <= 1) return found?.[0];
+    throw new DataError({
+      code: 'data/ambiguous-image',
+      message: `${place}: "${folderRelative}" may be any of ${found.slice(0, SHOWN).join(', ')}`,
+      hint: 'give the path below the source in the CSV, or set imageFolder of this CSV',
+    });
+  };
+}
+
+function missingImages(
+  { file, imageFolder }: LabelCsvRequest,
+  missing: readonly string[],
+  rowCount: number,
+): DataError {
+  const where = imageFolder === '' ? 'the source folder' : imageFolder;
+  return new DataError({
+    code: 'data/missing-images',
+    message: `${missing.length} of ${rowCount} images named in ${file} are not in ${where}: ${shorten(missing)}`,
+    hint: 'add the files, or set imageFolder of this CSV to where they lie',
+  });
+}
+
+function missingLabels(places: readonly string[]): DataError {
+  return new DataError({
+    code: 'data/missing-label',
+    message: `${places.length} row(s) have no label: ${shorten(places)}`,
+    hint: 'fill in the label or remove the row',
+  });
+}
+
+function invalidCsv(file: string, reason: string, cause?: unknown): DataError {
+  return new DataError({
+    code: 'data/invalid-csv',
+    message: `${file} cannot be read as CSV: ${reason}`,
+    hint: 'expected a header line and one line an image, separated by comma, semicolon or tab',
+    ...(cause === undefined ? {} : { cause }),
+  });
+}
+
+function shorten(names: readonly string[]): string {
+  const shown = names.slice(0, SHOWN).join(', ');
+  return names.length > SHOWN ? `${shown} and ${names.length - SHOWN} more` : shown;
+}

@@ -1,0 +1,72 @@
+import { join } from 'node:path';
+import type { Split } from './dataset-index.ts';
+import { hasImageExtension, listFolder, listImageFiles } from './list-image-files.ts';
+import { parseSplitName, type SourceContent, type SourceImage } from './source-image.ts';
+
+/**
+ * The images of class folders, with or without train, validation and test folders above them; null
+ * when the folder is not laid out so. Files beside the class folders are ignored.
+ */
+export async function scanClassFolders(root: string): Promise<SourceContent | null> {
+  const { folders } = await listFolder(root);
+  const splitFolders = folders.flatMap((name) => {
+    const split = parseSplitName(name);
+    return split === undefined ? [] : [{ name, split }];
+  });
+  if (splitFolders.length === 0) return scanSplit(root, '', undefined);
+  const parts: SourceContent[] = [];
+  for (const { name, split } of splitFolders) {
+    const part = await scanSplit(root, `${name}/`, split);
+    if (part !== null) parts.push(part);
+  }
+  if (parts.length === 0) return null;
+  return {
+    images: parts.flatMap((part) => part.images),
+    emptyClasses: parts.flatMap((part) => part.emptyClasses),
+  };
+}
+
+/** Null when no folder holds an image. */
+async function scanSplit(
+  root: string,
+  prefix: string,
+  split: Split | undefined,
+): Promise<SourceContent | null> {
+  const { folders } = await listFolder(join(root, prefix));
+  const images: SourceImage[] = [];
+  const emptyClasses: string[] = [];
+  for (const className of folders) {
+    const folder = `${prefix}${className}`;
+    const files = await listImageFiles(join(root, folder));
+    if (files.length === 0) emptyClasses.push(folder);
+    for (const file of files) {
+      images.push({
+        id: `${folder}/${file}`,
+        path: join(root, folder, file),
+        className,
+        ...(split === undefined ? {} : { split }),
+      });
+    }
+  }
+  return images.length === 0 ? null : { images, emptyClasses };
+}
+
+/**
+ * The folder the dataset really starts in: archives often hold one folder with everything in it, in
+ * which case that one is taken, and so on.
+ */
+export async function skipSingleFolders(root: string): Promise<string> {
+  let folder = root;
+  for (;;) {
+    const { files, folders } = await listFolder(folder);
+    const only = folders[0];
+    const hasData = files.some((name) => hasImageExtension(name) || /\.csv$/i.test(name));
+    if (only === undefined || folders.length > 1 || hasData || parseSplitName(only) !== undefined) {
+      return folder;
+    }
+    // A folder that holds images itself is a class, not a wrapper.
+    const inner = await listFolder(join(folder, only));
+    if (inner.files.some(hasImageExtension)) return folder;
+    folder = join(folder, only);
+  }
+}

@@ -1,0 +1,36 @@
+import type { Split } from './dataset-index.ts';
+
+/** A labelled photograph as found in a source, before it was opened. */
+export interface SourceImage {
+  /** Path below the source without extension, with `/`; with extension where that alone differs. */
+  readonly id: string;
+  /** Absolute path. */
+  readonly path: string;
+  readonly className: string;
+  /** Absent when the source gives no splits. */
+  readonly split?: Split;
+  readonly group?: string;
+}
+
+/** What a source holds. */
+export interface SourceContent {
+  readonly images: readonly SourceImage[];
+  /** Class folders without an image. */
+  readonly emptyClasses: readonly string[];
+}
+
+const SPLIT_NAMES: Readonly<Record<string, Split>> = {
+  train: 'train',
+  training: 'train',
+  val: 'validation',
+  valid: 'validation',
+  validation: 'validation',
+  test: 'test',
+  testing: 'test',
+};
+
+/** The split a folder or a cell means (`Training`, `val`, `TEST`), or undefined. */
+export function parseSplitName(name: string): Split | undefined {
+  const key = name.trim().toLowerCase();
+  return Object.hasOwn(SPLIT_NAMES, key) ? SPLIT_NAMES[key] : undefined;
+}

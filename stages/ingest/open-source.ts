@@ -1,0 +1,89 @@
+import { stat } from 'node:fs/promises';
+import { basename, join, relative } from 'node:path';
+import { extractArchive } from '../../src/data/archive/extract-archive.ts';
+import { checkSha256, downloadFile } from '../../src/data/download-file.ts';
+import { DataError, UsageError } from '../../src/diagnostics/errors.ts';
+import type { StageContext } from '../../src/stage/definition.ts';
+import type { IngestParameters } from './parameters.ts';
+
+/**
+ * The folder that holds the source's images: the input itself, or what an archive, given or
+ * downloaded, unpacks to; null when there is no source.
+ */
+export async function openSource(context: StageContext<IngestParameters>): Promise<string | null> {
+  const { parameters, scratchPath } = context;
+  const source = context.inputs['source'];
+  if (source === undefined) {
+    return parameters.url === undefined ? null : openDownload(context, parameters.url);
+  }
+  if (parameters.url !== undefined) throw twoSources();
+  const stats = await stat(source.path).catch((cause: unknown) => {
+    throw missingSource(source.path, cause);
+  });
+  if (stats.isDirectory()) return source.path;
+  const shownName = relative(context.projectRoot, source.path);
+  if (/\.csv$/i.test(source.path)) throw bareCsv(shownName);
+  // The digest of a file input is that of its bytes.
+  if (parameters.sha256 !== undefined) checkSha256(shownName, source.digest, parameters.sha256);
+  const folder = join(scratchPath, 'source');
+  await unpack(context, { archive: source.path, shownName, folder });
+  return folder;
+}
+
+async function openDownload(context: StageContext<IngestParameters>, url: string): Promise<string> {
+  const { parameters, scratchPath, signal } = context;
+  const archive = join(scratchPath, 'download');
+  await downloadFile({
+    url,
+    target: archive,
+    // The parameters' schema asks for it beside a url.
+    sha256: parameters.sha256 ?? '',
+    maximumBytes: parameters.archive.maximumGigabytes * 1e9,
+    signal,
+    onProgress(receivedBytes, totalBytes) {
+      context.progress({
+        done: Math.round(receivedBytes / 1e6),
+        ...(totalBytes === undefined ? {} : { total: Math.round(totalBytes / 1e6) }),
+        unit: 'MB',
+        label: `downloading ${basename(new URL(url).pathname)}`,
+      });
+    },
+  });
+  const folder = join(scratchPath, 'source');
+  await unpack(context, { archive, shownName: url, folder });
+  return folder;
+}
+
+async function unpack(
+  { parameters, signal }: StageContext<IngestParameters>,
+  files: { readonly archive: string; readonly shownName: string; readonly folder: string },
+): Promise<void> {
+  const { maximumEntries, maximumGigabytes } = parameters.archive;
+  const limits = { maximumEntries, maximumBytes: maximumGigabytes * 1e9 };
+  await extractArchive({ ...files, limits, signal });
+}
+
+function missingSource(path: string, cause: unknown): DataError {
+  return new DataError({
+    code: 'data/no-source',
+    message: `${path} does not exist or cannot be read`,
+    hint: 'give a folder of images or an archive; leave the input out for drawn images',
+    cause,
+  });
+}
+
+function bareCsv(shownName: string): DataError {
+  return new DataError({
+    code: 'data/csv-without-images',
+    message: `${shownName} is a CSV alone; its images would not be part of the input`,
+    hint: 'give the folder that holds the CSV and the images',
+  });
+}
+
+function twoSources(): UsageError {
+  return new UsageError({
+    code: 'data/two-sources',
+    message: 'the stage has both a source input and the parameter url',
+    hint: 'leave one of them out',
+  });
+}

@@ -1,0 +1,133 @@
+import { join } from 'node:path';
+import type { Split } from '../../src/data/dataset-index.ts';
+import { shortenIds } from '../../src/data/image-ids.ts';
+import { isLabelHeader } from '../../src/data/label-columns.ts';
+import { listFolder } from '../../src/data/list-image-files.ts';
+import { readCsvHeader, readLabelCsv } from '../../src/data/read-label-csv.ts';
+import { scanClassFolders, skipSingleFolders } from '../../src/data/scan-class-folders.ts';
+import {
+  parseSplitName,
+  type SourceContent,
+  type SourceImage,
+} from '../../src/data/source-image.ts';
+import { DataError } from '../../src/diagnostics/errors.ts';
+import type { IngestParameters } from './parameters.ts';
+
+type LabelFile = NonNullable<IngestParameters['csv']>[number];
+
+/**
+ * Every labelled image of a source folder, after its layout.
+ * @throws DataError, with what was expected when nothing usable is there
+ */
+export async function readSource(
+  folder: string,
+  parameters: IngestParameters,
+): Promise<SourceContent> {
+  const root = await skipSingleFolders(folder);
+  const content = await readByLayout(root, parameters);
+  if (content === null || content.images.length === 0) throw await notADataset(root);
+  const images = shortenIds(content.images);
+  refuseRepeatedIds(images);
+  return { ...content, images: addGroups(images, root, parameters.groupPattern) };
+}
+
+async function readByLayout(
+  root: string,
+  parameters: IngestParameters,
+): Promise<SourceContent | null> {
+  const { layout } = parameters;
+  const isCsvAsked = layout === 'csv' || parameters.csv !== undefined;
+  if (!isCsvAsked) {
+    const content = await scanClassFolders(root);
+    if (content !== null || layout === 'class-folders') return content;
+  }
+  const labelFiles = parameters.csv ?? (await findLabelFiles(root, parameters));
+  const images: SourceImage[] = [];
+  for (const { file, split, imageFolder } of labelFiles) {
+    images.push(
+      ...(await readLabelCsv({
+        ...parameters,
+        root,
+        file,
+        imageFolder: imageFolder ?? (await guessImageFolder(root, split)),
+        ...(split === undefined ? {} : { split }),
+      })),
+    );
+  }
+  return images.length === 0 ? null : { images, emptyClasses: [] };
+}
+
+/** The CSV files at the top whose header is that of a label file; with their split, if the name tells. */
+async function findLabelFiles(root: string, parameters: IngestParameters): Promise<LabelFile[]> {
+  const { files } = await listFolder(root);
+  const csvFiles = files.filter(
+    (name) => /\.csv$/i.test(name) && !/sample_?submission/i.test(name),
+  );
+  const areColumnsNamed =
+    parameters.imageColumn !== undefined || parameters.labelColumn !== undefined;
+  const labelFiles: string[] = [];
+  for (const file of csvFiles) {
+    const header = await readCsvHeader(join(root, file), file);
+    if (areColumnsNamed || isLabelHeader(header)) labelFiles.push(file);
+  }
+  // With none recognised, reading the first makes the message that lists its columns.
+  const chosen = labelFiles.length > 0 ? labelFiles : csvFiles.slice(0, 1);
+  return chosen.map((file) => {
+    const split = chosen.length > 1 ? guessSplit(file) : undefined;
+    return split === undefined ? { file } : { file, split };
+  });
+}
+
+/** `Training_Labels.csv` → train. */
+function guessSplit(file: string): Split | undefined {
+  for (const word of file.split(/[^A-Za-z]+/)) {
+    const split = parseSplitName(word);
+    if (split !== undefined) return split;
+  }
+  return undefined;
+}
+
+/** The folder at the top that is called like the split, when there is one. */
+async function guessImageFolder(root: string, split: Split | undefined): Promise<string> {
+  if (split === undefined) return '';
+  const { folders } = await listFolder(root);
+  return folders.find((name) => parseSplitName(name) === split) ?? '';
+}
+
+function addGroups(
+  images: readonly SourceImage[],
+  root: string,
+  groupPattern: string | undefined,
+): SourceImage[] {
+  if (groupPattern === undefined) return [...images];
+  const pattern = new RegExp(groupPattern, 'u'); // the parameters' schema has tried it
+  return images.map((image) => {
+    const group = pattern.exec(image.path.slice(root.length + 1).replaceAll('\\', '/'))?.[1];
+    return group === undefined ? image : { ...image, group };
+  });
+}
+
+/** One image in two rows, or in two label files, has no one label or split. */
+function refuseRepeatedIds(images: readonly SourceImage[]): void {
+  const seen = new Set<string>();
+  for (const { id } of images) {
+    if (seen.has(id)) {
+      throw new DataError({
+        code: 'data/repeated-image',
+        message: `image ${id} is labelled more than once`,
+        hint: 'keep one row for each image; where two CSVs use the same names, set imageFolder of each',
+      });
+    }
+    seen.add(id);
+  }
+}
+
+async function notADataset(root: string): Promise<DataError> {
+  const { files, folders } = await listFolder(root);
+  const shown = [...folders.map((name) => `${name}/`), ...files].slice(0, 8).join(', ');
+  return new DataError({
+    code: 'data/no-images',
+    message: `${root} is not a dataset; it holds ${shown || 'nothing'}`,
+    hint: 'expected one folder a class with images in it (with or without train, validation and test folders above), or a CSV of image and label beside the images',
+  });
+}
