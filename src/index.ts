@@ -1,6 +1,6 @@
 /**
- * What `import … from 'drq'` gives: the contract of stage kinds of one's own, the errors, and the
- * engine and the quantizer as functions that load their code when they are called.
+ * What `import … from 'drq'` gives: the contract of stage kinds of one's own, errors, seeded random
+ * numbers, metrics files, and the quantizer. Everything here is cheap to load: no native library is.
  */
 export { z } from 'zod';
 export {
@@ -35,3 +35,16 @@ export {
   type MetricsFile,
   type MetricValue,
 } from './stage/metrics-file.ts';
+export type { OnnxModel } from './onnx/model.ts';
+export { readOnnx } from './onnx/reader.ts';
+export { writeOnnx } from './onnx/writer.ts';
+export {
+  readCalibrationTable,
+  type CalibrationMethod,
+  type CalibrationTable,
+} from './quantization/calibration-table.ts';
+export {
+  quantizeModel,
+  type QuantizedModel,
+  type QuantizeOptions,
+} from './quantization/quantize-model.ts';

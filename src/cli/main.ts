@@ -15,6 +15,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   quietBrokenPipes();
   const abort = new AbortController();
   const stopListening = listenForSignals(abort);
+  const stopCatching = catchCrashes();
   try {
     return await runCommandLine(argv, abort.signal);
   } catch (error) {
@@ -23,6 +24,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     return await reportError(abort.signal.aborted ? new InterruptedError() : error, say);
   } finally {
     stopListening();
+    stopCatching();
   }
 }
 
@@ -82,6 +84,17 @@ function quietBrokenPipes(): void {
       if (error.code !== 'EPIPE') throw error;
     });
   }
+}
+
+/** What escapes every promise, from a timer or a stream: the same message, and no running on. */
+function catchCrashes(): () => void {
+  const onCrash = (error: unknown): void => {
+    void import('./report-error.ts')
+      .then(({ reportError }) => reportError(error, say))
+      .then((exitCode) => process.exit(exitCode));
+  };
+  process.on('uncaughtException', onCrash);
+  return () => process.off('uncaughtException', onCrash);
 }
 
 /** The first signal asks everything to stop and tidy up; a second one exits at once. */

@@ -190,7 +190,10 @@ export const COMMANDS: readonly CommandSpec[] = [
     arguments: '',
     summary: 'show what is installed and what is missing on this machine',
     options: [],
-    load: async () => (await import('./commands/doctor-command.ts')).doctor,
+    load: async () => {
+      const { runDoctor } = await import('./commands/doctor.ts');
+      return ({ context }) => runDoctor((line) => context.print(line));
+    },
   },
   {
     name: 'setup',
@@ -205,6 +208,9 @@ export const COMMANDS: readonly CommandSpec[] = [
     summary: 'run one stage in this process (called by drq itself)',
     options: [],
     hidden: true,
-    load: async () => (await import('./commands/exec-stage-command.ts')).execStageCommand,
+    load: async () => {
+      const { execStage } = await import('./commands/exec-stage.ts');
+      return ({ arguments: [request = ''] }) => execStage(request);
+    },
   },
 ];

@@ -240,7 +240,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 test('a reader that goes away is no error, and the run finishes', async (context) => {
   const rig = await tinyRig(context);
   const child = rig.start('run', 'tiny.yaml', '--json');
-  child.stdout?.destroy();
+  child.stdout.destroy();
   const { exitCode, stderr } = await child;
   assert.equal(exitCode, 0);
   assert.equal(stderr, '');

@@ -41,6 +41,6 @@ async function callCommand(argv: readonly string[], context: CommandContext): Pr
     const handler = await parsed.command.load();
     return await handler({ arguments: parsed.arguments, options: parsed.options, context });
   } catch (error) {
-    return await reportError(error, context.say);
+    return await reportError(error, (text) => context.say(text));
   }
 }
