@@ -2,6 +2,8 @@ import { spawn } from 'node:child_process';
 import process from 'node:process';
 
 const KEPT_OUTPUT_CHARACTERS = 20_000;
+/** npm ends what it has begun before it heeds SIGTERM; what it leaves half-done is healed anyway. */
+const GRACE_MS = 5_000;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
 /**
@@ -65,7 +67,7 @@ function forwardSignals(child) {
   const handlers = SIGNALS.map((signal) => {
     const handler = () => {
       child.kill(signal);
-      process.exitCode = signalExitCode(signal);
+      setTimeout(() => child.kill('SIGKILL'), GRACE_MS).unref();
       child.once('close', () => process.exit(signalExitCode(signal)));
     };
     process.once(signal, handler);
