@@ -39,8 +39,13 @@ export function createWorkerPool<Request, Response>(
     concurrentTasksPerWorker: 1,
     atomics: 'disabled',
   });
-  const waiting: WaitingTask[] = [];
+  const waiting: PendingTask[] = [];
   const running = new Set<Promise<unknown>>();
+  const abortGroups = createAbortGroups((task) => {
+    const position = waiting.indexOf(task);
+    if (position >= 0) waiting.splice(position, 1);
+    task.drop(new InterruptedError());
+  });
   let isClosed = false;
 
   const startNext = (): void => {
@@ -60,7 +65,7 @@ export function createWorkerPool<Request, Response>(
       new Promise<Response>((resolve, reject) => {
         if (signal?.aborted === true) return reject(new InterruptedError());
         if (isClosed) return reject(closedEarly(task));
-        const entry: WaitingTask = {
+        const entry: PendingTask = {
           async start() {
             try {
               const options = transfer === undefined ? {} : { transferList: transfer };
@@ -70,20 +75,15 @@ export function createWorkerPool<Request, Response>(
               // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
               reject(error);
             } finally {
-              signal?.removeEventListener('abort', onAbort);
+              abortGroups.leave(entry, signal);
             }
           },
           drop(error) {
-            signal?.removeEventListener('abort', onAbort);
+            abortGroups.leave(entry, signal);
             reject(error);
           },
         };
-        const onAbort = (): void => {
-          const position = waiting.indexOf(entry);
-          if (position >= 0) waiting.splice(position, 1);
-          entry.drop(new InterruptedError());
-        };
-        signal?.addEventListener('abort', onAbort, { once: true });
+        abortGroups.join(entry, signal);
         waiting.push(entry);
         startNext();
       }),
@@ -96,10 +96,41 @@ export function createWorkerPool<Request, Response>(
   };
 }
 
-interface WaitingTask {
+interface PendingTask {
   /** Never rejects: the outcome goes to whoever called `run`. */
   start(): Promise<void>;
   drop(error: Error): void;
+}
+
+/** One listener a signal, however many tasks wait for it: Node warns of more than ten. */
+function createAbortGroups(onAborted: (task: PendingTask) => void): {
+  join(task: PendingTask, signal: AbortSignal | undefined): void;
+  leave(task: PendingTask, signal: AbortSignal | undefined): void;
+} {
+  const groups = new Map<AbortSignal, { tasks: Set<PendingTask>; listener: () => void }>();
+  return {
+    join(task, signal) {
+      if (signal === undefined) return;
+      let group = groups.get(signal);
+      if (group === undefined) {
+        const tasks = new Set<PendingTask>();
+        // A copy, because every task leaves the group when it is dropped.
+        const listener = (): void => [...tasks].forEach(onAborted);
+        group = { tasks, listener };
+        groups.set(signal, group);
+        signal.addEventListener('abort', listener, { once: true });
+      }
+      group.tasks.add(task);
+    },
+    leave(task, signal) {
+      const group = signal === undefined ? undefined : groups.get(signal);
+      if (signal === undefined || group === undefined) return;
+      group.tasks.delete(task);
+      if (group.tasks.size > 0) return;
+      groups.delete(signal);
+      signal.removeEventListener('abort', group.listener);
+    },
+  };
 }
 
 function closedEarly(task: string): InternalError {

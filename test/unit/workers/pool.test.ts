@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -50,6 +51,16 @@ test('an abort rejects every task at once, and closing waits for the running one
     assert.ok(outcome.status === 'rejected' && outcome.reason instanceof InterruptedError);
   }
   await pool.close(); // ending the thread inside onnxruntime would end this process
+});
+
+test('many tasks share one listener of their signal', async (t) => {
+  const { pool, request } = await prepare(t);
+  const { signal } = new AbortController();
+  const runs = Array.from({ length: 20 }, () => pool.run(request(0), { signal }));
+  assert.equal(getEventListeners(signal, 'abort').length, 1);
+  await Promise.all(runs);
+  assert.equal(getEventListeners(signal, 'abort').length, 0);
+  await pool.close();
 });
 
 test('closing drops what waits', async (t) => {
