@@ -1,4 +1,5 @@
 import { isAbsolute, normalize, resolve } from 'node:path';
+import type { z } from 'zod';
 import { interpolate, type Scope } from '../pipeline/interpolate.ts';
 import { childEntries, receivedText, type Located, type Origin } from '../pipeline/located.ts';
 import { pathText } from '../pipeline/issue-wording.ts';
@@ -149,7 +150,7 @@ function nodeParameters(
   const located = interpolate(given, runTime === null ? scope : { ...scope, runTime }, problems);
   const parsed = checkShape({
     value: located,
-    schema: definition.parameters,
+    schema: definition.parameters as z.ZodType,
     problems,
     owner: entry?.key ?? stage.key,
     keyWord: 'parameter',

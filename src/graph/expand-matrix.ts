@@ -23,14 +23,12 @@ export function expandMatrix({ axes, include, exclude }: Matrix): Cell[] {
   const extended = [...original];
   const added: Cell[] = [];
   for (const entry of include) {
-    let fits = false;
-    original.forEach((cell, index) => {
-      if (!keepsAxes(cell, entry)) return;
-      fits = true;
+    const fitting = [...original.entries()].filter(([, cell]) => keepsAxes(cell, entry));
+    for (const [index, cell] of fitting) {
       // Values that an earlier include added may be overwritten; those of axes may not.
       extended[index] = { ...(extended[index] ?? cell), ...entry };
-    });
-    if (!fits) added.push(entry);
+    }
+    if (fitting.length === 0) added.push(entry);
   }
   return [...extended, ...added];
 }

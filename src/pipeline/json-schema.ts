@@ -65,7 +65,9 @@ function stageSchema(stages: JsonSchema, definitions: readonly AnyStageDefinitio
 }
 
 function kindSchema(definition: AnyStageDefinition, properties: JsonSchema): JsonSchema {
-  const { $schema: _dialect, ...parameters } = parametersJsonSchema(definition);
+  // The dialect is said once, at the top.
+  const parameters = parametersJsonSchema(definition);
+  delete parameters['$schema'];
   const required = parameters['required'];
   return {
     properties: {

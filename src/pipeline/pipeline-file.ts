@@ -1,8 +1,8 @@
 import { readFile, stat } from 'node:fs/promises';
 import { LineCounter, isAlias, isMap, isScalar, isSeq, parseDocument } from 'yaml';
-import type { Alias, Document, Pair, ParsedNode, Scalar, YAMLMap, YAMLError } from 'yaml';
+import type { Alias, Document, ParsedNode, Scalar, YAMLMap, YAMLError } from 'yaml';
 import { failure, success, type Diagnostic, type Result } from '../diagnostics/diagnostic.ts';
-import type { Located, LocatedEntry, LocatedMap, Origin } from './located.ts';
+import type { Located, LocatedEntry, LocatedMap, LocatedScalar, Origin } from './located.ts';
 import { Problems } from './problems.ts';
 
 /** A pipeline as text; offsets of every range count in `text`. */
@@ -203,21 +203,14 @@ class Locator {
     // An empty value has no text of its own: its key stands for it.
     const origin =
       key !== undefined && (node === null || isEmptyScalar(node)) ? key : this.#originOf(node);
-    const value: unknown = isScalar(node) ? node.value : null;
-    if (
-      value === null ||
-      typeof value === 'boolean' ||
-      typeof value === 'number' ||
-      typeof value === 'string'
-    ) {
-      return { type: 'scalar', value, origin };
-    }
-    return { type: 'scalar', value: String(value), origin };
+    // The core schema knows no scalars but these; a key without ":" has no node.
+    const value = isScalar(node) ? (node.value as LocatedScalar['value']) : null;
+    return { type: 'scalar', value, origin };
   }
 
   #locateMap(node: YAMLMap<ParsedNode, ParsedNode | null>): LocatedMap {
     const entries = new Map<string, LocatedEntry>();
-    for (const pair of node.items as Pair<ParsedNode, ParsedNode | null>[]) {
+    for (const pair of node.items) {
       const key = this.#originOf(pair.key);
       if (!isScalar(pair.key)) {
         this.#problems.add({

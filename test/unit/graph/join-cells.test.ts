@@ -28,7 +28,7 @@ test('shared axes stay aligned and others multiply', () => {
     ],
   );
   assert.deepEqual(joined[4]?.from.get('a'), { n: 2 });
-  assert.deepEqual(joined[4]?.from.get('b'), { n: 2, m: 'y' });
+  assert.deepEqual(joined[4].from.get('b'), { n: 2, m: 'y' });
 });
 
 test('a cell that lacks a shared axis is matched only by one that lacks it too', () => {
