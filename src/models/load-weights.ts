@@ -36,7 +36,15 @@ export async function loadWeights(
   path: string,
   seed: number,
 ): Promise<LoadedWeights> {
-  const { tensors } = await readSafetensors(path);
+  return weightsFromTensors(network, (await readSafetensors(path)).tensors, { path, seed });
+}
+
+/** The same from tensors already read; `path` is for messages. */
+export function weightsFromTensors(
+  network: Network,
+  tensors: Tensors,
+  { path, seed }: { path: string; seed: number },
+): LoadedWeights {
   const keras = [...tensors.keys()].some((name) => name.includes('/'));
   if (keras && network.options.architecture !== 'mobilenet-v2') {
     throw new DataError({

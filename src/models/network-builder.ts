@@ -201,7 +201,7 @@ function windowOutput(
     throw new DataError({
       code: 'models/image-too-small',
       message: `${options.architecture} cannot take images of ${options.imageSize} px: nothing is left of them inside the network`,
-      hint: 'make the images larger (parameter "size" of the augment stage); the published size is 224 px',
+      hint: 'make the images larger (parameter "sizePx" of the augment stage); the published size is 224 px',
     });
   }
   return { height, width };

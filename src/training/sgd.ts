@@ -1,7 +1,8 @@
 import type { Tensor } from '@tensorflow/tfjs-node';
 import type { Tensorflow } from '../runtime/tensorflow.ts';
 import { createKernels } from './kernels.ts';
-import type { Gradients, NetworkRunner } from './network-runner.ts';
+import type { NetworkRunner } from './network-runner.ts';
+import type { Gradients } from './training-pass.ts';
 
 export interface SgdOptions {
   readonly momentum: number;

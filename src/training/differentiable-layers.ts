@@ -1,0 +1,248 @@
+import type { Tensor, Tensor1D, Tensor2D, Tensor4D } from '@tensorflow/tfjs-node';
+import {
+  INPUT_NAME,
+  type ConvolutionLayer,
+  type DenseLayer,
+  type Layer,
+} from '../models/network.ts';
+import { dense, type LayerRuntime } from './layer-runtime.ts';
+import type { UseCounter } from './use-counter.ts';
+
+/** What one layer's gradient reads; tensors in it are freed by the backward pass. */
+export interface Tape {
+  readonly layer: Layer;
+  /** A step back: takes the gradient by the output, gives those by the inputs, in their order. */
+  back(dy: Tensor): (Tensor | null)[];
+}
+
+/** Runs one layer and gives its step back; `collect` receives the gradients of its parameters. */
+export function forwardLayer(
+  runtime: LayerRuntime,
+  layer: Layer,
+  uses: UseCounter,
+  seed: readonly [number, number],
+  collect: (name: string, gradient: Tensor) => void,
+): Tape {
+  switch (layer.kind) {
+    case 'convolution':
+      return forwardConvolution(runtime, layer, uses, collect);
+    case 'dense':
+      return forwardDense(runtime, layer, uses, collect);
+    case 'dropout':
+      return forwardDropout(runtime, layer, uses, seed);
+    default:
+      return forwardPlain(runtime, layer, uses);
+  }
+}
+
+function forwardConvolution(
+  { kernels, parameter, replace }: LayerRuntime,
+  layer: ConvolutionLayer,
+  uses: UseCounter,
+  collect: (name: string, gradient: Tensor) => void,
+): Tape {
+  const x = uses.value(layer.input) as Tensor4D;
+  const weightName = `${layer.weightName}.weight`;
+  const { batchNormName, activation } = layer;
+  let z: Tensor4D | null = kernels.convolution(x, parameter(weightName), layer);
+  let normalized: Tensor4D;
+  let reserved: [Tensor, Tensor, Tensor] | null = null;
+  if (batchNormName === null) {
+    normalized = kernels.biasAdd(z, parameter(`${layer.weightName}.bias`));
+    z.dispose();
+    z = null;
+  } else {
+    const result = kernels.batchNormTraining(
+      z,
+      parameter(`${batchNormName}.weight`),
+      parameter(`${batchNormName}.bias`),
+      parameter(`${batchNormName}.running_mean`),
+      parameter(`${batchNormName}.running_var`),
+    );
+    normalized = result.y;
+    reserved = [...result.reserved];
+    replace(`${batchNormName}.running_mean`, result.mean);
+    replace(`${batchNormName}.running_var`, result.variance);
+  }
+  let y = normalized;
+  if (activation !== 'none') {
+    y = kernels.activate(normalized, activation);
+    normalized.dispose();
+  }
+  uses.set(layer.name, y);
+  return {
+    layer,
+    back(dy) {
+      let d = dy as Tensor4D;
+      if (activation !== 'none') {
+        const y = uses.value(layer.name) as Tensor4D;
+        d = kernels.activationGradient(d, y, activation);
+        dy.dispose();
+        uses.release(layer.name);
+      }
+      if (z !== null && reserved !== null && batchNormName !== null) {
+        const gamma = parameter<Tensor1D>(`${batchNormName}.weight`);
+        const [dz, dgamma, dbeta] = kernels.batchNormGradient(d, z, gamma, reserved);
+        collect(`${batchNormName}.weight`, dgamma);
+        collect(`${batchNormName}.bias`, dbeta);
+        d.dispose();
+        z.dispose();
+        for (const tensor of reserved) tensor.dispose();
+        d = dz;
+      } else {
+        collect(`${layer.weightName}.bias`, kernels.biasGradient(d));
+      }
+      const weight = parameter<Tensor4D>(weightName);
+      const xValue = uses.value(layer.input) as Tensor4D;
+      collect(weightName, kernels.convolutionWeightGradient(d, xValue, layer, weight.shape));
+      // Nobody wants the gradient by the image.
+      const dx =
+        layer.input === INPUT_NAME
+          ? null
+          : kernels.convolutionInputGradient(d, weight, layer, xValue.shape);
+      d.dispose();
+      uses.release(layer.input);
+      return [dx];
+    },
+  };
+}
+
+function forwardDense(
+  runtime: LayerRuntime,
+  layer: DenseLayer,
+  uses: UseCounter,
+  collect: (name: string, gradient: Tensor) => void,
+): Tape {
+  const { kernels, parameter } = runtime;
+  uses.set(layer.name, dense(runtime, layer, uses.value(layer.input) as Tensor2D));
+  return {
+    layer,
+    back(dy) {
+      let d = dy as Tensor2D;
+      if (layer.activation !== 'none') {
+        d = kernels.activationGradient(d, uses.value(layer.name) as Tensor2D, layer.activation);
+        dy.dispose();
+        uses.release(layer.name);
+      }
+      const x = uses.value(layer.input) as Tensor2D;
+      collect(`${layer.weightName}.bias`, kernels.biasGradient(d));
+      collect(`${layer.weightName}.weight`, kernels.matMul(x, d, true, false));
+      const dx = kernels.matMul(d, parameter(`${layer.weightName}.weight`), false, true);
+      d.dispose();
+      uses.release(layer.input);
+      return [dx];
+    },
+  };
+}
+
+/** Inverted dropout: kept values are scaled by 1 / (1 - rate), as PyTorch's. */
+function forwardDropout(
+  { tf, kernels }: LayerRuntime,
+  layer: Layer & { kind: 'dropout' },
+  uses: UseCounter,
+  seed: readonly [number, number],
+): Tape {
+  const x = uses.value(layer.input);
+  const mask = tf.tidy(() =>
+    kernels
+      .randomUniform(x.shape, seed)
+      .greaterEqual(layer.rate)
+      .cast('float32')
+      .mul(1 / (1 - layer.rate)),
+  );
+  uses.set(layer.name, kernels.multiply(x, mask));
+  return {
+    layer,
+    back(dy) {
+      const dx = kernels.multiply(dy, mask);
+      dy.dispose();
+      mask.dispose();
+      return [dx];
+    },
+  };
+}
+
+/** Layers without parameters. */
+function forwardPlain(
+  runtime: LayerRuntime,
+  layer: Exclude<Layer, { kind: 'convolution' | 'dense' | 'dropout' }>,
+  uses: UseCounter,
+): Tape {
+  const { kernels, tf } = runtime;
+  const x = uses.value(layer.input);
+  switch (layer.kind) {
+    case 'max-pool':
+      uses.set(layer.name, kernels.maxPool(x as Tensor4D, layer));
+      return {
+        layer,
+        back(dy) {
+          const xValue = uses.value(layer.input) as Tensor4D;
+          const y = uses.value(layer.name) as Tensor4D;
+          const dx = kernels.maxPoolGradient(dy as Tensor4D, xValue, y, layer);
+          dy.dispose();
+          uses.release(layer.name);
+          uses.release(layer.input);
+          return [dx];
+        },
+      };
+    case 'global-average-pool': {
+      const [batch = 1, height = 1, width = 1, channels = 1] = x.shape;
+      uses.set(layer.name, tf.mean(x as Tensor4D, [1, 2]));
+      return {
+        layer,
+        back(dy) {
+          const dx = tf.tidy(() =>
+            dy
+              .mul(1 / (height * width))
+              .reshape([batch, 1, 1, channels])
+              .tile([1, height, width, 1]),
+          );
+          dy.dispose();
+          return [dx];
+        },
+      };
+    }
+    case 'flatten': {
+      const { shape } = x;
+      uses.set(layer.name, x.reshape([-1, layer.outputShape.channels]));
+      return {
+        layer,
+        back(dy) {
+          const dx = dy.reshape(shape);
+          dy.dispose();
+          return [dx];
+        },
+      };
+    }
+    case 'add':
+      return forwardAdd(runtime, layer, uses);
+  }
+}
+
+function forwardAdd(
+  { kernels }: LayerRuntime,
+  layer: Layer & { kind: 'add' },
+  uses: UseCounter,
+): Tape {
+  const { activation } = layer;
+  const sum = kernels.add(uses.value(layer.input), uses.value(layer.secondInput));
+  let y = sum;
+  if (activation !== 'none') {
+    y = kernels.activate(sum, activation);
+    sum.dispose();
+  }
+  uses.set(layer.name, y);
+  return {
+    layer,
+    back(dy) {
+      let d = dy;
+      if (activation !== 'none') {
+        d = kernels.activationGradient(dy, uses.value(layer.name), activation);
+        dy.dispose();
+        uses.release(layer.name);
+      }
+      // Both branches receive the same gradient; each frees its own handle on it.
+      return [d, d.clone()];
+    },
+  };
+}

@@ -1,0 +1,89 @@
+import type { Tensor, Tensor2D, Tensor4D } from '@tensorflow/tfjs-node';
+import { INPUT_NAME, type ConvolutionLayer, type Layer, type Network } from '../models/network.ts';
+import { dense, inputNames, valueOf, type LayerRuntime } from './layer-runtime.ts';
+
+/** Sees each convolution's output before its batch norm. */
+export type Visit = (layer: ConvolutionLayer, z: Tensor4D) => void;
+
+/** Logits with running statistics and without dropout; each value is freed after its last use. */
+export function infer(runtime: LayerRuntime, x: Tensor4D, visit?: Visit): Tensor2D {
+  const lastUse = lastUses(runtime.network);
+  const values = new Map<string, Tensor>([[INPUT_NAME, x]]);
+  let output: Tensor = x;
+  runtime.network.layers.forEach((layer, index) => {
+    output = inferLayer(runtime, layer, values, visit);
+    values.set(layer.name, output);
+    for (const name of inputNames(layer)) {
+      const value = values.get(name);
+      if (lastUse.get(name) !== index || name === INPUT_NAME || value === output) continue;
+      value?.dispose();
+      values.delete(name);
+    }
+  });
+  return output as Tensor2D; // a network ends with its dense head
+}
+
+function inferLayer(
+  runtime: LayerRuntime,
+  layer: Layer,
+  values: ReadonlyMap<string, Tensor>,
+  visit: Visit | undefined,
+): Tensor {
+  const { kernels, parameter, tf } = runtime;
+  const input = <T extends Tensor>(): T => valueOf(values, layer.input) as T;
+  switch (layer.kind) {
+    case 'convolution': {
+      const z = kernels.convolution(input(), parameter(`${layer.weightName}.weight`), layer);
+      visit?.(layer, z);
+      const { batchNormName } = layer;
+      const normalized =
+        batchNormName === null
+          ? kernels.biasAdd(z, parameter(`${layer.weightName}.bias`))
+          : kernels.batchNormInference(
+              z,
+              parameter(`${batchNormName}.weight`),
+              parameter(`${batchNormName}.bias`),
+              parameter(`${batchNormName}.running_mean`),
+              parameter(`${batchNormName}.running_var`),
+            );
+      z.dispose();
+      if (layer.activation === 'none') return normalized;
+      const y = kernels.activate(normalized, layer.activation);
+      normalized.dispose();
+      return y;
+    }
+    case 'dense':
+      return dense(runtime, layer, input());
+    case 'max-pool':
+      return kernels.maxPool(input(), layer);
+    case 'global-average-pool':
+      return tf.mean(input<Tensor4D>(), [1, 2]);
+    case 'flatten':
+      return input().reshape([-1, layer.outputShape.channels]);
+    case 'dropout':
+      return input().clone();
+    case 'add':
+      return addLayers(runtime, layer, values);
+  }
+}
+
+function addLayers(
+  { kernels }: LayerRuntime,
+  layer: Layer & { kind: 'add' },
+  values: ReadonlyMap<string, Tensor>,
+): Tensor {
+  const sum = kernels.add(valueOf(values, layer.input), valueOf(values, layer.secondInput));
+  if (layer.activation === 'none') return sum;
+  const y = kernels.activate(sum, layer.activation);
+  sum.dispose();
+  return y;
+}
+
+/** Index of the last layer that reads each value. */
+function lastUses(network: Network): Map<string, number> {
+  const uses = new Map<string, number>();
+  network.layers.forEach((layer, index) => {
+    for (const name of inputNames(layer)) uses.set(name, index);
+  });
+  return uses;
+}

@@ -1,0 +1,40 @@
+import type { Tensor, Tensor2D } from '@tensorflow/tfjs-node';
+import { InternalError } from '../diagnostics/errors.ts';
+import type { DenseLayer, Layer, Network } from '../models/network.ts';
+import type { Tensorflow } from '../runtime/tensorflow.ts';
+import type { Kernels } from './kernels.ts';
+
+/** What both passes need to run layers. */
+export interface LayerRuntime {
+  readonly tf: Tensorflow;
+  readonly kernels: Kernels;
+  readonly network: Network;
+  parameter<T extends Tensor>(name: string): T;
+  replace(name: string, tensor: Tensor): void;
+}
+
+export function dense(
+  { kernels, parameter }: LayerRuntime,
+  layer: DenseLayer,
+  x: Tensor2D,
+): Tensor2D {
+  const product = kernels.matMul(x, parameter(`${layer.weightName}.weight`), false, false);
+  const sum = kernels.biasAdd(product, parameter(`${layer.weightName}.bias`));
+  product.dispose();
+  if (layer.activation === 'none') return sum;
+  const y = kernels.activate(sum, layer.activation);
+  sum.dispose();
+  return y;
+}
+
+export function valueOf(values: ReadonlyMap<string, Tensor>, name: string): Tensor {
+  const value = values.get(name);
+  if (value === undefined)
+    throw new InternalError(`the value of layer ${name} was freed too early`);
+  return value;
+}
+
+/** Names of the layers whose outputs a layer takes, in order. */
+export function inputNames(layer: Layer): string[] {
+  return layer.kind === 'add' ? [layer.input, layer.secondInput] : [layer.input];
+}
