@@ -1,6 +1,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
+import { StoreError } from '../diagnostics/errors.ts';
 import type { Pipeline, StageId } from '../pipeline/spec.ts';
 import type { PlanContext } from '../plan/inspect-stage.ts';
 import { makePlan, type PlanOptions } from '../plan/make-plan.ts';
@@ -77,11 +78,20 @@ export async function runPipeline(
   }
   const record = finishRecord(run);
   if (record.stages.some(({ outcome }) => outcome !== 'up-to-date') || record.interrupted) {
-    await writeRunRecord(pipeline.projectRoot, record);
+    await keepRecord(pipeline, record);
   }
   const { ran, restored, upToDate, failed, durationMs } = record;
   reporter.report({ type: 'run-finished', ran, restored, upToDate, failed, durationMs });
   return record;
+}
+
+/** On a full disk the failed stage has said so already; its message must not be buried. */
+async function keepRecord(pipeline: Pipeline, record: RunRecord): Promise<void> {
+  try {
+    await writeRunRecord(pipeline.projectRoot, record);
+  } catch (error) {
+    if (!(error instanceof StoreError) || record.failed === 0) throw error;
+  }
 }
 
 interface Run {

@@ -1,6 +1,6 @@
 import { appendFile, open } from 'node:fs/promises';
 import { DrqError } from '../diagnostics/errors.ts';
-import { asStoreError, systemErrorCode } from '../store/system-error.ts';
+import { asStoreError, pathOfError, systemErrorCode } from '../store/system-error.ts';
 
 const TAIL_LINES = 10;
 /** Enough for ten long lines; a log may be gigabytes. */
@@ -16,7 +16,7 @@ export interface StageFailure {
 /** What to tell of an error in a stage; its stack, if it was not foreseen, goes to the log. */
 export async function describeFailure(raw: unknown, logPath: string): Promise<StageFailure> {
   const logTail = await readTail(logPath);
-  const error = await asStoreError(raw, shownPath(raw) ?? logPath);
+  const error = await asStoreError(raw, pathOfError(raw) ?? logPath);
   if (error instanceof DrqError) {
     const { code, message, hint } = error;
     await appendToLog(logPath, `${code}: ${message}`);
@@ -59,9 +59,4 @@ async function appendToLog(path: string, text: string): Promise<void> {
     // On a full disk, or before the work folder was made, the message itself has to do.
     if (systemErrorCode(error) === undefined) throw error;
   }
-}
-
-function shownPath(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !('path' in error)) return undefined;
-  return typeof error.path === 'string' ? error.path : undefined;
 }

@@ -54,6 +54,12 @@ export function systemErrorCode(error: unknown): string | undefined {
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
+/** The path a system error is about, where it tells. */
+export function pathOfError(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('path' in error)) return undefined;
+  return typeof error.path === 'string' ? error.path : undefined;
+}
+
 /** There is no such file, nor could there be one (a file stands in place of a folder above it). */
 export function isAbsent(error: unknown): boolean {
   const code = systemErrorCode(error);

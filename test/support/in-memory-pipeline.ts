@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -148,4 +148,31 @@ export async function readInputs(context: StageContext<TinyParameters>): Promise
     names.map((name) => readFile(context.inputs[name]?.path ?? '', 'utf8')),
   );
   return texts.join('+');
+}
+
+/** Three stages in a row; `upper` writes the same bytes for `a` and `A`. */
+export function chain(text: string, suffix = '!'): TinyStage[] {
+  return [
+    {
+      name: 'source',
+      parameters: { text },
+      run: ({ outputs, parameters }) => writeFile(outputs['out'] ?? '', String(parameters['text'])),
+    },
+    {
+      name: 'upper',
+      inputs: { in: 'source' },
+      run: async (context) =>
+        writeFile(context.outputs['out'] ?? '', (await readInputs(context)).toUpperCase()),
+    },
+    {
+      name: 'suffix',
+      parameters: { suffix },
+      inputs: { in: 'upper' },
+      run: async (context) =>
+        writeFile(
+          context.outputs['out'] ?? '',
+          (await readInputs(context)) + String(context.parameters['suffix']),
+        ),
+    },
+  ];
 }

@@ -1,9 +1,10 @@
 import { readFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
 import { DrqError, InternalError, UsageError } from '../../diagnostics/errors.ts';
 import type { AnyStageDefinition } from '../../stage/definition.ts';
-import { asStoreError } from '../../store/system-error.ts';
+import { asStoreError, pathOfError } from '../../store/system-error.ts';
 import type { StageRequest } from '../executor.ts';
 import { runDefinition } from './run-definition.ts';
 import type { StageMessage } from './stage-messages.ts';
@@ -48,7 +49,7 @@ export async function serveStage(
     await tellAndWait({ type: 'finished' });
     process.exit(0);
   } catch (raw) {
-    const error = await asStoreError(raw, requestPath);
+    const error = await asStoreError(raw, pathOfError(raw) ?? dirname(requestPath));
     // The whole story goes to the log (stderr is the log file); the parent shows the message.
     process.stderr.write(
       `${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,

@@ -57,7 +57,9 @@ async function superviseChild(
     killTimer = setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS);
   };
   child.on('message', (raw) => {
-    const message = stageMessageSchema.parse(raw);
+    const parsed = stageMessageSchema.safeParse(raw);
+    if (!parsed.success) return; // a library in the child may use the channel too
+    const message = parsed.data;
     if (message.type === 'progress') listener.progress(message.update);
     else if (message.type === 'warning') listener.warn(message.message);
     else outcome = message;

@@ -1,47 +1,19 @@
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
 import { chmod, mkdir, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { StoreError } from '../../../src/diagnostics/errors.ts';
 import { planPipeline } from '../../../src/plan/make-plan.ts';
+import type { Digest } from '../../../src/stage/artifact.ts';
 import { writeMetricsFile } from '../../../src/stage/metrics-file.ts';
 import { readPipelineLock } from '../../../src/store/lock-file.ts';
 import {
-  readInputs,
+  chain,
   runTiny,
   temporaryProject,
   tinyOptions,
   tinyPipeline,
   type TinyStage,
 } from '../../support/in-memory-pipeline.ts';
-
-/** Three stages in a row; `upper` writes the same bytes for `a` and `A`. */
-function chain(text: string, suffix = '!'): TinyStage[] {
-  return [
-    {
-      name: 'source',
-      parameters: { text },
-      run: ({ outputs, parameters }) => writeFile(outputs['out'] ?? '', String(parameters['text'])),
-    },
-    {
-      name: 'upper',
-      inputs: { in: 'source' },
-      run: async (context) =>
-        writeFile(context.outputs['out'] ?? '', (await readInputs(context)).toUpperCase()),
-    },
-    {
-      name: 'suffix',
-      parameters: { suffix },
-      inputs: { in: 'upper' },
-      run: async (context) =>
-        writeFile(
-          context.outputs['out'] ?? '',
-          (await readInputs(context)) + String(context.parameters['suffix']),
-        ),
-    },
-  ];
-}
 
 test('the second run does nothing and writes nothing', async (t) => {
   const root = await temporaryProject(t);
@@ -140,94 +112,6 @@ test('an unknown stage name is a usage error that lists the stages', async (t) =
   );
 });
 
-test('a failing stage keeps its folder and log; the others stop, or go on when asked', async (t) => {
-  const root = await temporaryProject(t);
-  const stages: TinyStage[] = [
-    {
-      name: 'bad',
-      run: async (context) => {
-        const { scratchPath } = context;
-        context.log('about to fail');
-        await writeFile(join(scratchPath, 'clue'), '');
-        throw new TypeError('broken');
-      },
-    },
-    { name: 'after-bad', inputs: { in: 'bad' } },
-    { name: 'good', run: ({ outputs }) => writeFile(outputs['out'] ?? '', 'good') },
-    {
-      name: 'after-good',
-      inputs: { in: 'good' },
-      run: ({ outputs }) => writeFile(outputs['out'] ?? '', 'fine'),
-    },
-  ];
-  const stopped = await runTiny(tinyPipeline(root, stages), { jobs: 1 });
-  const failure = stopped.events.find((event) => event.type === 'stage-failed');
-  assert.ok(failure?.type === 'stage-failed');
-  assert.equal(failure.message, 'TypeError: broken');
-  assert.deepEqual(failure.logTail, ['about to fail']);
-  assert.match(await readFile(failure.logPath, 'utf8'), /about to fail\n(.|\n)*at /);
-  assert.ok(existsSync(join(failure.scratchPath, 'scratch/clue')));
-  assert.deepEqual(
-    stopped.record.stages.map(({ stageId, outcome }) => `${stageId} ${outcome}`),
-    ['bad failed', 'after-bad skipped', 'good skipped', 'after-good skipped'],
-  );
-
-  const going = await runTiny(tinyPipeline(root, stages), { keepGoing: true });
-  assert.deepEqual(
-    going.record.stages.map(({ stageId, outcome }) => `${stageId} ${outcome}`),
-    ['bad failed', 'after-bad skipped', 'good run', 'after-good run'],
-  );
-  const last = going.events.at(-1);
-  assert.ok(last?.type === 'run-finished');
-  assert.deepEqual([last.ran, last.failed], [2, 1]);
-});
-
-test('an output that is missing or of the wrong form fails the stage and is not stored', async (t) => {
-  const root = await temporaryProject(t);
-  const missing = await runTiny(
-    tinyPipeline(root, [{ name: 'lazy', run: () => Promise.resolve() }]),
-  );
-  assert.equal(missing.record.stages[0]?.error?.code, 'stage/missing-output');
-  const wrong = await runTiny(
-    tinyPipeline(root, [
-      {
-        name: 'odd',
-        run: async ({ outputs }) => mkdir(outputs['out'] ?? '').then(() => undefined),
-      },
-    ]),
-  );
-  assert.equal(wrong.record.stages[0]?.error?.code, 'stage/wrong-output-form');
-  assert.ok(!existsSync(join(root, 'artifacts/results')));
-});
-
-test('an abort in mid-stage leaves no half result, and the next run recovers', async (t) => {
-  const root = await temporaryProject(t);
-  const abort = new AbortController();
-  let calls = 0;
-  const careless: TinyStage = {
-    name: 'careless',
-    // Ends quietly with half an output when it is aborted, as a careless stage may.
-    run: async ({ outputs }) => {
-      calls += 1;
-      await writeFile(outputs['out'] ?? '', calls > 1 ? 'whole' : 'half');
-      if (calls === 1) abort.abort();
-    },
-  };
-  const pipeline = tinyPipeline(root, [careless]);
-  const first = await runTiny(pipeline, {}, abort.signal);
-  assert.equal(first.record.interrupted, true);
-  assert.deepEqual(
-    first.record.stages.map(({ outcome }) => outcome),
-    ['interrupted'],
-  );
-  assert.ok(!existsSync(join(root, 'artifacts/results')));
-  assert.deepEqual(await readdir(join(root, 'artifacts/work')), []);
-  assert.deepEqual(await readdir(join(root, 'artifacts/locks')), []);
-  const second = await runTiny(pipeline);
-  assert.deepEqual(second.lines, ['run careless  never run']);
-  assert.equal(await readFile(join(root, 'artifacts/outputs/tiny/careless/out'), 'utf8'), 'whole');
-});
-
 test('folders keep their files; a folder of the user is hashed by content, not by time', async (t) => {
   const root = await temporaryProject(t);
   const data = join(root, 'data');
@@ -284,36 +168,6 @@ test('folders keep their files; a folder of the user is hashed by content, not b
   assert.equal(await readFile(join(out, 'same'), 'utf8'), 'ONE');
 });
 
-test('a file that changes while a stage reads it gives no result', async (t) => {
-  const root = await temporaryProject(t);
-  const data = join(root, 'data.txt');
-  await writeFile(data, 'before');
-  const { record } = await runTiny(
-    tinyPipeline(root, [
-      {
-        name: 'reader',
-        inputs: { data },
-        run: async ({ outputs }) => {
-          await writeFile(outputs['out'] ?? '', 'x');
-          await writeFile(data, 'after');
-        },
-      },
-    ]),
-  );
-  assert.equal(record.stages[0]?.error?.code, 'data/input-changed');
-});
-
-test('a missing file of the user is found before anything runs', async (t) => {
-  const root = await temporaryProject(t);
-  const stages = chain('a');
-  const pipeline = tinyPipeline(root, [
-    ...stages,
-    { name: 'late', inputs: { in: 'suffix', data: join(root, 'nowhere') } },
-  ]);
-  await assert.rejects(runTiny(pipeline), /input "data" of stage late: nowhere does not exist/);
-  assert.ok(!existsSync(join(root, 'artifacts/outputs')));
-});
-
 test('plan tells what would run, what waits, and changes nothing', async (t) => {
   const root = await temporaryProject(t);
   await runTiny(tinyPipeline(root, chain('a')));
@@ -366,21 +220,6 @@ test('stages that measure run alone; others share the cores', async (t) => {
   assert.ok(seen.includes('a+b'), seen.join(' '));
 });
 
-test('a folder that cannot be written is found before stages run', async (t) => {
-  const root = await temporaryProject(t);
-  await writeFile(join(root, 'experiments'), 'a file in the way');
-  let ran = false;
-  const pipeline = tinyPipeline(root, [
-    { name: 'a', run: () => Promise.resolve().then(() => void (ran = true)) },
-  ]);
-  await assert.rejects(runTiny(pipeline), (error) => {
-    assert.ok(error instanceof StoreError);
-    assert.match(error.message, /experiments.tiny cannot be written/);
-    return true;
-  });
-  assert.equal(ran, false);
-});
-
 test('two cells with the same key: one runs, the other takes its result', async (t) => {
   const root = await temporaryProject(t);
   let runs = 0;
@@ -394,6 +233,38 @@ test('two cells with the same key: one runs, the other takes its result', async 
   });
   const { record } = await runTiny(tinyPipeline(root, [cell('one'), cell('two')]));
   assert.deepEqual([record.ran, record.restored, runs], [1, 1, 1]);
+});
+
+test('figures of another machine are not shown as this one’s; a new version runs again', async (t) => {
+  const root = await temporaryProject(t);
+  const measuring = (version: number): TinyStage => ({
+    name: 'timed',
+    definition: { cache: 'per-machine', version },
+    run: ({ outputs }) => writeFile(outputs['out'] ?? '', 'x'),
+  });
+  const on = (machine: string): Partial<typeof tinyOptions> => ({
+    machineFingerprint: () => Promise.resolve(machine.repeat(64) as Digest),
+  });
+  await runTiny(tinyPipeline(root, [measuring(1)]), on('a'));
+  const elsewhere = await runTiny(tinyPipeline(root, [measuring(1)]), on('b'));
+  assert.deepEqual(elsewhere.lines, ['run timed  machine changed']);
+  const newer = await runTiny(tinyPipeline(root, [measuring(2)]), on('b'));
+  assert.deepEqual(newer.lines, ['run timed  kind version 1 → 2']);
+  const back = await runTiny(tinyPipeline(root, [measuring(1)]), on('a'));
+  assert.deepEqual(back.lines, ['restore timed  kind version 2 → 1, machine changed']);
+});
+
+test('a partial run keeps what the lock file says of other stages; a whole one forgets old ones', async (t) => {
+  const root = await temporaryProject(t);
+  await runTiny(tinyPipeline(root, chain('a')));
+  const shorter = tinyPipeline(root, chain('a').slice(0, 2));
+  await runTiny(shorter, { stages: ['upper'] });
+  assert.ok((await readPipelineLock(root, 'tiny'))?.stages['suffix']);
+  await runTiny(shorter);
+  assert.deepEqual(Object.keys((await readPipelineLock(root, 'tiny'))?.stages ?? {}), [
+    'source',
+    'upper',
+  ]);
 });
 
 async function objectOf(root: string, stageId: string, output: string): Promise<string> {
