@@ -1,8 +1,12 @@
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { registry } from '../../stages/registry.ts';
 import { PipelineError } from '../diagnostics/errors.ts';
-import { loadPipeline } from '../pipeline/load-pipeline.ts';
+import { loadPipeline } from '../graph/load-pipeline.ts';
 import type { Pipeline } from '../pipeline/spec.ts';
+import { systemErrorCode } from '../store/system-error.ts';
 import type { CommandCall } from './command-context.ts';
+import { hasOwnKinds, shareLibrary } from './share-library.ts';
 
 /**
  * The pipeline a command names, checked and expanded.
@@ -12,6 +16,7 @@ export async function loadPipelineFile(
   file: string,
   { options, context }: CommandCall,
 ): Promise<Pipeline> {
+  if (hasOwnKinds(await readTextOrEmpty(resolve(context.cwd, file)))) shareLibrary();
   const result = await loadPipeline(file, {
     registry,
     cwd: context.cwd,
@@ -21,4 +26,14 @@ export async function loadPipelineFile(
   });
   if (!result.ok) throw new PipelineError(result.error);
   return result.value;
+}
+
+/** The loader reports what cannot be read, as it does every other problem. */
+async function readTextOrEmpty(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (systemErrorCode(error) === undefined) throw error;
+    return '';
+  }
 }

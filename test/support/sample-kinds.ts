@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import type { Diagnostic, Result } from '../../src/diagnostics/diagnostic.ts';
 import { renderDiagnostics } from '../../src/diagnostics/render.ts';
-import { loadPipeline } from '../../src/pipeline/load-pipeline.ts';
+import { loadPipeline } from '../../src/graph/load-pipeline.ts';
 import type { Pipeline } from '../../src/pipeline/spec.ts';
 import { defineStage, type AnyStageDefinition } from '../../src/stage/definition.ts';
 

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { loadPipeline } from '../../../src/pipeline/load-pipeline.ts';
+import { loadPipeline } from '../../../src/graph/load-pipeline.ts';
 import { packageRoot } from '../../../src/runtime/package-root.ts';
 import { SAMPLE_KINDS, loadText, problemsOf } from '../../support/sample-kinds.ts';
 

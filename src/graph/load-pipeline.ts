@@ -1,12 +1,8 @@
 import { resolve } from 'node:path';
 import { nearestName } from '../diagnostics/nearest-name.ts';
 import { failure, success, type Diagnostic, type Result } from '../diagnostics/diagnostic.ts';
-import { checkPaths } from '../graph/check-paths.ts';
-import { expandGraph, type Expansion } from '../graph/expand-graph.ts';
-import { expandTables } from '../graph/expand-tables.ts';
-import type { AnyStageDefinition } from '../stage/definition.ts';
-import { interpolate } from './interpolate.ts';
-import { pathText } from './issue-wording.ts';
+import { interpolate } from '../pipeline/interpolate.ts';
+import { pathText } from '../pipeline/issue-wording.ts';
 import {
   child,
   childEntries,
@@ -16,18 +12,26 @@ import {
   type Located,
   type LocatedEntry,
   type LocatedMap,
-} from './located.ts';
-import { applyProfile, checkProfiles } from './overlay.ts';
-import { parsePipelineText, readPipelineFile, type PipelineFile } from './pipeline-file.ts';
-import { Problems } from './problems.ts';
-import { projectRootOf } from './project-root.ts';
-import { loadOwnKinds, resolveStages, type OwnKinds } from './resolve-stages.ts';
-import { resolveVars } from './resolve-vars.ts';
-import { pipelineFileSchema, referenceSchema } from './schema.ts';
-import { applySet } from './set-option.ts';
-import { checkShape } from './shape-diagnostics.ts';
-import type { JsonObject, Pipeline, ReferenceSpec, TableSpec } from './spec.ts';
-import type { PipelineSpec } from './stage-spec.ts';
+} from '../pipeline/located.ts';
+import { applyProfile, checkProfiles } from '../pipeline/overlay.ts';
+import {
+  parsePipelineText,
+  readPipelineFile,
+  type PipelineFile,
+} from '../pipeline/pipeline-file.ts';
+import { Problems } from '../pipeline/problems.ts';
+import { projectRootOf } from '../pipeline/project-root.ts';
+import { loadOwnKinds, resolveStages, type OwnKinds } from '../pipeline/resolve-stages.ts';
+import { resolveVars } from '../pipeline/resolve-vars.ts';
+import { pipelineFileSchema, referenceSchema } from '../pipeline/schema.ts';
+import { applySet } from '../pipeline/set-option.ts';
+import { checkShape } from '../pipeline/shape-diagnostics.ts';
+import type { JsonObject, Pipeline, ReferenceSpec, TableSpec } from '../pipeline/spec.ts';
+import type { PipelineSpec } from '../pipeline/stage-spec.ts';
+import type { AnyStageDefinition } from '../stage/definition.ts';
+import { checkPaths } from './check-paths.ts';
+import { expandGraph, type Expansion } from './expand-graph.ts';
+import { expandTables } from './expand-tables.ts';
 
 export interface LoadPipelineOptions {
   readonly registry: ReadonlyMap<string, AnyStageDefinition>;
