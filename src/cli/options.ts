@@ -210,6 +210,8 @@ export const COMMANDS: readonly CommandSpec[] = [
     hidden: true,
     load: async () => {
       const { execStage } = await import('./commands/exec-stage.ts');
+      const { shareLibrary } = await import('./share-library.ts');
+      shareLibrary(); // the stage may be of a kind of the user's own
       return ({ arguments: [request = ''] }) => execStage(request);
     },
   },

@@ -258,3 +258,70 @@ test('a stage in a process of its own', async (context) => {
   assert.equal(failed.exitCode, 1);
   assert.match(failed.stderr, /count {2}no counting today \(count\/refused\)/);
 });
+
+test("a stage kind of one's own finds drq by name wherever it lies, and its errors are ours", async (context) => {
+  const rig = await tinyRig(context);
+  for (const file of ['count.mjs', 'join.mjs']) {
+    await rig.write(file, (await rig.read(file)).replace(/from '[^']*index\.js'/, "from 'drq'"));
+  }
+  const inProcess = await rig.drq('run', 'tiny.yaml');
+  assert.equal(inProcess.exitCode, 0, inProcess.stderr);
+  assert.equal(inProcess.stdout, TABLE);
+  const source = await rig.read('count.mjs');
+  await rig.write('count.mjs', source.replace("isolation: 'in-process'", "isolation: 'process'"));
+  const apart = await rig.drq(
+    ...['run', 'tiny.yaml', 'count', '--set', 'stages.count.parameters.mode=fail'],
+  );
+  assert.equal(apart.exitCode, 1);
+  assert.match(apart.stderr, /count {2}no counting today \(count\/refused\)\n {2}hint: come back/);
+});
+
+test('external programs: a matrix of them, its cells in the table and the graph', async (context) => {
+  const rig = await createRig(context);
+  await rig.write('measure.mjs', MEASURE);
+  await rig.write('sweep.yaml', SWEEP);
+  const { exitCode, stdout, stderr } = await rig.drq('run', 'sweep.yaml');
+  assert.equal(exitCode, 0, stderr);
+  assert.equal(
+    stdout,
+    `┌───────┬───────────┬───────┬────────┐
+│ model │ precision │ width │ images │
+├───────┼───────────┼───────┼────────┤
+│ net   │ fp32      │ 1     │     10 │
+├───────┼───────────┼───────┼────────┤
+│ net   │ fp32      │ 2     │     20 │
+└───────┴───────────┴───────┴────────┘
+`,
+  );
+  assert.match(
+    await rig.read('experiments/sweep/comparison.md'),
+    /^\| net {3}\| fp32 {6}\| 2 {5}\| {5}20 \|$/m,
+  );
+  const graph = await rig.drq('graph', 'sweep.yaml');
+  assert.match(graph.stdout, /\["measure<br\/>width = 2<br\/>\(command\)"\]/);
+});
+
+const MEASURE = `
+import { writeFileSync } from 'node:fs';
+const [output, flag] = process.argv.slice(2);
+const width = Number(flag.replace('--width=', ''));
+const values = [{ name: 'imageCount', value: width * 10, unit: 'images', direction: 'neutral' }];
+writeFileSync(output, JSON.stringify({ format: 1, values, notes: [], details: {} }));
+`;
+
+const SWEEP = `name: sweep
+stages:
+  measure:
+    kind: command
+    inputs: { script: { path: measure.mjs } }
+    matrix: { width: [1, 2] }
+    outputs: { metrics: { path: out.json, kind: metrics } }
+    parameters:
+      program: ${process.execPath}
+      arguments: ['\${inputs.script}', '\${outputs.metrics}', '--width=\${matrix.width}']
+tables:
+  comparison:
+    rows:
+      - labels: { model: net, precision: fp32 }
+        from: [measure.metrics]
+`;

@@ -85,7 +85,7 @@ test('plan, why, status, table and graph of a pipeline that was run', async (con
       await rig.read('experiments/tiny/comparison.md'),
     );
     const [table] = (await json('table', 'tiny.yaml', '--format', 'json')) as {
-      rows: Record<string, unknown>[];
+      rows: Record<string, string | number | null>[];
     }[];
     const rows = parse<Record<string, string>>(csv, { columns: true });
     // The same figures, whichever way they are taken out.
