@@ -123,8 +123,7 @@ export function weightsFromFolder(
   const head = headOf(network);
   for (const spec of parameterSpecs(network)) {
     const stored = tensors.get(spec.name);
-    const fits = stored !== undefined && stored.shape.join() === spec.shape.join();
-    if (fits) {
+    if (stored?.shape.join() === spec.shape.join()) {
       weights.set(spec.name, stored.data);
     } else if (spec.layer === head) {
       replaced.push(spec.name);

@@ -1,5 +1,5 @@
 import { InternalError } from '../diagnostics/errors.ts';
-import { createRandom } from '../numeric/random.ts';
+import { createRandom, type Random } from '../numeric/random.ts';
 import {
   headOf,
   parameterSpecs,
@@ -43,8 +43,7 @@ export function initialValues(network: Network, spec: ParameterSpec, seed: numbe
     case 'weight':
     case 'bias': {
       const random = createRandom(seed, `weights/${spec.name}`);
-      if (layer.kind === 'dense')
-        return fillDense(network, spec, values, random.normal, random.next);
+      if (layer.kind === 'dense') return fillDense(network, spec, values, random);
       if (spec.role === 'bias') return values.fill(convolutionBias(network, layer.weightName));
       const deviation = convolutionDeviation(network, spec);
       return values.map(() => deviation * random.normal());
@@ -73,15 +72,14 @@ function fillDense(
   network: Network,
   { role, shape, layer }: ParameterSpec,
   values: Float32Array,
-  normal: () => number,
-  uniform: () => number,
+  random: Random,
 ): Float32Array {
   if (network.options.architecture === 'mobilenet-v2' && layer === headOf(network)) {
     // torchvision's MobileNetV2: nn.init.normal_(weight, 0, 0.01), zero bias.
-    return role === 'bias' ? values : values.map(() => 0.01 * normal());
+    return role === 'bias' ? values : values.map(() => 0.01 * random.normal());
   }
   // nn.Linear's default: uniform in +-1 / sqrt(fan_in), for weight and bias alike.
   const fanIn = role === 'bias' ? layer.inputShape.channels : (shape[0] ?? 1);
   const bound = 1 / Math.sqrt(fanIn);
-  return values.map(() => (2 * uniform() - 1) * bound);
+  return values.map(() => (2 * random.next() - 1) * bound);
 }

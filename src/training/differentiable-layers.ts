@@ -1,4 +1,4 @@
-import type { Tensor, Tensor1D, Tensor2D, Tensor4D } from '@tensorflow/tfjs-node';
+import type { Tensor } from '@tensorflow/tfjs-node';
 import {
   INPUT_NAME,
   type ConvolutionLayer,
@@ -12,7 +12,7 @@ import type { UseCounter } from './use-counter.ts';
 export interface Tape {
   readonly layer: Layer;
   /** A step back: takes the gradient by the output, gives those by the inputs, in their order. */
-  back(dy: Tensor): (Tensor | null)[];
+  readonly back: (dy: Tensor) => (Tensor | null)[];
 }
 
 /** Runs one layer and gives its step back; `collect` receives the gradients of its parameters. */
@@ -41,11 +41,11 @@ function forwardConvolution(
   uses: UseCounter,
   collect: (name: string, gradient: Tensor) => void,
 ): Tape {
-  const x = uses.value(layer.input) as Tensor4D;
+  const x = uses.value(layer.input);
   const weightName = `${layer.weightName}.weight`;
   const { batchNormName, activation } = layer;
-  let z: Tensor4D | null = kernels.convolution(x, parameter(weightName), layer);
-  let normalized: Tensor4D;
+  let z: Tensor | null = kernels.convolution(x, parameter(weightName), layer);
+  let normalized: Tensor;
   let reserved: [Tensor, Tensor, Tensor] | null = null;
   if (batchNormName === null) {
     normalized = kernels.biasAdd(z, parameter(`${layer.weightName}.bias`));
@@ -73,15 +73,15 @@ function forwardConvolution(
   return {
     layer,
     back(dy) {
-      let d = dy as Tensor4D;
+      let d = dy;
       if (activation !== 'none') {
-        const y = uses.value(layer.name) as Tensor4D;
+        const y = uses.value(layer.name);
         d = kernels.activationGradient(d, y, activation);
         dy.dispose();
         uses.release(layer.name);
       }
       if (z !== null && reserved !== null && batchNormName !== null) {
-        const gamma = parameter<Tensor1D>(`${batchNormName}.weight`);
+        const gamma = parameter(`${batchNormName}.weight`);
         const [dz, dgamma, dbeta] = kernels.batchNormGradient(d, z, gamma, reserved);
         collect(`${batchNormName}.weight`, dgamma);
         collect(`${batchNormName}.bias`, dbeta);
@@ -92,8 +92,8 @@ function forwardConvolution(
       } else {
         collect(`${layer.weightName}.bias`, kernels.biasGradient(d));
       }
-      const weight = parameter<Tensor4D>(weightName);
-      const xValue = uses.value(layer.input) as Tensor4D;
+      const weight = parameter(weightName);
+      const xValue = uses.value(layer.input);
       collect(weightName, kernels.convolutionWeightGradient(d, xValue, layer, weight.shape));
       // Nobody wants the gradient by the image.
       const dx =
@@ -114,17 +114,17 @@ function forwardDense(
   collect: (name: string, gradient: Tensor) => void,
 ): Tape {
   const { kernels, parameter } = runtime;
-  uses.set(layer.name, dense(runtime, layer, uses.value(layer.input) as Tensor2D));
+  uses.set(layer.name, dense(runtime, layer, uses.value(layer.input)));
   return {
     layer,
     back(dy) {
-      let d = dy as Tensor2D;
+      let d = dy;
       if (layer.activation !== 'none') {
-        d = kernels.activationGradient(d, uses.value(layer.name) as Tensor2D, layer.activation);
+        d = kernels.activationGradient(d, uses.value(layer.name), layer.activation);
         dy.dispose();
         uses.release(layer.name);
       }
-      const x = uses.value(layer.input) as Tensor2D;
+      const x = uses.value(layer.input);
       collect(`${layer.weightName}.bias`, kernels.biasGradient(d));
       collect(`${layer.weightName}.weight`, kernels.matMul(x, d, true, false));
       const dx = kernels.matMul(d, parameter(`${layer.weightName}.weight`), false, true);
@@ -172,13 +172,13 @@ function forwardPlain(
   const x = uses.value(layer.input);
   switch (layer.kind) {
     case 'max-pool':
-      uses.set(layer.name, kernels.maxPool(x as Tensor4D, layer));
+      uses.set(layer.name, kernels.maxPool(x, layer));
       return {
         layer,
         back(dy) {
-          const xValue = uses.value(layer.input) as Tensor4D;
-          const y = uses.value(layer.name) as Tensor4D;
-          const dx = kernels.maxPoolGradient(dy as Tensor4D, xValue, y, layer);
+          const xValue = uses.value(layer.input);
+          const y = uses.value(layer.name);
+          const dx = kernels.maxPoolGradient(dy, xValue, y, layer);
           dy.dispose();
           uses.release(layer.name);
           uses.release(layer.input);
@@ -187,7 +187,7 @@ function forwardPlain(
       };
     case 'global-average-pool': {
       const [batch = 1, height = 1, width = 1, channels = 1] = x.shape;
-      uses.set(layer.name, tf.mean(x as Tensor4D, [1, 2]));
+      uses.set(layer.name, tf.mean(x, [1, 2]));
       return {
         layer,
         back(dy) {

@@ -1,12 +1,12 @@
-import type { Tensor, Tensor2D, Tensor4D } from '@tensorflow/tfjs-node';
+import type { Tensor } from '@tensorflow/tfjs-node';
 import { INPUT_NAME, type ConvolutionLayer, type Layer, type Network } from '../models/network.ts';
 import { dense, inputNames, valueOf, type LayerRuntime } from './layer-runtime.ts';
 
 /** Sees each convolution's output before its batch norm. */
-export type Visit = (layer: ConvolutionLayer, z: Tensor4D) => void;
+export type Visit = (layer: ConvolutionLayer, z: Tensor) => void;
 
 /** Logits with running statistics and without dropout; each value is freed after its last use. */
-export function infer(runtime: LayerRuntime, x: Tensor4D, visit?: Visit): Tensor2D {
+export function infer(runtime: LayerRuntime, x: Tensor, visit?: Visit): Tensor {
   const lastUse = lastUses(runtime.network);
   const values = new Map<string, Tensor>([[INPUT_NAME, x]]);
   let output: Tensor = x;
@@ -20,7 +20,7 @@ export function infer(runtime: LayerRuntime, x: Tensor4D, visit?: Visit): Tensor
       values.delete(name);
     }
   });
-  return output as Tensor2D; // a network ends with its dense head
+  return output; // a network ends with its dense head
 }
 
 function inferLayer(
@@ -30,7 +30,7 @@ function inferLayer(
   visit: Visit | undefined,
 ): Tensor {
   const { kernels, parameter, tf } = runtime;
-  const input = <T extends Tensor>(): T => valueOf(values, layer.input) as T;
+  const input = (): Tensor => valueOf(values, layer.input);
   switch (layer.kind) {
     case 'convolution': {
       const z = kernels.convolution(input(), parameter(`${layer.weightName}.weight`), layer);
@@ -57,7 +57,7 @@ function inferLayer(
     case 'max-pool':
       return kernels.maxPool(input(), layer);
     case 'global-average-pool':
-      return tf.mean(input<Tensor4D>(), [1, 2]);
+      return tf.mean(input(), [1, 2]);
     case 'flatten':
       return input().reshape([-1, layer.outputShape.channels]);
     case 'dropout':

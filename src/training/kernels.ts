@@ -1,4 +1,4 @@
-import type { Tensor, Tensor1D, Tensor2D, Tensor4D } from '@tensorflow/tfjs-node';
+import type { Tensor } from '@tensorflow/tfjs-node';
 import type { Activation, Padding } from '../models/network.ts';
 import { BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM } from '../models/network.ts';
 import type { Tensorflow } from '../runtime/tensorflow.ts';
@@ -46,10 +46,10 @@ export interface ConvolutionWindow extends Window {
 }
 
 export interface BatchNormResult {
-  readonly y: Tensor4D;
+  readonly y: Tensor;
   /** Moving averages after this batch. */
-  readonly mean: Tensor1D;
-  readonly variance: Tensor1D;
+  readonly mean: Tensor;
+  readonly variance: Tensor;
   /** What the gradient kernel needs again. */
   readonly reserved: readonly [Tensor, Tensor, Tensor];
 }
@@ -59,56 +59,56 @@ export interface BatchNormResult {
  * Inputs are never disposed here; every result belongs to the caller. All tensors are float32 NHWC.
  */
 export interface Kernels {
-  convolution(x: Tensor4D, weightsHwio: Tensor4D, window: ConvolutionWindow): Tensor4D;
+  convolution(x: Tensor, weightsHwio: Tensor, window: ConvolutionWindow): Tensor;
   convolutionInputGradient(
-    dy: Tensor4D,
-    weightsHwio: Tensor4D,
+    dy: Tensor,
+    weightsHwio: Tensor,
     window: ConvolutionWindow,
     inputShape: readonly number[],
-  ): Tensor4D;
+  ): Tensor;
   convolutionWeightGradient(
-    dy: Tensor4D,
-    x: Tensor4D,
+    dy: Tensor,
+    x: Tensor,
     window: ConvolutionWindow,
     weightShape: readonly number[],
-  ): Tensor4D;
+  ): Tensor;
   /** Normalizes by the batch's statistics and moves the averages by PyTorch's momentum 0.1. */
   batchNormTraining(
-    x: Tensor4D,
-    gamma: Tensor1D,
-    beta: Tensor1D,
-    movingMean: Tensor1D,
-    movingVariance: Tensor1D,
+    x: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    movingMean: Tensor,
+    movingVariance: Tensor,
   ): BatchNormResult;
   /** dx, dgamma, dbeta */
   batchNormGradient(
-    dy: Tensor4D,
-    x: Tensor4D,
-    gamma: Tensor1D,
+    dy: Tensor,
+    x: Tensor,
+    gamma: Tensor,
     reserved: BatchNormResult['reserved'],
-  ): [Tensor4D, Tensor1D, Tensor1D];
+  ): [Tensor, Tensor, Tensor];
   batchNormInference(
-    x: Tensor4D,
-    gamma: Tensor1D,
-    beta: Tensor1D,
-    mean: Tensor1D,
-    variance: Tensor1D,
-  ): Tensor4D;
-  biasAdd<T extends Tensor>(x: T, bias: Tensor1D): T;
+    x: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+  ): Tensor;
+  biasAdd(x: Tensor, bias: Tensor): Tensor;
   /** Sum of dy over all axes but the last. */
-  biasGradient(dy: Tensor): Tensor1D;
-  activate<T extends Tensor>(x: T, activation: Exclude<Activation, 'none'>): T;
+  biasGradient(dy: Tensor): Tensor;
+  activate(x: Tensor, activation: Exclude<Activation, 'none'>): Tensor;
   /** From the activation's output, which is all it needs. */
-  activationGradient<T extends Tensor>(dy: T, y: T, activation: Exclude<Activation, 'none'>): T;
-  maxPool(x: Tensor4D, window: Window): Tensor4D;
-  maxPoolGradient(dy: Tensor4D, x: Tensor4D, y: Tensor4D, window: Window): Tensor4D;
-  add<T extends Tensor>(a: T, b: T): T;
-  multiply<T extends Tensor>(a: T, b: Tensor): T;
-  subtract<T extends Tensor>(a: T, b: Tensor): T;
-  addAll<T extends Tensor>(tensors: readonly T[]): T;
-  matMul(a: Tensor2D, b: Tensor2D, transposeA: boolean, transposeB: boolean): Tensor2D;
+  activationGradient(dy: Tensor, y: Tensor, activation: Exclude<Activation, 'none'>): Tensor;
+  maxPool(x: Tensor, window: Window): Tensor;
+  maxPoolGradient(dy: Tensor, x: Tensor, y: Tensor, window: Window): Tensor;
+  add(a: Tensor, b: Tensor): Tensor;
+  multiply(a: Tensor, b: Tensor): Tensor;
+  subtract(a: Tensor, b: Tensor): Tensor;
+  addAll(tensors: readonly Tensor[]): Tensor;
+  matMul(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor;
   /** Loss of each image [N] and the gradient of their sum by the logits [N, C]. */
-  softmaxCrossEntropy(logits: Tensor2D, targets: Tensor2D): [Tensor1D, Tensor2D];
+  softmaxCrossEntropy(logits: Tensor, targets: Tensor): [Tensor, Tensor];
   /** Uniform in [0, 1), the same for the same seed (Philox, TensorFlow's StatelessRandomUniform). */
   randomUniform(shape: readonly number[], seed: readonly [number, number]): Tensor;
 }
@@ -130,11 +130,8 @@ export function createKernels(tf: Tensorflow): Kernels {
   const float = typeAttribute('T', binding.TF_FLOAT);
   const nhwc = attribute('data_format', 'STRING', 'NHWC');
   // The kernels' results have the rank their names promise; tfjs types know nothing of them.
-  const single = <T extends Tensor>(
-    name: string,
-    attributes: OperationAttribute[],
-    inputs: Tensor[],
-  ): T => backend.executeSingleOutput(name, attributes, inputs) as T;
+  const single = (name: string, attributes: OperationAttribute[], inputs: Tensor[]): Tensor =>
+    backend.executeSingleOutput(name, attributes, inputs);
 
   const windowAttributes = (window: Window, explicitName: string): OperationAttribute[] => {
     const { kind, pads } = tensorflowPadding(window);
@@ -154,7 +151,7 @@ export function createKernels(tf: Tensorflow): Kernels {
     ...windowAttributes(window, 'explicit_paddings'),
     attribute('ksize', 'INT', [1, window.kernelSize, window.kernelSize, 1]),
   ];
-  const withShape = <T>(shape: readonly number[], use: (shapeTensor: Tensor) => T): T => {
+  const withShape = (shape: readonly number[], use: (shapeTensor: Tensor) => Tensor): Tensor => {
     const shapeTensor = tf.tensor1d([...shape], 'int32');
     const result = use(shapeTensor);
     shapeTensor.dispose();
@@ -200,7 +197,7 @@ export function createKernels(tf: Tensorflow): Kernels {
         ],
         [x, gamma, beta, movingMean, movingVariance],
         6,
-      ) as [Tensor4D, Tensor1D, Tensor1D, Tensor, Tensor, Tensor];
+      ) as [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor];
       return { y, mean, variance, reserved: [r1, r2, r3] };
     },
     batchNormGradient(dy, x, gamma, reserved) {
@@ -209,7 +206,7 @@ export function createKernels(tf: Tensorflow): Kernels {
         batchNormAttributes(true),
         [dy, x, gamma, ...reserved],
         5,
-      ) as [Tensor4D, Tensor1D, Tensor1D, Tensor, Tensor];
+      ) as [Tensor, Tensor, Tensor, Tensor, Tensor];
       unused1.dispose();
       unused2.dispose();
       return [dx, dgamma, dbeta];
@@ -220,7 +217,7 @@ export function createKernels(tf: Tensorflow): Kernels {
         [...batchNormAttributes(false), attribute('exponential_avg_factor', 'FLOAT', 1)],
         [x, gamma, beta, mean, variance],
         6,
-      ) as [Tensor4D, ...Tensor[]];
+      ) as [Tensor, ...Tensor[]];
       for (const tensor of rest) tensor.dispose();
       return y;
     },
@@ -253,7 +250,7 @@ export function createKernels(tf: Tensorflow): Kernels {
         [float],
         [logits, targets],
         2,
-      ) as [Tensor1D, Tensor2D],
+      ) as [Tensor, Tensor],
     randomUniform: (shape, seed) =>
       withShape(shape, (shapeTensor) => {
         const seedTensor = tf.tensor1d([...seed], 'int32');

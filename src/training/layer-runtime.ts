@@ -1,4 +1,4 @@
-import type { Tensor, Tensor2D } from '@tensorflow/tfjs-node';
+import type { Tensor } from '@tensorflow/tfjs-node';
 import { InternalError } from '../diagnostics/errors.ts';
 import type { DenseLayer, Layer, Network } from '../models/network.ts';
 import type { Tensorflow } from '../runtime/tensorflow.ts';
@@ -9,15 +9,11 @@ export interface LayerRuntime {
   readonly tf: Tensorflow;
   readonly kernels: Kernels;
   readonly network: Network;
-  parameter<T extends Tensor>(name: string): T;
-  replace(name: string, tensor: Tensor): void;
+  readonly parameter: (name: string) => Tensor;
+  readonly replace: (name: string, tensor: Tensor) => void;
 }
 
-export function dense(
-  { kernels, parameter }: LayerRuntime,
-  layer: DenseLayer,
-  x: Tensor2D,
-): Tensor2D {
+export function dense({ kernels, parameter }: LayerRuntime, layer: DenseLayer, x: Tensor): Tensor {
   const product = kernels.matMul(x, parameter(`${layer.weightName}.weight`), false, false);
   const sum = kernels.biasAdd(product, parameter(`${layer.weightName}.bias`));
   product.dispose();

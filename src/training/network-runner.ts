@@ -1,4 +1,4 @@
-import type { Tensor, Tensor2D, Tensor4D } from '@tensorflow/tfjs-node';
+import type { Tensor } from '@tensorflow/tfjs-node';
 import { InternalError } from '../diagnostics/errors.ts';
 import { parameterSpecs, type ConvolutionLayer, type Network } from '../models/network.ts';
 import { weightOf, type Weights } from '../models/weights.ts';
@@ -15,11 +15,11 @@ export interface NetworkRunner {
   readonly parameters: ReadonlyMap<string, Tensor>;
   replace(name: string, tensor: Tensor): void;
   /** Logits [N, classes] with running statistics and without dropout; x: [N, H, W, 3]. */
-  predict(x: Tensor4D): Tensor2D;
+  predict(x: Tensor): Tensor;
   /** Forward and backward; moves the batch norms' running statistics. targets: [N, classes]. */
-  trainingPass(x: Tensor4D, targets: Tensor2D, dropoutSeed: number): TrainingPass;
+  trainingPass(x: Tensor, targets: Tensor, dropoutSeed: number): TrainingPass;
   /** Output of one convolution before its batch norm, as `predict` computes it; for calibration. */
-  convolutionOutputs(x: Tensor4D, visit: (layer: ConvolutionLayer, z: Tensor4D) => void): void;
+  convolutionOutputs(x: Tensor, visit: (layer: ConvolutionLayer, z: Tensor) => void): void;
   /** A copy of all weights. */
   readWeights(): Map<string, Float32Array>;
   writeWeights(weights: Weights): void;
@@ -38,10 +38,10 @@ export function createNetworkRunner(
 ): NetworkRunner {
   const kernels = createKernels(tf);
   const parameters = new Map<string, Tensor>();
-  const parameter = <T extends Tensor>(name: string): T => {
+  const parameter = (name: string): Tensor => {
     const tensor = parameters.get(name);
     if (tensor === undefined) throw new InternalError(`no parameter ${name}`);
-    return tensor as T; // its rank follows from the layer that asks
+    return tensor; // its rank follows from the layer that asks
   };
   const replace = (name: string, tensor: Tensor): void => {
     parameters.get(name)?.dispose();

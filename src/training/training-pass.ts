@@ -1,4 +1,4 @@
-import type { Tensor, Tensor2D, Tensor4D } from '@tensorflow/tfjs-node';
+import type { Tensor } from '@tensorflow/tfjs-node';
 import { InternalError } from '../diagnostics/errors.ts';
 import { forwardLayer, type Tape } from './differentiable-layers.ts';
 import { inputNames, type LayerRuntime } from './layer-runtime.ts';
@@ -17,8 +17,8 @@ export interface TrainingPass {
 /** Forward and backward through the whole network; moves the batch norms' running statistics. */
 export function trainingPass(
   runtime: LayerRuntime,
-  x: Tensor4D,
-  targets: Tensor2D,
+  x: Tensor,
+  targets: Tensor,
   dropoutSeed: number,
 ): TrainingPass {
   const { tf, kernels, network } = runtime;
@@ -36,7 +36,7 @@ export function trainingPass(
       tapes.push(forwardLayer(runtime, layer, uses, seed, collect));
       for (const name of inputNames(layer)) uses.release(name);
     }
-    const logits = uses.value(network.layers.at(-1)!.name) as Tensor2D; // the dense head
+    const logits = uses.value(network.layers.at(-1)!.name); // the dense head
     const [losses, dlogits] = kernels.softmaxCrossEntropy(logits, targets);
     loss = losses.mean().dataSync()[0] ?? NaN;
     correctCount = logits.argMax(1).equal(targets.argMax(1)).sum().dataSync()[0] ?? 0;

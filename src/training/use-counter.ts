@@ -1,4 +1,4 @@
-import type { Tensor, Tensor4D } from '@tensorflow/tfjs-node';
+import type { Tensor } from '@tensorflow/tfjs-node';
 import { INPUT_NAME, type Layer, type Network } from '../models/network.ts';
 import { inputNames, valueOf } from './layer-runtime.ts';
 
@@ -14,7 +14,7 @@ export interface UseCounter {
  * Counts who still needs each layer's output: every layer that takes it in the forward pass, and those
  * whose gradient reads it in the backward pass. The image is the caller's and never freed.
  */
-export function createUseCounter(network: Network, x: Tensor4D): UseCounter {
+export function createUseCounter(network: Network, x: Tensor): UseCounter {
   const values = new Map<string, Tensor>([[INPUT_NAME, x]]);
   const holders = new Map<string, number>([[INPUT_NAME, Infinity]]);
   for (const layer of network.layers) {
