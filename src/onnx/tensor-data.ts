@@ -6,6 +6,12 @@ export function dimsOf(tensor: Initializer): number[] {
   return tensor.dims.map(Number);
 }
 
+// Plain numbers as the field is, so that unknown types survive a read; they fall to `default` below.
+const FLOAT: number = DataType.FLOAT;
+const DOUBLE: number = DataType.DOUBLE;
+const INT64: number = DataType.INT64;
+const INT32: number = DataType.INT32;
+
 /** Number of elements the dimensions promise; 1 for a scalar. */
 export function elementCount(tensor: Initializer): number {
   return dimsOf(tensor).reduce((product, dim) => product * dim, 1);
@@ -17,11 +23,11 @@ export function readFloats(tensor: Initializer): Float32Array {
   const count = elementCount(tensor);
   const raw = tensor.rawData;
   switch (tensor.dataType) {
-    case DataType.FLOAT:
+    case FLOAT:
       return raw.length > 0 || tensor.floatData.length === 0
         ? new Float32Array(aligned(tensor, raw, 4 * count))
         : checkCount(tensor, Float32Array.from(tensor.floatData), count);
-    case DataType.DOUBLE:
+    case DOUBLE:
       return raw.length > 0 || tensor.doubleData.length === 0
         ? Float32Array.from(new Float64Array(aligned(tensor, raw, 8 * count)))
         : checkCount(tensor, Float32Array.from(tensor.doubleData), count);
@@ -36,11 +42,11 @@ export function readIntegers(tensor: Initializer): number[] {
   const count = elementCount(tensor);
   const raw = tensor.rawData;
   switch (tensor.dataType) {
-    case DataType.INT64:
+    case INT64:
       return raw.length > 0 || tensor.int64Data.length === 0
         ? Array.from(new BigInt64Array(aligned(tensor, raw, 8 * count)), Number)
         : checkCount(tensor, tensor.int64Data.map(Number), count);
-    case DataType.INT32:
+    case INT32:
       return raw.length > 0 || tensor.int32Data.length === 0
         ? [...new Int32Array(aligned(tensor, raw, 4 * count))]
         : checkCount(tensor, [...tensor.int32Data], count);
@@ -50,7 +56,7 @@ export function readIntegers(tensor: Initializer): number[] {
 }
 
 export function isFloatTensor(tensor: Initializer): boolean {
-  return tensor.dataType === DataType.FLOAT;
+  return tensor.dataType === FLOAT;
 }
 
 /** `FLOAT`, `INT64`, … or the number itself where it is not known. */

@@ -1,5 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeValueInfo } from '../onnx/build.ts';
 import { cloneModel, graphOf, type OnnxModel } from '../onnx/model.ts';
@@ -25,6 +24,8 @@ export interface CalibrateOptions {
   readonly percentile: number;
   readonly batchSize: number;
   readonly workerCount: number;
+  /** A folder for the model with its extra outputs; left as it was. */
+  readonly scratchPath: string;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -38,11 +39,10 @@ export async function calibrate(options: CalibrateOptions): Promise<CalibrationT
   const tensors = observedTensors(model);
   const observer = method === 'min-max' ? 'min-max' : 'histogram';
   const merge = method === 'min-max' ? mergeMinMax : mergeHistograms;
-  const folder = await mkdtemp(join(tmpdir(), 'drq-calibrate-'));
+  const modelPath = join(options.scratchPath, 'observed.onnx');
   try {
-    const modelPath = join(folder, 'observed.onnx');
     await writeOnnx(modelPath, withOutputs(model, tensors));
-    let states: readonly ObserverState[] | undefined;
+    let states: readonly ObserverState[] = [];
     await runOverImages<ObserveRequest, readonly ObserverState[]>({
       ...options,
       task: 'observe-tensors',
@@ -55,14 +55,14 @@ export async function calibrate(options: CalibrateOptions): Promise<CalibrationT
       request: (run) => ({ run, tensors, observer }),
       onChunk: (chunk) => {
         // Both lists follow `tensors`.
-        states = states === undefined ? chunk : states.map((state, i) => merge(state, chunk[i]!));
+        states = states.length === 0 ? chunk : states.map((state, i) => merge(state, chunk[i]!));
       },
     });
     return Object.fromEntries(
-      (states ?? []).map((state, i) => [tensors[i], chooseRange(state, options)]),
+      tensors.map((tensor, i) => [tensor, chooseRange(states[i]!, options)]), // one state a tensor
     );
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await rm(modelPath, { force: true });
   }
 }
 

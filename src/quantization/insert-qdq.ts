@@ -132,7 +132,12 @@ function quantizeLayer(
     scaleDims,
     new Int8Array(weight.scales.length),
   );
-  const biasCodes = addTensor(edit, `${weightName}_bias_quantized`, [bias.codes.length], bias.codes);
+  const biasCodes = addTensor(
+    edit,
+    `${weightName}_bias_quantized`,
+    [bias.codes.length],
+    bias.codes,
+  );
   const biasScale = addTensor(edit, `${weightName}_bias_scale`, scaleDims, bias.scales);
   const weightOutput = newName(`${weightName}_dequantized`);
   const biasOutput = newName(`${weightName}_bias_dequantized`);

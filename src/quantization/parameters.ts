@@ -28,7 +28,7 @@ export function activationParameters(range: TensorRange, limit = Infinity): Acti
   let scale = Math.fround((high - low) / UINT8_MAX);
   if (scale === 0) return { scale: 1, zeroPoint: 0 };
   if (Math.fround(scale * UINT8_MAX) > limit) scale = previousFloat(scale);
-  return { scale, zeroPoint: saturate(roundHalfToEven(-low / scale), 0, UINT8_MAX) };
+  return { scale, zeroPoint: saturate(roundHalfToEven(-low / scale), 0, UINT8_MAX) + 0 };
 }
 
 /** The range a Relu, Clip or nothing leaves of `range`. */

@@ -30,13 +30,9 @@ export function foldBatchNorm(graph: OnnxGraph): void {
       (shift, c) => shift + affine.scale[c]! * (bias === undefined ? 0 : readFloats(bias)[c]!),
     );
     const weightName = newName(`${weight.name}_folded`);
-    const foldedBias = newName(
-      bias === undefined ? `${weight.name}_bias` : `${bias.name}_folded`,
-    );
+    const foldedBias = newName(bias === undefined ? `${weight.name}_bias` : `${bias.name}_folded`);
     graph.initializer.push(makeTensor(weightName, dimsOf(weight), folded));
-    graph.initializer.push(
-      makeTensor(foldedBias, [shifted.length], Float32Array.from(shifted)),
-    );
+    graph.initializer.push(makeTensor(foldedBias, [shifted.length], Float32Array.from(shifted)));
     node.input = [node.input[0] ?? '', weightName, foldedBias];
     node.output = [batchNorm.output[0] ?? ''];
     graph.node = graph.node.filter((other) => other !== batchNorm);

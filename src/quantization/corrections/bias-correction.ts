@@ -1,5 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeNode, makeTensor, makeValueInfo } from '../../onnx/build.ts';
 import { nameMaker, sortNodes } from '../../onnx/graph-edit.ts';
@@ -19,6 +18,8 @@ export interface BiasCorrectionOptions {
   readonly images: ImageSelection;
   readonly batchSize: number;
   readonly workerCount: number;
+  /** A folder for the model with its extra outputs; left as it was. */
+  readonly scratchPath: string;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -32,9 +33,8 @@ export interface BiasCorrectionOptions {
 export async function correctBiases(options: BiasCorrectionOptions): Promise<BiasCorrections> {
   const { layers } = options.plan;
   if (layers.length === 0) return new Map();
-  const folder = await mkdtemp(join(tmpdir(), 'drq-correct-'));
+  const modelPath = join(options.scratchPath, 'paired.onnx');
   try {
-    const modelPath = join(folder, 'paired.onnx');
     const { model, outputs } = pairedModel(options);
     await writeOnnx(modelPath, model);
     const sums = layers.map((layer) => new Float64Array(layer.channelCount));
@@ -62,7 +62,7 @@ export async function correctBiases(options: BiasCorrectionOptions): Promise<Bia
       ]),
     );
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await rm(modelPath, { force: true });
   }
 }
 

@@ -1,0 +1,100 @@
+import { OnnxError } from '../diagnostics/errors.ts';
+import { shownNode } from './graph-edit.ts';
+import { graphOf, type OnnxGraph, type OnnxModel } from './model.ts';
+import { badTensor, isFloatTensor, readFloats } from './tensor-data.ts';
+
+/** onnxruntime 1.30 runs more, but below 7 operators differ too much and above 22 nothing was tried. */
+export const SUPPORTED_OPSETS = { min: 7, max: 22 } as const;
+/** onnxruntime 1.30 refuses IR version 14. */
+const MAX_IR_VERSION = 13;
+const KNOWN_DOMAINS = new Set(['', 'ai.onnx', 'ai.onnx.ml', 'com.microsoft']);
+
+/**
+ * Verifies that a model is one this project can work on: versions, domains, single assignment,
+ * every tensor made before it is read, weights complete and finite.
+ * @throws OnnxError naming the node or tensor
+ */
+export function checkModel(model: OnnxModel, shownName: string): void {
+  checkVersions(model, shownName);
+  const graph = graphOf(model);
+  checkNodes(graph, shownName);
+  for (const tensor of graph.initializer) {
+    if (!isFloatTensor(tensor)) continue;
+    const bad = readFloats(tensor).findIndex((value) => !Number.isFinite(value));
+    if (bad !== -1)
+      throw badTensor(tensor, `of ${shownName} holds NaN or infinity at index ${bad}`);
+  }
+}
+
+/** Version of the default operator set. */
+export function opsetOf(model: OnnxModel): number {
+  const entry = model.opsetImport.find(({ domain }) => domain === '' || domain === 'ai.onnx');
+  return entry === undefined ? 1 : Number(entry.version);
+}
+
+function checkVersions(model: OnnxModel, shownName: string): void {
+  const irVersion = Number(model.irVersion);
+  if (irVersion < 1 || irVersion > MAX_IR_VERSION) {
+    throw new OnnxError({
+      code: 'onnx/unsupported-ir-version',
+      message: `${shownName} has IR version ${irVersion}, expected 1 to ${MAX_IR_VERSION}`,
+      hint: 'export the model for an older onnx version (IR version 8 suits opset 17)',
+    });
+  }
+  const opset = opsetOf(model);
+  const { min, max } = SUPPORTED_OPSETS;
+  if (opset < min || opset > max) {
+    throw new OnnxError({
+      code: 'onnx/unsupported-opset',
+      message: `${shownName} uses opset ${opset}, expected ${min} to ${max}`,
+      hint: 'export the model again with opset 17',
+    });
+  }
+}
+
+function checkNodes(graph: OnnxGraph, shownName: string): void {
+  const defined = new Set<string>(['']);
+  for (const { name } of graph.input) defined.add(name);
+  for (const { name } of graph.initializer) defined.add(name);
+  for (const { values } of graph.sparseInitializer) if (values) defined.add(values.name);
+  const made = new Set(graph.node.flatMap((node) => node.output));
+  for (const node of graph.node) {
+    const place = `${shownName}: node "${shownNode(node)}" (${node.opType})`;
+    if (!KNOWN_DOMAINS.has(node.domain)) {
+      throw new OnnxError({
+        code: 'onnx/unknown-domain',
+        message: `${place} belongs to the operator domain "${node.domain}", which onnxruntime does not have`,
+        hint: 'export the model with standard ONNX operators only',
+      });
+    }
+    for (const input of node.input) {
+      if (defined.has(input)) continue;
+      throw new OnnxError({
+        code: 'onnx/undefined-tensor',
+        message: made.has(input)
+          ? `${place} reads tensor "${input}" before it is made: the nodes are not in topological order`
+          : `${place} reads tensor "${input}", which nothing makes`,
+        hint: 'export the model again; the graph is damaged',
+      });
+    }
+    for (const output of node.output) {
+      if (output === '') continue;
+      if (defined.has(output)) {
+        throw new OnnxError({
+          code: 'onnx/duplicate-tensor',
+          message: `${place} makes tensor "${output}", which exists already`,
+          hint: 'every tensor of an ONNX graph has one maker; export the model again',
+        });
+      }
+      defined.add(output);
+    }
+  }
+  for (const { name } of graph.output) {
+    if (defined.has(name)) continue;
+    throw new OnnxError({
+      code: 'onnx/undefined-tensor',
+      message: `${shownName}: nothing makes the graph's output "${name}"`,
+      hint: 'export the model again; the graph is damaged',
+    });
+  }
+}

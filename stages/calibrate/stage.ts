@@ -1,0 +1,80 @@
+import { readImageShards } from '../../src/data/image-shards.ts';
+import { checkModel } from '../../src/onnx/check.ts';
+import { readOnnx } from '../../src/onnx/reader.ts';
+import { calibrate as calibrateModel } from '../../src/quantization/calibrate.ts';
+import { writeCalibrationTable } from '../../src/quantization/calibration-table.ts';
+import { prepareModel } from '../../src/quantization/prepare-model.ts';
+import { requireImageModel } from '../../src/quantization/require-image-model.ts';
+import { selectSamples } from '../../src/quantization/select-samples.ts';
+import { defineStage } from '../../src/stage/definition.ts';
+import { writeMetricsFile } from '../../src/stage/metrics-file.ts';
+import { calibrateParameters } from './parameters.ts';
+
+export const calibrate = defineStage({
+  kind: 'calibrate',
+  version: 1,
+  description: 'Runs a float model over images and chooses the range of every activation.',
+  parameters: calibrateParameters,
+  inputs: {
+    model: { kinds: ['model/onnx'], description: 'The float32 model.' },
+    images: { kinds: ['image-shards'], description: 'Preprocessed images.' },
+  },
+  outputs: {
+    table: { kind: 'calibration-table', description: 'Range of every activation, as JSON.' },
+    report: { kind: 'metrics', description: 'Number of images and method.' },
+  },
+  runtimes: ['onnxruntime-node'],
+  cache: 'content',
+  scheduling: 'parallel',
+  defaultCpuCount: 2,
+  isolation: 'in-process',
+  async run(context) {
+    const { inputs, outputs, parameters, signal } = context;
+    const { split, seed, method, percentile, batchSize, count } = parameters;
+    const modelPath = inputs['model']!.path; // both are required, so the engine gives them
+    const imagesPath = inputs['images']!.path;
+    const shards = await readImageShards(imagesPath);
+    const model = await readOnnx(modelPath);
+    checkModel(model, modelPath);
+    const { maxBatchSize } = requireImageModel(model, modelPath, shards);
+    const { indices, ids } = selectSamples(shards, parameters);
+    if (ids.length < count) {
+      context.warn(
+        `split ${split} has ${ids.length} images, fewer than count ${count}: all are used`,
+      );
+    }
+    const tensors = await calibrateModel({
+      model: prepareModel(model),
+      images: { folder: imagesPath, split, indices },
+      method,
+      percentile,
+      batchSize: Math.min(batchSize, maxBatchSize),
+      workerCount: context.resources.cpuCount,
+      scratchPath: context.scratchPath,
+      signal,
+      onProgress: (done, total) => context.progress({ done, total, unit: 'images' }),
+    });
+    await writeCalibrationTable(outputs['table']!, {
+      format: 1,
+      method,
+      ...(method === 'percentile' ? { percentile } : {}),
+      seed,
+      split,
+      samples: [...ids],
+      tensors,
+    });
+    await writeMetricsFile(outputs['report']!, {
+      values: [
+        {
+          name: 'calibrationImageCount',
+          value: ids.length,
+          unit: 'images',
+          direction: 'neutral',
+        },
+        { name: 'calibrationMethod', value: method, unit: '', direction: 'neutral' },
+      ],
+      notes: [],
+      details: { tensorCount: Object.keys(tensors).length, split, seed },
+    });
+  },
+});

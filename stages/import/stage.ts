@@ -1,0 +1,69 @@
+import { copyFile } from 'node:fs/promises';
+import { checkModel } from '../../src/onnx/check.ts';
+import { describeModel } from '../../src/onnx/describe-model.ts';
+import { classifierSignature } from '../../src/onnx/model-signature.ts';
+import { readOnnx } from '../../src/onnx/reader.ts';
+import { openOnnxSession } from '../../src/runtime/onnx-session.ts';
+import { defineStage } from '../../src/stage/definition.ts';
+import { writeMetricsFile } from '../../src/stage/metrics-file.ts';
+import { importParameters } from './parameters.ts';
+
+// `import` is a reserved word, so this one stage is not named exactly as its kind.
+export const importModel = defineStage({
+  kind: 'import',
+  version: 1,
+  description: 'Checks an ONNX model made elsewhere and reports what it consists of.',
+  parameters: importParameters,
+  inputs: { model: { kinds: ['file', 'model/onnx'], description: 'The ONNX file.' } },
+  outputs: {
+    model: { kind: 'model/onnx', description: 'The same bytes, checked.' },
+    report: {
+      kind: 'metrics',
+      description: 'Opset, IR version, operators, parameters, shapes of inputs and outputs.',
+    },
+  },
+  runtimes: ['onnxruntime-node'],
+  cache: 'content',
+  scheduling: 'parallel',
+  defaultCpuCount: 1,
+  isolation: 'in-process',
+  async run(context) {
+    const { inputs, outputs } = context;
+    const { path } = inputs['model']!; // required, so the engine gives it
+    context.progress({ done: 0, total: 3, unit: 'steps', label: 'read and check' });
+    const model = await readOnnx(path);
+    checkModel(model, path);
+    classifierSignature(model, path);
+    context.progress({ done: 1, total: 3, unit: 'steps', label: 'load in onnxruntime' });
+    const session = await openOnnxSession(path, { threadCount: 1 });
+    await session.release();
+    context.progress({ done: 2, total: 3, unit: 'steps', label: 'report' });
+    const description = describeModel(model);
+    await copyFile(path, outputs['model']!);
+    await writeMetricsFile(outputs['report']!, {
+      values: [
+        { name: 'opset', value: description.opset, unit: '', direction: 'neutral' },
+        { name: 'irVersion', value: description.irVersion, unit: '', direction: 'neutral' },
+        {
+          name: 'parameterCount',
+          value: description.parameterCount,
+          unit: '',
+          direction: 'neutral',
+        },
+      ],
+      notes: [],
+      details: {
+        operators: { ...description.operators },
+        inputs: mutable(description.inputs),
+        outputs: mutable(description.outputs),
+      },
+    });
+    context.progress({ done: 3, total: 3, unit: 'steps' });
+  },
+});
+
+function mutable(
+  shapes: Readonly<Record<string, readonly (number | string)[]>>,
+): Record<string, (number | string)[]> {
+  return Object.fromEntries(Object.entries(shapes).map(([name, dims]) => [name, [...dims]]));
+}
