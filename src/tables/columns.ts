@@ -24,8 +24,8 @@ export interface MetricColumn extends Column {
   readonly direction: MetricValue['direction'];
   /** What the metric's value is multiplied by: 100 turns fractions into percent. */
   readonly multiplier: number;
-  /** Whether columns for the low and high end of the 95 % interval follow. */
-  readonly interval: boolean;
+  /** Whether the 95 % interval is told, in columns of its own: to everyone, or in the files only. */
+  readonly interval: 'shown' | 'files' | 'none';
 }
 
 const percent = {
@@ -39,16 +39,16 @@ const milliseconds = {
   decimals: 3,
   multiplier: 1,
   direction: 'lower-is-better',
-  interval: false,
+  interval: 'none',
 } as const;
 const ratio = {
   kind: 'number',
   decimals: 2,
   multiplier: 1,
   direction: 'higher-is-better',
-  interval: false,
+  interval: 'none',
 } as const;
-const plain = { multiplier: 1, direction: 'neutral', interval: false } as const;
+const plain = { multiplier: 1, direction: 'neutral', interval: 'none' } as const;
 
 /** Bytes in a MB, as the published tables and disk makers count it (not 2^20). */
 export const BYTES_PER_MB = 1e6;
@@ -61,7 +61,7 @@ export const METRIC_COLUMNS: readonly MetricColumn[] = [
     title: 'top-1 %',
     metric: 'top1Fraction',
     alias: 'top1',
-    interval: true,
+    interval: 'shown',
     terminalPriority: 9,
   },
   {
@@ -70,7 +70,7 @@ export const METRIC_COLUMNS: readonly MetricColumn[] = [
     title: 'top-5 %',
     metric: 'top5Fraction',
     alias: 'top5',
-    interval: true,
+    interval: 'files',
     terminalPriority: 0,
   },
   {
@@ -78,7 +78,7 @@ export const METRIC_COLUMNS: readonly MetricColumn[] = [
     name: 'balanced_accuracy_percent',
     title: 'balanced accuracy %',
     metric: 'balancedAccuracyFraction',
-    interval: true,
+    interval: 'files',
     terminalPriority: 0,
   },
   {
@@ -90,7 +90,7 @@ export const METRIC_COLUMNS: readonly MetricColumn[] = [
     direction: 'higher-is-better',
     metric: 'quadraticWeightedKappa',
     alias: 'kappa',
-    interval: true,
+    interval: 'shown',
     terminalPriority: 4,
   },
   {
@@ -99,7 +99,7 @@ export const METRIC_COLUMNS: readonly MetricColumn[] = [
     title: 'agreement %',
     metric: 'agreementFraction',
     alias: 'agreement',
-    interval: true,
+    interval: 'files',
     terminalPriority: 5,
   },
   {
@@ -110,7 +110,7 @@ export const METRIC_COLUMNS: readonly MetricColumn[] = [
     multiplier: 1,
     direction: 'higher-is-better',
     metric: 'logitsSqnrDb',
-    interval: false,
+    interval: 'none',
     terminalPriority: 1,
   },
   {
@@ -131,7 +131,7 @@ export const METRIC_COLUMNS: readonly MetricColumn[] = [
     direction: 'lower-is-better',
     metric: 'sizeBytes',
     alias: 'size',
-    interval: false,
+    interval: 'none',
     terminalPriority: 0,
   },
   {
@@ -142,7 +142,7 @@ export const METRIC_COLUMNS: readonly MetricColumn[] = [
     multiplier: 1 / BYTES_PER_MB,
     direction: 'lower-is-better',
     metric: 'sizeBytes',
-    interval: false,
+    interval: 'none',
     terminalPriority: 9,
   },
   { ...ratio, name: 'size_ratio', title: 'size ratio', metric: 'sizeRatio', terminalPriority: 7 },
@@ -151,6 +151,7 @@ export const METRIC_COLUMNS: readonly MetricColumn[] = [
     name: 'latency_mean_ms',
     title: 'mean ms',
     metric: 'latencyMeanMs',
+    interval: 'files',
     terminalPriority: 2,
   },
   {
@@ -158,6 +159,7 @@ export const METRIC_COLUMNS: readonly MetricColumn[] = [
     name: 'latency_median_ms',
     title: 'median ms',
     metric: 'latencyMedianMs',
+    interval: 'files',
     alias: 'latency',
     terminalPriority: 8,
   },
@@ -168,7 +170,14 @@ export const METRIC_COLUMNS: readonly MetricColumn[] = [
     metric: 'latencyP90Ms',
     terminalPriority: 2,
   },
-  { ...ratio, name: 'speedup_ratio', title: 'speed-up', metric: 'speedup', terminalPriority: 7 },
+  {
+    ...ratio,
+    name: 'speedup_ratio',
+    title: 'speed-up',
+    metric: 'speedup',
+    interval: 'files',
+    terminalPriority: 7,
+  },
   {
     ...plain,
     name: 'thread_count',
@@ -204,7 +213,7 @@ export const METRIC_COLUMNS: readonly MetricColumn[] = [
     multiplier: 1,
     direction: 'lower-is-better',
     metric: 'floatOperatorCount',
-    interval: false,
+    interval: 'none',
     terminalPriority: 0,
   },
 ];
@@ -269,7 +278,7 @@ export function unlistedMetricColumn(value: MetricValue): MetricColumn {
     metric: value.name,
     direction: value.direction,
     multiplier: isFraction ? 100 : 1,
-    interval: value.interval !== undefined,
+    interval: value.interval === undefined ? 'none' : 'files',
   };
 }
 

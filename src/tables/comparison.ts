@@ -78,10 +78,10 @@ function describeColumns(
   const hasListed = makers.some(
     ({ metric }, index) => metric !== null && isListedMetric(metric) && isFilled[index],
   );
-  return makers.map(({ column, part, metric }, index) => ({
+  return makers.map(({ column, part, metric, audience = 'everyone' }, index) => ({
     ...column,
     part,
-    audience: hasListed && metric !== null && !isListedMetric(metric) ? 'files' : 'everyone',
+    audience: hasListed && metric !== null && !isListedMetric(metric) ? 'files' : audience,
     isFilled: isFilled[index] ?? false,
   }));
 }
@@ -143,6 +143,8 @@ interface ColumnMaker {
   /** The metric it shows; null for labels, published figures and notes. */
   readonly metric: string | null;
   readonly part: ComparisonColumn['part'];
+  /** Everyone, unless something else decides. */
+  readonly audience?: ComparisonColumn['audience'];
   cell(row: FilledRow): CellValue;
 }
 
@@ -181,12 +183,13 @@ function columnMakers(column: MetricColumn): ColumnMaker[] {
       },
     },
   ];
-  if (!column.interval) return makers;
+  if (column.interval === 'none') return makers;
   for (const [index, part] of (['low', 'high'] as const).entries()) {
     makers.push({
       column: { ...column, name: intervalColumnName(column.name, part), terminalPriority: 0 },
       metric: column.metric,
       part,
+      ...(column.interval === 'files' ? { audience: 'files' } : {}),
       cell: (row) => {
         const end = row.metrics.get(column.metric)?.interval?.[index];
         return end === undefined ? null : scaled(end);
@@ -198,9 +201,8 @@ function columnMakers(column: MetricColumn): ColumnMaker[] {
 
 /** `top1_percent` → `top1_low_percent`: the unit stays last. */
 function intervalColumnName(name: string, part: 'low' | 'high'): string {
-  return name.endsWith('_percent')
-    ? name.replace(/_percent$/, `_${part}_percent`)
-    : `${name}_${part}`;
+  const unit = /_(?:percent|ms|ratio)$/.exec(name)?.[0] ?? '';
+  return `${name.slice(0, name.length - unit.length)}_${part}${unit}`;
 }
 
 function referenceMakers(reference: ReferenceSpec | null): ColumnMaker[] {

@@ -31,8 +31,8 @@ export function shownColumns(table: ComparisonTable): ShownColumn[] {
   for (const [index, column] of table.columns.entries()) {
     if (column.audience === 'files' || !column.isFilled) continue;
     if (column.part !== 'label' && column.part !== 'value') continue;
-    const withInterval =
-      table.columns[index + 1]?.part === 'low' && table.columns[index + 1]?.isFilled === true;
+    const low = table.columns[index + 1];
+    const withInterval = low?.part === 'low' && low.isFilled && low.audience === 'everyone';
     shown.push({
       title: withInterval ? `${column.title} [95 %]` : column.title,
       kind: column.kind,

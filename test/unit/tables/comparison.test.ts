@@ -85,7 +85,7 @@ const FILES: Record<string, { values: MetricValue[]; notes: string[] }> = {
       value('sizeBytes', 181992732, { subject: 'baseline' }),
       value('sizeBytes', 45600000, { subject: 'model' }),
       value('latencyMedianMs', 12.34567891, { subject: 'baseline' }),
-      value('latencyMedianMs', 4.1, { subject: 'model' }),
+      value('latencyMedianMs', 4.1, { subject: 'model', interval: [4, 4.3] }),
       value('speedup', 3.0111, { subject: 'model' }),
       value('threadCount', 1),
     ],
@@ -137,6 +137,7 @@ test('the CSV comes back through an independent reader with units in its header 
   assert.equal(int8['speedup_ratio'], '3.0111');
   assert.equal(int8['top1_low_percent'], '');
   assert.equal(int8['calibration_method'], 'min-max');
+  assert.equal(int8['latency_median_high_ms'], '4.3');
   assert.equal(int8['published_latency_ms'], '29.65');
   assert.equal(
     int8['note'],
@@ -155,6 +156,7 @@ test('Markdown shows intervals in the cell, leaves empty columns out and lists e
   const titles = header.split('|').map((cell) => cell.trim());
   assert.ok(titles.includes('top-1 % [95 %]'));
   assert.ok(!header.includes('p90 ms'));
+  assert.ok(titles.includes('median ms'), 'intervals of times are in the CSV only');
   assert.ok(lines.some((line) => line.includes('58.25 [48.6, 67.3]')));
   assert.ok(lines.some((line) => line.includes('| 57.28 ') || line.includes(' 57.28 |')));
   assert.deepEqual(
