@@ -40,7 +40,7 @@ export function buildAlexnet(options: NetworkOptions): Network {
     throw new DataError({
       code: 'models/image-size',
       message: `alexnet, variant torchvision, takes images of 224 px, received ${options.imageSize} px`,
-      hint: 'make images of 224 px in the augment stage, or use variant: paper, which takes any size from 63 px',
+      hint: 'make images of 224 px in the augment stage, or use variant: paper, which takes any size from 67 px',
     });
   }
   builder.flatten();

@@ -66,7 +66,7 @@ export function weightsFromTensors(
       continue;
     }
     const tensor = tensors.get(found.storedName);
-    if (tensor === undefined) throw missing(path, found.storedName, spec, tensors);
+    if (tensor === undefined) throw missing(path, found, tensors, network);
     used.add(found.storedName);
     if (!sameShape(tensor.shape, found.storedShape)) {
       if (!isReplaceable(network, spec)) throw wrongShape(path, found, tensor, spec);
@@ -199,12 +199,21 @@ function sameShape(a: readonly number[], b: readonly number[]): boolean {
   );
 }
 
-function missing(path: string, name: string, spec: ParameterSpec, tensors: Tensors): DataError {
-  const nearest = [...tensors.keys()].sort((a, b) => distance(a, name) - distance(b, name))[0];
+function missing(
+  path: string,
+  { storedName, storedShape }: StoredParameter,
+  tensors: Tensors,
+  network: Network,
+): DataError {
+  const known = new Set(parameterSpecs(network).map((spec) => spec.name));
+  const [nearest] = [...tensors.keys()]
+    .filter((name) => !known.has(name))
+    .sort((a, b) => distance(a, storedName) - distance(b, storedName));
+  const similar = nearest === undefined ? '' : `; a similar name in the file is "${nearest}"`;
   return new DataError({
     code: 'models/missing-weights',
-    message: `${path} has no tensor "${name}" of shape [${spec.shape.join(', ')}], which the network needs`,
-    hint: `check "architecture" and "widthMultiplier"; the file's nearest name is "${nearest ?? '(none)'}"`,
+    message: `${path} has no tensor "${storedName}" of shape [${storedShape.join(', ')}], which the network needs`,
+    hint: `check "architecture", "widthMultiplier" and "batchNorm"${similar}`,
   });
 }
 

@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import { openShardReader } from '../../../src/data/image-shards.ts';
+import {
+  createBatchSource,
+  NO_CHANGES,
+  type BatchSource,
+  type ImageChanges,
+} from '../../../src/training/batches.ts';
+import { writeShardFixture } from '../../support/image-shards-fixture.ts';
+import { temporaryFolder } from '../../support/stage-context.ts';
+
+const SIZE = 4;
+
+/** Images whose red value is 10 * row + column, green its image's number, blue 255. */
+async function sourceOf(context: TestContext, seed: number): Promise<BatchSource> {
+  const folder = await temporaryFolder(context);
+  await writeShardFixture(folder, {
+    size: SIZE,
+    classes: ['a', 'b'],
+    splits: {
+      train: [0, 1, 2].map((image) => ({
+        entry: { id: `i${image}`, label: image % 2, copy: 0 },
+        pixels: Uint8Array.from({ length: SIZE * SIZE * 3 }, (_, i) => {
+          const position = Math.floor(i / 3);
+          const red = 10 * Math.floor(position / SIZE) + (position % SIZE);
+          return [red, image, 255][i % 3] ?? 0;
+        }),
+      })),
+    },
+  });
+  const reader = await openShardReader(folder);
+  context.after(() => reader.close());
+  return createBatchSource(reader, seed);
+}
+
+/** Red values of the first image, by row. */
+function redRows(images: Float32Array): number[][] {
+  return Array.from({ length: SIZE }, (_, row) =>
+    Array.from({ length: SIZE }, (_, column) =>
+      Math.round((images[(row * SIZE + column) * 3] ?? NaN) * 255),
+    ),
+  );
+}
+
+test('images come normalized, in the order asked for, with their labels', async (context) => {
+  const source = await sourceOf(context, 0);
+  const { imagesNhwc, labels } = await source.request('train', [2, 1], NO_CHANGES, '').finish();
+  assert.deepEqual([...labels], [0, 1]);
+  assert.equal(imagesNhwc.length, 2 * SIZE * SIZE * 3);
+  assert.ok(Math.abs((imagesNhwc[1] ?? NaN) - 2 / 255) < 1e-7);
+  assert.equal(imagesNhwc[2], 1);
+  assert.deepEqual(redRows(imagesNhwc)[1], [10, 11, 12, 13]);
+});
+
+test('flips mirror columns and rows; the same stream changes an image alike in any batch', async (context) => {
+  const source = await sourceOf(context, 0);
+  const changes: ImageChanges = { flip: 'both', shiftFraction: 0 };
+  const seen = new Set<string>();
+  for (let epoch = 0; epoch < 40; epoch += 1) {
+    const alone = await source.request('train', [0], changes, `e${epoch}`).finish();
+    const rows = redRows(alone.imagesNhwc);
+    seen.add(`${String(rows[0]?.[0])}`);
+    const later = await source.request('train', [1, 0], changes, `e${epoch}`).finish();
+    assert.deepEqual(redRows(later.imagesNhwc.subarray(SIZE * SIZE * 3)), rows);
+  }
+  // The corner that comes to the top left: none, columns, rows, both flipped.
+  assert.deepEqual([...seen].sort(), ['0', '3', '30', '33']);
+});
+
+test('shifts bring in black, and stay within their bound', async (context) => {
+  const source = await sourceOf(context, 0);
+  const changes: ImageChanges = { flip: 'none', shiftFraction: 0.25 };
+  const corners = new Set<number>();
+  for (let epoch = 0; epoch < 60; epoch += 1) {
+    const { imagesNhwc } = await source.request('train', [0], changes, `e${epoch}`).finish();
+    corners.add(redRows(imagesNhwc)[1]?.[1] ?? NaN);
+  }
+  // Position (1, 1) shows (row, column) within one of it.
+  assert.deepEqual(
+    [...corners].sort((a, b) => a - b),
+    [0, 1, 2, 10, 11, 12, 20, 21, 22],
+  );
+});

@@ -1,0 +1,242 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Tensor, Tensor4D } from '@tensorflow/tfjs-node';
+import { createNetworkBuilder } from '../../../src/models/network-builder.ts';
+import {
+  parameterSpecs,
+  type ConvolutionLayer,
+  type Network,
+} from '../../../src/models/network.ts';
+import { randomWeights, type Weights } from '../../../src/models/weights.ts';
+import { createRandom } from '../../../src/numeric/random.ts';
+import type { Tensorflow } from '../../../src/runtime/tensorflow.ts';
+import { relativeDifference } from '../../../src/training/export-checked-onnx.ts';
+import { createNetworkRunner } from '../../../src/training/network-runner.ts';
+import { NETWORK_OPTIONS } from '../../support/formula-weights.ts';
+import { tensorflowOrSkip } from '../../support/tensorflow.ts';
+
+/** Every kind of layer once: stride and pads on both sides, depthwise, residual sums, pools, dense. */
+function sampleNetwork(batchNorm: 'standard' | 'none'): Network {
+  const builder = createNetworkBuilder({
+    ...NETWORK_OPTIONS,
+    batchNorm,
+    imageSize: 13,
+    classCount: 3,
+  });
+  const convolution = { kernelSize: 3, activation: 'relu6' } as const;
+  builder.convolution({
+    ...convolution,
+    weightName: 'c1',
+    batchNormName: 'b1',
+    outputChannels: 8,
+    stride: 2,
+  });
+  const input = builder.last;
+  builder.convolution({
+    ...convolution,
+    weightName: 'c2',
+    batchNormName: 'b2',
+    outputChannels: 8,
+    depthwise: true,
+  });
+  const main = builder.convolution({
+    ...{ weightName: 'c3', batchNormName: 'b3', outputChannels: 8, kernelSize: 1 },
+    activation: 'none',
+  });
+  builder.add(input, main, 'relu');
+  builder.maxPool(3, 2, 1);
+  builder.flatten();
+  builder.dense('d1', 5, 'relu');
+  builder.dense('d2', 3, 'none');
+  return builder.build();
+}
+
+/** The same network in stock tfjs operations, whose gradients come from tfjs. */
+function stockLoss(
+  tf: Tensorflow,
+  network: Network,
+  x: Tensor4D,
+  labels: Tensor,
+  values: ReadonlyMap<string, Tensor>,
+): Tensor {
+  const value = (name: string): Tensor => values.get(name)!; // all names come from parameterSpecs
+  const outputs = new Map<string, Tensor>([['input', x]]);
+  for (const layer of network.layers) {
+    const input = outputs.get(layer.input)!; // layers come after those they read
+    outputs.set(layer.name, stockLayer(tf, layer, input, outputs, value));
+  }
+  const logits = outputs.get('d2')!; // the head
+  return tf.losses.softmaxCrossEntropy(labels as never, logits as never);
+}
+
+function stockLayer(
+  tf: Tensorflow,
+  layer: Network['layers'][number],
+  input: Tensor,
+  outputs: ReadonlyMap<string, Tensor>,
+  value: (name: string) => Tensor,
+): Tensor {
+  switch (layer.kind) {
+    case 'convolution': {
+      const z = stockConvolution(tf, layer, input, value(`${layer.weightName}.weight`));
+      const normalized = stockNormalization(tf, layer, z, value);
+      return layer.activation === 'none' ? normalized : normalized.clipByValue(0, 6);
+    }
+    case 'dense': {
+      const sum = tf
+        .matMul(input, value(`${layer.weightName}.weight`))
+        .add(value(`${layer.weightName}.bias`));
+      return layer.activation === 'none' ? sum : sum.relu();
+    }
+    case 'max-pool': {
+      // Values are not negative here, so zeros do as padding.
+      const { top, bottom, left, right } = layer.padding;
+      const padded = input.pad([
+        [0, 0],
+        [top, bottom],
+        [left, right],
+        [0, 0],
+      ]);
+      return tf.maxPool(padded as Tensor4D, layer.kernelSize, layer.stride, 'valid');
+    }
+    case 'add':
+      return input.add(outputs.get(layer.secondInput)!).relu();
+    default:
+      return input.reshape([input.shape[0] ?? 1, -1]);
+  }
+}
+
+function stockConvolution(
+  tf: Tensorflow,
+  layer: ConvolutionLayer,
+  input: Tensor,
+  weight: Tensor,
+): Tensor {
+  const { top, bottom, left, right } = layer.padding;
+  const padded = input.pad([
+    [0, 0],
+    [top, bottom],
+    [left, right],
+    [0, 0],
+  ]) as Tensor4D;
+  const convolve = layer.depthwise ? tf.depthwiseConv2d : tf.conv2d;
+  return convolve(padded, weight as Tensor4D, layer.stride, 'valid');
+}
+
+function stockNormalization(
+  tf: Tensorflow,
+  { weightName, batchNormName }: ConvolutionLayer,
+  z: Tensor,
+  value: (name: string) => Tensor,
+): Tensor {
+  if (batchNormName === null) return z.add(value(`${weightName}.bias`));
+  const { mean, variance } = tf.moments(z, [0, 1, 2]);
+  return z
+    .sub(mean)
+    .div(variance.add(1e-5).sqrt())
+    .mul(value(`${batchNormName}.weight`))
+    .add(value(`${batchNormName}.bias`));
+}
+
+function sampleWeights(network: Network): Weights {
+  const weights = randomWeights(network, 5);
+  const random = createRandom(5, 'test');
+  for (const { name, role } of parameterSpecs(network)) {
+    if (role === 'gamma' || role === 'beta' || role === 'bias') {
+      weights.set(
+        name,
+        weights.get(name)!.map((value) => value + 0.3 * random.normal()),
+      );
+    }
+  }
+  return weights;
+}
+
+for (const batchNorm of ['standard', 'none'] as const) {
+  test(`loss and gradients are those of stock operations, batchNorm ${batchNorm}`, async (context) => {
+    const tf = await tensorflowOrSkip(context);
+    if (tf === null) return;
+    const network = sampleNetwork(batchNorm);
+    const runner = createNetworkRunner(tf, network, sampleWeights(network));
+    const x = tf.randomNormal<import('@tensorflow/tfjs-node').Rank.R4>(
+      [4, 13, 13, 3],
+      0,
+      1,
+      'float32',
+      7,
+    );
+    const labels = tf
+      .oneHot([0, 2, 1, 2], 3)
+      .cast('float32') as import('@tensorflow/tfjs-node').Tensor2D;
+
+    const trained = parameterSpecs(network).filter(
+      ({ role }) => role !== 'mean' && role !== 'variance',
+    );
+    const variables = trained.map(({ name }) => runner.parameters.get(name)!.clone());
+    const expected = tf.valueAndGrads((...values: Tensor[]) =>
+      stockLoss(
+        tf,
+        network,
+        x,
+        labels,
+        new Map(values.map((tensor, i) => [trained[i]!.name, tensor])),
+      ).asScalar(),
+    )(variables);
+
+    const before = tf.memory().numTensors;
+    const pass = runner.trainingPass(x, labels, 0);
+    assert.equal(tf.memory().numTensors - before, trained.length, 'only the gradients are left');
+
+    assert.ok(Math.abs(pass.loss - (expected.value.dataSync()[0] ?? NaN)) < 1e-5);
+    assert.deepEqual([...pass.gradients.keys()].sort(), trained.map(({ name }) => name).sort());
+    trained.forEach(({ name }, i) => {
+      const difference = relativeDifference(
+        expected.grads[i]!.dataSync(),
+        pass.gradients.get(name)!.dataSync(),
+      );
+      assert.ok(difference < 1e-4, `${name}: ${difference}`);
+    });
+    for (const gradient of pass.gradients.values()) gradient.dispose();
+  });
+}
+
+test("batch norm moves its averages as PyTorch's BatchNorm2d", async (context) => {
+  const tf = await tensorflowOrSkip(context);
+  if (tf === null) return;
+  const { createKernels } = await import('../../../src/training/kernels.ts');
+  // [N 2, H 1, W 2, C 2]; torch.nn.BatchNorm2d(2) in training on the same values
+  const x = tf.tensor4d([1, 0, 2, 4, 3, -2, 6, 2], [2, 1, 2, 2]);
+  const result = createKernels(tf).batchNormTraining(
+    x,
+    tf.ones([2]),
+    tf.zeros([2]),
+    tf.zeros([2]),
+    tf.ones([2]),
+  );
+  const close = (tensor: Tensor, expected: number[]): void => {
+    assert.ok(relativeDifference(expected, tensor.dataSync()) < 1e-6, String(tensor.dataSync()));
+  };
+  close(result.mean, [0.30000001192092896, 0.10000000149011612]);
+  close(result.variance, [1.3666666746139526, 1.566666603088379]);
+  close(
+    result.y,
+    [
+      -1.0690433979034424, -0.44721314311027527, -0.5345216989517212, 1.3416393995285034, 0,
+      -1.3416393995285034, 1.6035650968551636, 0.44721314311027527,
+    ],
+  );
+});
+
+test('predictions leave nothing behind, and dropout is off in them', async (context) => {
+  const tf = await tensorflowOrSkip(context);
+  if (tf === null) return;
+  const { buildNetwork } = await import('../../../src/models/zoo.ts');
+  const network = buildNetwork({ ...NETWORK_OPTIONS, widthMultiplier: 0.1, dropout: 0.5 });
+  const runner = createNetworkRunner(tf, network, randomWeights(network, 0));
+  const x = tf.randomNormal<import('@tensorflow/tfjs-node').Rank.R4>([2, 64, 64, 3]);
+  const first = runner.predict(x);
+  const before = tf.memory().numTensors;
+  const second = runner.predict(x);
+  assert.equal(tf.memory().numTensors, before + 1);
+  assert.deepEqual(second.dataSync(), first.dataSync());
+});

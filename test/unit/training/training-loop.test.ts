@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import { openShardReader } from '../../../src/data/image-shards.ts';
+import { createNetworkBuilder } from '../../../src/models/network-builder.ts';
+import { randomWeights } from '../../../src/models/weights.ts';
+import type { Tensorflow } from '../../../src/runtime/tensorflow.ts';
+import { createBatchSource, NO_CHANGES } from '../../../src/training/batches.ts';
+import { createNetworkRunner } from '../../../src/training/network-runner.ts';
+import {
+  trainNetwork,
+  type Recipe,
+  type TrainingOptions,
+} from '../../../src/training/training-loop.ts';
+import { NETWORK_OPTIONS } from '../../support/formula-weights.ts';
+import { temporaryFolder } from '../../support/stage-context.ts';
+import { tensorflowOrSkip } from '../../support/tensorflow.ts';
+import { writeColouredShards } from '../../support/coloured-shards.ts';
+
+const RECIPE: Recipe = {
+  epochs: 6,
+  batchSize: 4,
+  learningRate: 0.1,
+  schedule: { kind: 'constant' },
+  warmupEpochs: 0,
+  momentum: 0.9,
+  weightDecay: 0,
+  labelSmoothing: 0,
+  imageChanges: NO_CHANGES,
+  headLearningRateFactor: 1,
+  timeLimitMs: null,
+  seed: 0,
+};
+
+async function optionsFor(
+  context: TestContext,
+  tf: Tensorflow,
+  recipe: Partial<Recipe> = {},
+): Promise<TrainingOptions> {
+  const folder = await temporaryFolder(context);
+  await writeColouredShards(folder, { size: 8, imagesPerClass: { train: 8, validation: 3 } });
+  const reader = await openShardReader(folder);
+  context.after(() => reader.close());
+  const builder = createNetworkBuilder({ ...NETWORK_OPTIONS, classCount: 2, imageSize: 8 });
+  builder.convolution({
+    ...{ weightName: 'c', batchNormName: 'b', outputChannels: 4, kernelSize: 3 },
+    activation: 'relu',
+  });
+  builder.globalAveragePool();
+  builder.dense('d', 2, 'none');
+  const network = builder.build();
+  return {
+    tf,
+    runner: createNetworkRunner(tf, network, randomWeights(network, 0)),
+    source: createBatchSource(reader, 0),
+    shards: reader.shards,
+    recipe: { ...RECIPE, ...recipe },
+    validationSplit: 'validation',
+    checkpoint: 'best',
+    signal: new AbortController().signal,
+    onProgress: () => undefined,
+    onEpoch: () => undefined,
+  };
+}
+
+test('two colours are learnt, no tensor is left over, and the chosen epoch is in the runner', async (context) => {
+  const tf = await tensorflowOrSkip(context);
+  if (tf === null) return;
+  const options = await optionsFor(context, tf);
+  const before = tf.memory().numTensors;
+  const progress: number[] = [];
+  const result = await trainNetwork({
+    ...options,
+    onProgress: ({ imagesDone, imagesTotal }) => {
+      assert.equal(imagesTotal, 6 * 16);
+      progress.push(imagesDone);
+    },
+  });
+  assert.equal(tf.memory().numTensors, before);
+  assert.equal(progress.length, 6 * 4);
+  assert.equal(progress.at(-1), 6 * 16);
+  assert.equal(result.epochs.length, 6);
+  assert.equal(result.chosenEpoch.validation?.top1Fraction, 1);
+  assert.equal(result.chosenEpoch.validation.imageCount, 6);
+  assert.ok((result.epochs.at(-1)?.trainLoss ?? 9) < (result.epochs[0]?.trainLoss ?? 0));
+});
+
+test('the same seed trains the same losses, another does not', async (context) => {
+  const tf = await tensorflowOrSkip(context);
+  if (tf === null) return;
+  const lossesOf = async (seed: number): Promise<string[]> => {
+    const { epochs } = await trainNetwork(await optionsFor(context, tf, { seed, epochs: 2 }));
+    return epochs.map(({ trainLoss }) => trainLoss.toFixed(5));
+  };
+  const first = await lossesOf(1);
+  assert.deepEqual(await lossesOf(1), first);
+  assert.notDeepEqual(await lossesOf(2), first);
+});
+
+test('the time limit ends the training after the epoch it falls in', async (context) => {
+  const tf = await tensorflowOrSkip(context);
+  if (tf === null) return;
+  const result = await trainNetwork(await optionsFor(context, tf, { timeLimitMs: 1e-3 }));
+  assert.equal(result.epochs.length, 1);
+  assert.equal(result.stoppedBy, 'time-limit');
+});
+
+test('a loss that is no number stops with the step and the rate', async (context) => {
+  const tf = await tensorflowOrSkip(context);
+  if (tf === null) return;
+  const options = await optionsFor(context, tf, { learningRate: 1e30 });
+  await assert.rejects(trainNetwork(options), {
+    code: 'training/diverged',
+    message: /loss became (NaN|Infinity) in epoch 1, step [234] of 4, at learning rate 1\.00e\+30/,
+  });
+});
+
+test('an abort is noticed at the next step', async (context) => {
+  const tf = await tensorflowOrSkip(context);
+  if (tf === null) return;
+  const controller = new AbortController();
+  const options = await optionsFor(context, tf);
+  let steps = 0;
+  const training = trainNetwork({
+    ...options,
+    signal: controller.signal,
+    onProgress: () => {
+      steps += 1;
+      controller.abort();
+    },
+  });
+  await assert.rejects(training, { code: 'run/interrupted' });
+  assert.equal(steps, 1);
+});
