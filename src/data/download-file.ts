@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createWriteStream } from 'node:fs';
+import { createReadStream, createWriteStream } from 'node:fs';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { DataError, DrqError, InterruptedError } from '../diagnostics/errors.ts';
@@ -53,6 +53,14 @@ export function checkSha256(what: string, received: string, expected: string): v
     message: `${what} has SHA-256 ${received}, expected ${expected.toLowerCase()}`,
     hint: 'the file was changed or damaged; check its source, then correct the parameter sha256',
   });
+}
+
+/** SHA-256 of a file's bytes, hexadecimal. */
+export async function hashFile(path: string, signal: AbortSignal): Promise<string> {
+  const hash = createHash('sha256');
+  // An async iterator hands out chunks typed `any`; files opened without encoding give Buffers.
+  for await (const chunk of createReadStream(path, { signal })) hash.update(chunk as Buffer);
+  return hash.digest('hex');
 }
 
 function countBytes(

@@ -172,7 +172,7 @@ function missingImages(
   return new DataError({
     code: 'data/missing-images',
     message: `${missing.length} of ${rowCount} images named in ${file} are not in ${where}: ${shorten(missing)}`,
-    hint: 'add the files, or set imageFolder of this CSV to where they lie',
+    hint: 'add the files, set imageFolder of this CSV to where they lie, or set layout: class-folders if the CSV is not meant',
   });
 }
 

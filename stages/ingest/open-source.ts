@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { basename, join, relative } from 'node:path';
 import { extractArchive } from '../../src/data/archive/extract-archive.ts';
-import { checkSha256, downloadFile } from '../../src/data/download-file.ts';
+import { checkSha256, downloadFile, hashFile } from '../../src/data/download-file.ts';
 import { DataError, UsageError } from '../../src/diagnostics/errors.ts';
 import type { StageContext } from '../../src/stage/definition.ts';
 import type { IngestParameters } from './parameters.ts';
@@ -23,8 +23,9 @@ export async function openSource(context: StageContext<IngestParameters>): Promi
   if (stats.isDirectory()) return source.path;
   const shownName = relative(context.projectRoot, source.path);
   if (/\.csv$/i.test(source.path)) throw bareCsv(shownName);
-  // The digest of a file input is that of its bytes.
-  if (parameters.sha256 !== undefined) checkSha256(shownName, source.digest, parameters.sha256);
+  if (parameters.sha256 !== undefined) {
+    checkSha256(shownName, await hashFile(source.path, context.signal), parameters.sha256);
+  }
   const folder = join(scratchPath, 'source');
   await unpack(context, { archive: source.path, shownName, folder });
   return folder;

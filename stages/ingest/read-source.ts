@@ -13,7 +13,10 @@ import {
 import { DataError } from '../../src/diagnostics/errors.ts';
 import type { IngestParameters } from './parameters.ts';
 
-type LabelFile = NonNullable<IngestParameters['csv']>[number];
+type LabelFile = NonNullable<IngestParameters['csv']>[number] & {
+  /** Its columns are recognised, or named by the user. */
+  readonly isKnown?: boolean;
+};
 
 /**
  * Every labelled image of a source folder, after its layout.
@@ -37,11 +40,31 @@ async function readByLayout(
 ): Promise<SourceContent | null> {
   const { layout } = parameters;
   const isCsvAsked = layout === 'csv' || parameters.csv !== undefined;
-  if (!isCsvAsked) {
-    const content = await scanClassFolders(root);
-    if (content !== null || layout === 'class-folders') return content;
+  const inFolders = isCsvAsked ? null : await scanClassFolders(root);
+  if (layout === 'class-folders' || (inFolders !== null && isGradedTree(inFolders))) {
+    return inFolders;
   }
-  const labelFiles = parameters.csv ?? (await findLabelFiles(root, parameters));
+  const labelFiles: readonly LabelFile[] =
+    parameters.csv ?? (await findLabelFiles(root, parameters));
+  // A CSV that is no label file is told as such only where there is nothing else to read.
+  const isCsvUsable = isCsvAsked || inFolders === null || labelFiles.some(({ isKnown }) => isKnown);
+  return isCsvUsable ? readLabelFiles(root, labelFiles, parameters) : inFolders;
+}
+
+/**
+ * Whether folders alone tell labels and splits. Folders of which one is called `images` and lies beside
+ * a label file do not.
+ */
+function isGradedTree({ images }: SourceContent): boolean {
+  const classes = new Set(images.map(({ className }) => className));
+  return classes.size > 1 && images.every(({ split }) => split !== undefined);
+}
+
+async function readLabelFiles(
+  root: string,
+  labelFiles: readonly LabelFile[],
+  parameters: IngestParameters,
+): Promise<SourceContent | null> {
   const images: SourceImage[] = [];
   for (const { file, split, imageFolder } of labelFiles) {
     images.push(
@@ -72,9 +95,10 @@ async function findLabelFiles(root: string, parameters: IngestParameters): Promi
   }
   // With none recognised, reading the first makes the message that lists its columns.
   const chosen = labelFiles.length > 0 ? labelFiles : csvFiles.slice(0, 1);
+  const isKnown = labelFiles.length > 0;
   return chosen.map((file) => {
     const split = chosen.length > 1 ? guessSplit(file) : undefined;
-    return split === undefined ? { file } : { file, split };
+    return split === undefined ? { file, isKnown } : { file, split, isKnown };
   });
 }
 

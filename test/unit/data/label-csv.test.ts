@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { readLabelCsv, type LabelCsvRequest } from '../../../src/data/read-label-csv.ts';
+import { DataError } from '../../../src/diagnostics/errors.ts';
+import { writeFiles } from '../../support/picture-fixtures.ts';
+import { temporaryFolder } from '../../support/stage-context.ts';
+
+/** Reads `labels.csv` beside empty files of the given names: the content of images is not looked at. */
+async function read(
+  t: TestContext,
+  csv: string,
+  images: readonly string[],
+  request: Partial<LabelCsvRequest> = {},
+): ReturnType<typeof readLabelCsv> {
+  const root = await temporaryFolder(t);
+  const files = Object.fromEntries(images.map((name) => [join(root, name), '']));
+  await writeFiles({ ...files, [join(root, 'labels.csv')]: csv });
+  return readLabelCsv({ root, file: 'labels.csv', imageFolder: '', ...request });
+}
+
+async function refused(reading: Promise<unknown>): Promise<DataError> {
+  const error: unknown = await reading.then(
+    () => null,
+    (reason: unknown) => reason,
+  );
+  assert.ok(error instanceof DataError, 'expected a DataError');
+  return error;
+}
+
+const SHIPPED: readonly (readonly [name: string, csv: string, images: string[]])[] = [
+  [
+    'IDRiD',
+    'Image name,Retinopathy grade,Risk of macular edema ,,\nIDRiD_001,3,2,,\n',
+    ['a/IDRiD_001.jpg'],
+  ],
+  ['APTOS', 'id_code,diagnosis\n000c1434d8d7,3\n', ['train_images/000c1434d8d7.png']],
+  [
+    'Messidor',
+    'Image name;Ophthalmologic department;Retinopathy grade\n20051019_38557_0100_PP.tif;X;3\n',
+    ['20051019_38557_0100_PP.tif'],
+  ],
+  ['EyePACS', '\uFEFFimage,level\r\n10_left,3\r\n', ['train/10_left.jpeg']],
+];
+for (const [name, csv, images] of SHIPPED) {
+  test(`columns as ${name} ships them are recognised`, async (t) => {
+    const found = await read(t, csv, images);
+    assert.deepEqual(
+      found.map(({ id, className }) => [id, className]),
+      [[images[0], '3']],
+    );
+  });
+}
+
+test('split and group come from columns, labels like 2.0 are class 2', async (t) => {
+  const csv = 'path,label,set,patient\nx/a.jpg,2.0,Training,P1\nx/b.jpg,0,val,\n';
+  const found = await read(t, csv, ['x/a.jpg', 'x/b.jpg'], {
+    splitColumn: 'set',
+    groupColumn: 'patient',
+  });
+  assert.deepEqual(
+    found.map(({ className, split, group }) => [className, split, group]),
+    [
+      ['2', 'train', 'P1'],
+      ['0', 'validation', undefined],
+    ],
+  );
+});
+
+test('unknown columns are refused with those there are', async (t) => {
+  const error = await refused(read(t, 'photo,severity\na,1\n', ['a.jpg']));
+  assert.equal(error.code, 'data/unknown-column');
+  assert.match(error.message, /labels\.csv .*its columns are "photo", "severity"/);
+  const named = await refused(read(t, 'image,level\na,1\n', ['a.jpg'], { labelColumn: 'grade' }));
+  assert.match(
+    named.message,
+    /no column "grade" \(labelColumn\); its columns are "image", "level"/,
+  );
+});
+
+for (const path of [
+  '../secret.jpg',
+  'x/../../secret.jpg',
+  '/etc/passwd',
+  'C:\\secret.jpg',
+  '..\\s.jpg',
+]) {
+  test(`a path that leaves the folder is refused: ${path}`, async (t) => {
+    const error = await refused(read(t, `image,label\nok.jpg,0\n${path},1\n`, ['ok.jpg']));
+    assert.equal(error.code, 'data/path-outside');
+    assert.ok(error.message.startsWith('labels.csv:3: '), error.message);
+  });
+}
+
+test('images that are not there are counted and named', async (t) => {
+  const error = await refused(read(t, 'image,label\na,0\nb,1\nc,1\n', ['a.jpg']));
+  assert.equal(error.code, 'data/missing-images');
+  assert.match(
+    error.message,
+    /^2 of 3 images named in labels\.csv are not in the source folder: b, c$/,
+  );
+});
+
+test('a name that fits two images is refused; imageFolder settles it', async (t) => {
+  const images = ['train/0/a.jpg', 'test/0/a.jpg'];
+  const error = await refused(read(t, 'image,label\na,0\n', images));
+  assert.equal(error.code, 'data/ambiguous-image');
+  const found = await read(t, 'image,label\na,0\n', images, { imageFolder: 'test' });
+  assert.deepEqual(
+    found.map(({ id }) => id),
+    ['test/0/a.jpg'],
+  );
+});
+
+test('a row without label, an unknown split, an empty file: one message each', async (t) => {
+  const unlabelled = await refused(read(t, 'image,label\na,\n', ['a.jpg']));
+  assert.equal(unlabelled.code, 'data/missing-label');
+  assert.match(unlabelled.message, /labels\.csv:2/);
+  const request = { splitColumn: 'set' };
+  const split = await refused(read(t, 'image,label,set\na,1,holdout\n', ['a.jpg'], request));
+  assert.match(split.message, /^labels\.csv:2: split "holdout"/);
+  assert.equal((await refused(read(t, '', []))).code, 'data/invalid-csv');
+});
