@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { loadWeights } from './load-weights.ts';
 import type { Network } from './network.ts';
 import { readWeightsFolder, weightsFromFolder } from './weights-folder.ts';
-import { randomWeights } from './weights.ts';
+import { randomWeights, type Initialization } from './weights.ts';
 
 export interface InitialWeights {
   readonly weights: Map<string, Float32Array>;
@@ -19,10 +19,11 @@ export async function loadInitialWeights(
   network: Network,
   path: string | undefined,
   seed: number,
+  initialization: Initialization,
 ): Promise<InitialWeights> {
   if (path === undefined) {
     return {
-      weights: randomWeights(network, seed),
+      weights: randomWeights(network, seed, initialization),
       description: 'random weights',
       replaced: [],
       foldedBatchNorm: false,

@@ -18,19 +18,35 @@ export function weightOf(weights: Weights, name: string): Float32Array {
 }
 
 /**
+ * `published`: as the networks' PyTorch sources. `he`: convolutions and hidden dense layers from
+ * normal(0, sqrt(2 / fan_in)), biases zero (He et al. 2015, "Delving deep into rectifiers"): what makes
+ * AlexNet, which has no batch norm, learn from small sets.
+ */
+export type Initialization = 'published' | 'he';
+
+/**
  * Initial values as the networks' PyTorch sources have them; every parameter draws from a stream of
  * its own, so that a change in one layer leaves the others as they were.
  */
-export function randomWeights(network: Network, seed: number): Map<string, Float32Array> {
+export function randomWeights(
+  network: Network,
+  seed: number,
+  initialization: Initialization = 'published',
+): Map<string, Float32Array> {
   const weights = new Map<string, Float32Array>();
   for (const spec of parameterSpecs(network)) {
-    weights.set(spec.name, initialValues(network, spec, seed));
+    weights.set(spec.name, initialValues(network, spec, seed, initialization));
   }
   return weights;
 }
 
 /** Initial values of one parameter. */
-export function initialValues(network: Network, spec: ParameterSpec, seed: number): Float32Array {
+export function initialValues(
+  network: Network,
+  spec: ParameterSpec,
+  seed: number,
+  initialization: Initialization = 'published',
+): Float32Array {
   const values = new Float32Array(elementCount(spec.shape));
   const { layer } = spec;
   switch (spec.role) {
@@ -43,12 +59,23 @@ export function initialValues(network: Network, spec: ParameterSpec, seed: numbe
     case 'weight':
     case 'bias': {
       const random = createRandom(seed, `weights/${spec.name}`);
+      if (initialization === 'he' && layer !== headOf(network)) {
+        const deviation = Math.sqrt(2 / fanIn(spec));
+        return spec.role === 'bias' ? values : values.map(() => deviation * random.normal());
+      }
       if (layer.kind === 'dense') return fillDense(network, spec, values, random);
       if (spec.role === 'bias') return values.fill(convolutionBias(network, layer.weightName));
       const deviation = convolutionDeviation(network, spec);
       return values.map(() => deviation * random.normal());
     }
   }
+}
+
+/** Inputs of one output. */
+function fanIn({ shape, layer }: ParameterSpec): number {
+  const [height = 1, width = 1, inputs = 1] = shape;
+  if (layer.kind === 'dense') return height; // [in, out]
+  return layer.depthwise ? height * width : height * width * inputs;
 }
 
 function convolutionDeviation(network: Network, { layer, shape }: ParameterSpec): number {
@@ -70,7 +97,7 @@ function convolutionBias(network: Network, weightName: string): number {
 
 function fillDense(
   network: Network,
-  { role, shape, layer }: ParameterSpec,
+  { role, layer }: ParameterSpec,
   values: Float32Array,
   random: Random,
 ): Float32Array {
@@ -79,7 +106,6 @@ function fillDense(
     return role === 'bias' ? values : values.map(() => 0.01 * random.normal());
   }
   // nn.Linear's default: uniform in +-1 / sqrt(fan_in), for weight and bias alike.
-  const fanIn = role === 'bias' ? layer.inputShape.channels : (shape[0] ?? 1);
-  const bound = 1 / Math.sqrt(fanIn);
+  const bound = 1 / Math.sqrt(layer.inputShape.channels);
   return values.map(() => (2 * random.next() - 1) * bound);
 }

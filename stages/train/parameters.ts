@@ -34,6 +34,12 @@ export const trainParameters = z.strictObject({
     .nullable()
     .default(null)
     .describe("Before the dense layers. null: the paper's, 0.5 for alexnet and 0 for the others."),
+  initialization: z
+    .enum(['published', 'he'])
+    .default('published')
+    .describe(
+      "Of a random start. published: as the networks' sources (AlexNet: normal(0, 0.01)). he: normal(0, sqrt(2 / fan-in)) and zero biases, for AlexNet on small sets.",
+    ),
   epochs: z.int().min(1).default(20).describe('Passes over the training images.'),
   timeLimitMinutes: z
     .number()

@@ -66,7 +66,12 @@ export const train = defineStage({
     const reader = await openShardReader(inputs['images']!.path); // declared as required
     try {
       const network = buildNetwork(networkOptions(parameters, reader.shards));
-      const initial = await loadInitialWeights(network, inputs['weights']?.path, parameters.seed);
+      const initial = await loadInitialWeights(
+        network,
+        inputs['weights']?.path,
+        parameters.seed,
+        parameters.initialization,
+      );
       describeStart(context, initial);
       const tf = await loadTensorflow();
       const runner = createNetworkRunner(tf, network, initial.weights);

@@ -45,6 +45,20 @@ test("the biases of AlexNet's second, fourth and fifth convolution are one", () 
   assert.ok(Math.abs(deviation(weightOf(weights, 'features.6.weight')) / 0.01 - 1) < 0.02);
 });
 
+test('he initialization follows the inputs of each output, with zero biases', () => {
+  const network = buildNetwork({
+    ...NETWORK_OPTIONS,
+    ...{ architecture: 'alexnet', variant: 'paper', imageSize: 67 },
+  });
+  const weights = randomWeights(network, 0, 'he');
+  // features.6: 3x3 over 192 channels; classifier.4: 4096 inputs
+  const convolution = deviation(weightOf(weights, 'features.6.weight'));
+  assert.ok(Math.abs(convolution / Math.sqrt(2 / (9 * 192)) - 1) < 0.02);
+  const dense = deviation(weightOf(weights, 'classifier.4.weight'));
+  assert.ok(Math.abs(dense / Math.sqrt(2 / 4096) - 1) < 0.02);
+  assert.ok(weightOf(weights, 'features.3.bias').every((value) => value === 0));
+});
+
 test('a weights folder gives back what was written', async (context) => {
   const folder = await temporaryFolder(context);
   const weights = randomWeights(NETWORK, 1);

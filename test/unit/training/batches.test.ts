@@ -60,7 +60,7 @@ test('flips mirror columns and rows; the same stream changes an image alike in a
   for (let epoch = 0; epoch < 40; epoch += 1) {
     const alone = await source.request('train', [0], changes, `e${epoch}`).finish();
     const rows = redRows(alone.imagesNhwc);
-    seen.add(`${String(rows[0]?.[0])}`);
+    seen.add(String(rows[0]?.[0]));
     const later = await source.request('train', [1, 0], changes, `e${epoch}`).finish();
     assert.deepEqual(redRows(later.imagesNhwc.subarray(SIZE * SIZE * 3)), rows);
   }
