@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Tensor, Tensor4D } from '@tensorflow/tfjs-node';
+import type { Rank, Tensor, Tensor2D, Tensor4D } from '@tensorflow/tfjs-node';
 import { createNetworkBuilder } from '../../../src/models/network-builder.ts';
 import {
   parameterSpecs,
@@ -102,7 +102,7 @@ function stockLayer(
     case 'add':
       return input.add(outputs.get(layer.secondInput)!).relu();
     default:
-      return input.reshape([input.shape[0] ?? 1, -1]);
+      return input.reshape([input.shape[0], -1]);
   }
 }
 
@@ -113,12 +113,12 @@ function stockConvolution(
   weight: Tensor,
 ): Tensor {
   const { top, bottom, left, right } = layer.padding;
-  const padded = input.pad([
+  const padded = input.pad<Tensor4D>([
     [0, 0],
     [top, bottom],
     [left, right],
     [0, 0],
-  ]) as Tensor4D;
+  ]);
   const convolve = layer.depthwise ? tf.depthwiseConv2d : tf.conv2d;
   return convolve(padded, weight as Tensor4D, layer.stride, 'valid');
 }
@@ -158,16 +158,8 @@ for (const batchNorm of ['standard', 'none'] as const) {
     if (tf === null) return;
     const network = sampleNetwork(batchNorm);
     const runner = createNetworkRunner(tf, network, sampleWeights(network));
-    const x = tf.randomNormal<import('@tensorflow/tfjs-node').Rank.R4>(
-      [4, 13, 13, 3],
-      0,
-      1,
-      'float32',
-      7,
-    );
-    const labels = tf
-      .oneHot([0, 2, 1, 2], 3)
-      .cast('float32') as import('@tensorflow/tfjs-node').Tensor2D;
+    const x = tf.randomNormal<Rank.R4>([4, 13, 13, 3], 0, 1, 'float32', 7);
+    const labels = tf.oneHot([0, 2, 1, 2], 3).cast<Tensor2D>('float32');
 
     const trained = parameterSpecs(network).filter(
       ({ role }) => role !== 'mean' && role !== 'variance',
@@ -233,7 +225,7 @@ test('predictions leave nothing behind, and dropout is off in them', async (cont
   const { buildNetwork } = await import('../../../src/models/zoo.ts');
   const network = buildNetwork({ ...NETWORK_OPTIONS, widthMultiplier: 0.1, dropout: 0.5 });
   const runner = createNetworkRunner(tf, network, randomWeights(network, 0));
-  const x = tf.randomNormal<import('@tensorflow/tfjs-node').Rank.R4>([2, 64, 64, 3]);
+  const x = tf.randomNormal<Rank.R4>([2, 64, 64, 3]);
   const first = runner.predict(x);
   const before = tf.memory().numTensors;
   const second = runner.predict(x);
