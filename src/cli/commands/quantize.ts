@@ -1,0 +1,131 @@
+import { cpuInt8Support } from '../../benchmark/machine.ts';
+import { UsageError } from '../../diagnostics/errors.ts';
+import type { Preset } from '../../quantization/normalization-choice.ts';
+import {
+  quantizeFolder,
+  type FolderProgress,
+  type QuantizeFolderOptions,
+  type QuantizeFolderResult,
+} from '../../quantization/quantize-folder.ts';
+import { BYTES_PER_MB } from '../../tables/columns.ts';
+import { renderBoxTable } from '../../tables/terminal.ts';
+import type { CommandCall, CommandContext } from '../command-context.ts';
+import type { OptionValues } from '../options.ts';
+
+/** `drq quantize`: an int8 model from a float one and a folder of images, without a pipeline. */
+export async function quantize({
+  arguments: [modelPath = ''],
+  options,
+  context,
+}: CommandCall): Promise<number> {
+  const result = await quantizeFolder({
+    ...readOptions(modelPath, options),
+    signal: context.signal,
+    onProgress: createProgressLine(context),
+    log: (line) => context.say(line),
+  });
+  context.print(options.json === true ? JSON.stringify(result, null, 2) : describeResult(result));
+  context.say(`written: ${result.outputPath}`);
+  return 0;
+}
+
+function readOptions(modelPath: string, options: OptionValues): QuantizeFolderOptions {
+  const { data, output, count, preset, mean, std, size } = options;
+  if (data === undefined) throw missing('--data', 'a folder of images to calibrate with');
+  if (output === undefined) throw missing('--output', 'where to write the int8 model');
+  return {
+    modelPath,
+    dataFolder: data,
+    outputPath: output,
+    // Without VNNI, products of full-range int8 weights saturate in AVX2's 16-bit sums.
+    target: cpuInt8Support() === 'avx2' ? 'avx2' : 'vnni',
+    ...(count === undefined ? {} : { count }),
+    ...(preset === undefined ? {} : { preset: preset as Preset }), // one of the flag's choices
+    ...(mean === undefined ? {} : { mean: parseTriple('--mean', mean) }),
+    ...(std === undefined ? {} : { std: parseTriple('--std', std) }),
+    ...(size === undefined ? {} : { size }),
+  };
+}
+
+function missing(flag: string, what: string): UsageError {
+  return new UsageError({
+    code: 'usage/missing-option',
+    message: `drq quantize needs ${flag}: ${what}`,
+    hint: 'drq quantize MODEL.onnx --data FOLDER --output OUT.onnx --preset imagenet',
+  });
+}
+
+/** `0.485,0.456,0.406` → three numbers, red first. */
+function parseTriple(flag: string, text: string): number[] {
+  const values = text.split(',').map((part) => (part.trim() === '' ? NaN : Number(part)));
+  if (values.length === 3 && values.every((value) => Number.isFinite(value))) return values;
+  throw new UsageError({
+    code: 'usage/invalid-argument',
+    message: `${flag} must be three numbers with commas between, received "${text}"`,
+    hint: `for instance ${flag} 0.485,0.456,0.406`,
+  });
+}
+
+/** One line a phase; on a terminal the line also counts. */
+function createProgressLine(context: CommandContext): (progress: FolderProgress) => void {
+  const isLive = context.stderr === process.stderr && process.stderr.isTTY;
+  let phase: FolderProgress['phase'] | null = null;
+  return (progress) => {
+    const { done, total } = progress;
+    if (isLive) {
+      const end = done >= total ? '\n' : '';
+      context.stderr.write(`\r${progress.phase}  ${done}/${total} images\u001b[K${end}`);
+    } else if (progress.phase !== phase) {
+      context.say(`${progress.phase}  ${total} images`);
+    }
+    phase = progress.phase;
+  };
+}
+
+function describeResult(result: QuantizeFolderResult): string {
+  const megabytes = (bytes: number): string => `${(bytes / BYTES_PER_MB).toFixed(2)} MB`;
+  const milliseconds = (value: number): string => `${value.toFixed(2)} ms`;
+  const { fidelity } = result;
+  const rows = [
+    [
+      'size',
+      megabytes(result.floatSizeBytes),
+      megabytes(result.sizeBytes),
+      `${result.sizeRatio.toFixed(2)} times smaller`,
+    ],
+    [
+      'latency',
+      milliseconds(result.floatLatencyMs),
+      milliseconds(result.latencyMs),
+      `${result.speedup.toFixed(2)} times as fast (median, batch 1, 1 thread)`,
+    ],
+    ['agreement with fp32', '', ...describeFidelity(fidelity, result.comparedImageCount)],
+    ['calibration images', '', String(result.calibrationImageCount), ''],
+    [
+      'operators left in float',
+      '',
+      String(result.floatNodes.length),
+      [...new Set(result.floatNodes.map(({ operator }) => operator))].join(', '),
+    ],
+  ];
+  return renderBoxTable(
+    ['', 'fp32', 'int8', ''].map((title, column) => ({
+      title,
+      kind: column === 1 || column === 2 ? 'number' : 'text',
+      cells: rows.map((row) => row[column] ?? ''),
+    })),
+  );
+}
+
+function describeFidelity(
+  fidelity: QuantizeFolderResult['fidelity'],
+  imageCount: number,
+): [string, string] {
+  if (fidelity === null) return ['', 'not measured: every image was needed for calibration'];
+  const { agreementFraction, logitsSqnrDb } = fidelity;
+  const sqnr = logitsSqnrDb === null ? '' : `, outputs ${logitsSqnrDb.toFixed(1)} dB SQNR`;
+  return [
+    `${(agreementFraction * 100).toFixed(2)} %`,
+    `top-1, on ${imageCount} images not used for calibration${sqnr}`,
+  ];
+}
