@@ -97,10 +97,18 @@ function catchCrashes(): () => void {
   return () => process.off('uncaughtException', onCrash);
 }
 
+/** `npm` and `timeout` pass a signal on that the terminal has sent to the whole group: one Ctrl-C, twice. */
+const SAME_SIGNAL_MS = 300;
+
 /** The first signal asks everything to stop and tidy up; a second one exits at once. */
 function listenForSignals(abort: AbortController): () => void {
+  let firstAt = 0;
   const onSignal = (): void => {
-    if (abort.signal.aborted) process.exit(130);
+    if (abort.signal.aborted) {
+      if (performance.now() - firstAt < SAME_SIGNAL_MS) return;
+      process.exit(130);
+    }
+    firstAt = performance.now();
     say('stopping … (once more to exit at once)');
     abort.abort(new InterruptedError());
   };

@@ -216,6 +216,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     for await (const line of child.iterable()) {
       if (line.includes('"stage-progress"') && line.includes('"count"')) {
         child.kill(signal);
+        child.kill(signal); // as npm does, which passes on what the terminal sent to both
         break;
       }
     }
