@@ -40,6 +40,7 @@ export function planQuantization(
   scheme: WeightScheme,
   excluded?: ReadonlySet<string>,
 ): QuantizationPlan {
+  requireNodes(graph, excluded ?? new Set());
   const marks = markGraph(graph, excluded);
   const { initializers } = indexGraph(graph);
   const activations = new Map<string, ActivationParameters>();
@@ -80,6 +81,17 @@ export function planQuantization(
     };
   });
   return { layers, activations, constants, floatNodes: marks.floatNodes };
+}
+
+function requireNodes(graph: OnnxGraph, names: ReadonlySet<string>): void {
+  const known = new Set(graph.node.map(({ name }) => name));
+  const missing = [...names].filter((name) => !known.has(name));
+  if (missing.length === 0) return;
+  throw new OnnxError({
+    code: 'quantization/unknown-node',
+    message: `nodes to exclude are not in the model: ${missing.join(', ')}`,
+    hint: `the names of some nodes are ${[...known].slice(0, 5).join(', ')}`,
+  });
 }
 
 function missingRange(tensor: string): OnnxError {

@@ -1,0 +1,250 @@
+import { availableParallelism, tmpdir } from 'node:os';
+import { mkdir, mkdtemp, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
+import { dirname, extname, join } from 'node:path';
+import { DataError, UsageError } from '../diagnostics/errors.ts';
+import { checkModel } from '../onnx/check.ts';
+import { classifierSignature } from '../onnx/model-signature.ts';
+import type { OnnxModel } from '../onnx/model.ts';
+import { readOnnx } from '../onnx/reader.ts';
+import { writeOnnx } from '../onnx/writer.ts';
+import type { ImageSelection } from '../workers/run-image-batches.ts';
+import { calibrate } from './calibrate.ts';
+import { compareOutputs, timeModels, type Fidelity, type Timing } from './compare-models.ts';
+import type { FloatNode } from './mark-graph.ts';
+import { readOptimizedGraph } from './optimized-graph.ts';
+import { normalizationOf, type NormalizationChoice } from './normalization-choice.ts';
+import { packImages } from './pack-images.ts';
+import { prepareModel } from './prepare-model.ts';
+import { quantizeCalibrated } from './quantize-calibrated.ts';
+import type { Target } from './quantize-model.ts';
+import { requireImageModel } from './require-image-model.ts';
+
+export type { Preset } from './normalization-choice.ts';
+
+export interface FolderProgress {
+  readonly phase: 'decode' | 'calibrate' | 'correct biases' | 'compare';
+  readonly done: number;
+  readonly total: number;
+}
+
+export interface QuantizeFolderOptions extends NormalizationChoice {
+  readonly modelPath: string;
+  /** Searched for photographs at any depth. */
+  readonly dataFolder: string;
+  readonly outputPath: string;
+  /** Calibration images. */
+  readonly count?: number;
+  /** Side of the square input in pixels; needed only where the model leaves it open. */
+  readonly size?: number;
+  readonly target?: Target;
+  readonly workerCount?: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: FolderProgress) => void;
+  readonly log?: (line: string) => void;
+}
+
+export interface QuantizeFolderResult extends Timing {
+  readonly outputPath: string;
+  readonly floatSizeBytes: number;
+  readonly sizeBytes: number;
+  readonly sizeRatio: number;
+  readonly calibrationImageCount: number;
+  readonly comparedImageCount: number;
+  /** Null when every image was needed for calibration. */
+  readonly fidelity: Fidelity | null;
+  readonly operators: Readonly<Record<string, number>>;
+  readonly floatNodes: readonly FloatNode[];
+}
+
+const DEFAULT_COUNT = 128;
+/** Enough for a steady figure; more would only take time. */
+const MAX_COMPARED_COUNT = 512;
+/** Kept for the comparison where a folder holds fewer images than are wanted for calibration. */
+const HELD_OUT_FRACTION = 0.2;
+const PHOTOGRAPH_EXTENSIONS = new Set(['.jpg', '.jpeg', '.png', '.webp', '.tif', '.tiff', '.bmp']);
+
+/**
+ * Quantizes a model with nothing but a folder of photographs: every k-th of them in sorted order
+ * calibrates and corrects biases, others measure how closely the result follows the float model. The
+ * output appears complete or not at all.
+ */
+export async function quantizeFolder(
+  options: QuantizeFolderOptions,
+): Promise<QuantizeFolderResult> {
+  const { modelPath, outputPath, log, signal } = options;
+  await refuseOverwriting(modelPath, outputPath);
+  const model = await readOnnx(modelPath);
+  checkModel(model, modelPath);
+  const normalization = normalizationOf(options, model);
+  const size = inputSize(options, model);
+  requireImageModel(model, modelPath, size);
+  const files = splitFiles(await findPhotographs(options.dataFolder), options.count);
+  const calibrationCount = files.calibration.length;
+  const comparedCount = files.compared.length;
+  log?.(`calibrating on ${calibrationCount} images, comparing on ${comparedCount} others`);
+  const folder = await mkdtemp(join(tmpdir(), 'drq-quantize-'));
+  const partialPath = `${outputPath}.${process.pid}.partial`;
+  try {
+    const shared = {
+      workerCount: options.workerCount ?? availableParallelism(),
+      scratchPath: folder,
+      ...(signal === undefined ? {} : { signal }),
+    };
+    const progressOf = (phase: FolderProgress['phase']) => ({
+      onProgress: (done: number, total: number) => options.onProgress?.({ phase, done, total }),
+    });
+    await packImages({
+      files: [...files.calibration, ...files.compared],
+      folder,
+      ...size,
+      normalization,
+      ...shared,
+      ...progressOf('decode'),
+    });
+    const images = selectionOf(folder, 0, calibrationCount);
+    const tensors = await calibrate({
+      model: prepareModel(model),
+      images,
+      method: 'mse',
+      percentile: 100,
+      batchSize: 1,
+      ...shared,
+      ...progressOf('calibrate'),
+    });
+    const quantized = await quantizeCalibrated({
+      model,
+      table: { tensors },
+      settings: {
+        granularity: 'per-channel',
+        weightRange: 'max',
+        target: options.target ?? 'vnni',
+        firstConvolution: 'pad',
+      },
+      images,
+      batchSize: 1,
+      ...shared,
+      ...progressOf('correct biases'),
+    });
+    await mkdir(dirname(outputPath), { recursive: true });
+    await writeOnnx(partialPath, quantized.model);
+
+    const pair = { floatPath: modelPath, quantizedPath: partialPath };
+    const { outputName } = classifierSignature(model, modelPath);
+    const compared = selectionOf(folder, calibrationCount, comparedCount);
+    const fidelity =
+      comparedCount === 0
+        ? null
+        : await compareOutputs({
+            ...pair,
+            outputName,
+            images: compared,
+            ...shared,
+            ...progressOf('compare'),
+          });
+    const timing = await timeModels(pair, images, signal);
+    const { operators, floatNodes } = await readOptimizedGraph(
+      partialPath,
+      folder,
+      quantized.plan.floatNodes,
+    );
+    const floatSizeBytes = (await stat(modelPath)).size;
+    const sizeBytes = (await stat(partialPath)).size;
+    await rename(partialPath, outputPath);
+    return {
+      outputPath,
+      floatSizeBytes,
+      sizeBytes,
+      sizeRatio: floatSizeBytes / sizeBytes,
+      calibrationImageCount: calibrationCount,
+      comparedImageCount: comparedCount,
+      fidelity,
+      ...timing,
+      operators,
+      floatNodes,
+    };
+  } finally {
+    await rm(partialPath, { force: true });
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Images [first, first + count) of the packed folder. */
+function selectionOf(folder: string, first: number, count: number): ImageSelection {
+  return { folder, split: 'train', indices: Array.from({ length: count }, (_, i) => first + i) };
+}
+
+async function refuseOverwriting(modelPath: string, outputPath: string): Promise<void> {
+  const resolved = await Promise.all(
+    [modelPath, outputPath].map((path) => realpath(path).catch(() => null)), // null: not there
+  );
+  if (resolved[0] === null) {
+    throw new UsageError({
+      code: 'quantize/no-model',
+      message: `there is no file ${modelPath}`,
+      hint: 'give the path of an ONNX model',
+    });
+  }
+  if (resolved[0] !== resolved[1]) return;
+  throw new UsageError({
+    code: 'quantize/overwrites-input',
+    message: `the output ${outputPath} is the model to quantize itself`,
+    hint: 'give another path with --output',
+  });
+}
+
+function inputSize(
+  { size, modelPath }: QuantizeFolderOptions,
+  model: OnnxModel,
+): { width: number; height: number } {
+  const signature = classifierSignature(model, modelPath);
+  const width = size ?? signature.width;
+  const height = size ?? signature.height;
+  if (width !== null && height !== null) return { width, height };
+  throw new UsageError({
+    code: 'quantize/size-needed',
+    message: `${modelPath} takes images of any size`,
+    hint: 'say with --size how many pixels a side the images shall have, such as --size 224',
+  });
+}
+
+/** Paths of all photographs below `folder`, in code-unit order. */
+async function findPhotographs(folder: string): Promise<string[]> {
+  let entries;
+  try {
+    entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  } catch (cause) {
+    throw new DataError({
+      code: 'quantize/no-data-folder',
+      message: `${folder} cannot be read as a folder`,
+      hint: 'give a folder with photographs',
+      cause,
+    });
+  }
+  const files = entries
+    .filter((entry) => entry.isFile())
+    .filter((entry) => PHOTOGRAPH_EXTENSIONS.has(extname(entry.name).toLowerCase()))
+    .map((entry) => join(entry.parentPath, entry.name));
+  if (files.length > 0) return files.sort((a, b) => (a < b ? -1 : 1));
+  throw new DataError({
+    code: 'quantize/no-photographs',
+    message: `${folder} holds no photographs (${[...PHOTOGRAPH_EXTENSIONS].join(' ')})`,
+    hint: 'give a folder with photographs like those the model will see',
+  });
+}
+
+/** Evenly spaced files for calibration; of the others, evenly spaced ones for the comparison. */
+function splitFiles(
+  files: readonly string[],
+  wanted = DEFAULT_COUNT,
+): { calibration: readonly string[]; compared: readonly string[] } {
+  const most = Math.max(1, files.length - Math.ceil(files.length * HELD_OUT_FRACTION));
+  const calibration = evenlySpaced(files, Math.min(wanted, most));
+  const chosen = new Set(calibration);
+  const others = files.filter((file) => !chosen.has(file));
+  return { calibration, compared: evenlySpaced(others, MAX_COMPARED_COUNT) };
+}
+
+function evenlySpaced<T>(items: readonly T[], count: number): T[] {
+  if (items.length <= count) return [...items];
+  return Array.from({ length: count }, (_, i) => items[Math.floor((i * items.length) / count)]!); // i < count
+}

@@ -1,0 +1,110 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { createRandom } from '../../src/numeric/random.ts';
+import {
+  makeModel,
+  makeNode,
+  makeTensor,
+  makeValueInfo,
+  type NodeSpec,
+} from '../../src/onnx/build.ts';
+import { cloneModel, graphOf, type Initializer, type OnnxModel } from '../../src/onnx/model.ts';
+import { encodeOnnx, writeOnnx } from '../../src/onnx/writer.ts';
+import { rangeOf } from '../../src/quantization/observers/min-max.ts';
+import { readOptimizedGraph } from '../../src/quantization/optimized-graph.ts';
+import type { TensorRange } from '../../src/quantization/parameters.ts';
+import { prepareModel } from '../../src/quantization/prepare-model.ts';
+import { quantizeModel, type QuantizeOptions } from '../../src/quantization/quantize-model.ts';
+import { openOnnxSession } from '../../src/runtime/onnx-session.ts';
+
+export const PLAIN: QuantizeOptions = {
+  granularity: 'per-channel',
+  weightRange: 'max',
+  target: 'vnni',
+  firstConvolution: 'keep',
+};
+
+/** Seeded values, normal with this deviation. */
+export function normalValues(name: string, count: number, deviation = 1): Float32Array {
+  const random = createRandom(7, name);
+  return Float32Array.from({ length: count }, () => random.normal() * deviation);
+}
+
+export function smallModel(options: {
+  readonly nodes: readonly NodeSpec[];
+  readonly input: readonly number[];
+  readonly output: string;
+  readonly tensors?: readonly Initializer[];
+  readonly opset?: number;
+}): OnnxModel {
+  return makeModel({
+    graphName: 'small',
+    opset: options.opset ?? 17,
+    nodes: options.nodes.map(makeNode),
+    inputs: [makeValueInfo('input', options.input)],
+    outputs: [withoutShape(makeValueInfo(options.output, []))],
+    initializers: options.tensors ?? [makeTensor('unused', [1], Float32Array.of(0))],
+  });
+}
+
+function withoutShape<T extends ReturnType<typeof makeValueInfo>>(value: T): T {
+  if (value.type?.value.case === 'tensorType') delete value.type.value.value.shape;
+  return value;
+}
+
+/** Every float tensor of the prepared model on `input`: name → values. */
+export async function allTensors(
+  model: OnnxModel,
+  input: Float32Array,
+): Promise<Record<string, Float32Array>> {
+  const copy = cloneModel(prepareModel(model));
+  const graph = graphOf(copy);
+  const names = ['input', ...graph.node.flatMap((node) => node.output)];
+  graph.output = names.map((name) => withoutShape(makeValueInfo(name, [])));
+  return run(encodeOnnx(copy), model, input, 'disabled');
+}
+
+export async function run(
+  bytes: Uint8Array,
+  { graph }: OnnxModel,
+  input: Float32Array,
+  graphOptimization: 'disabled' | 'all',
+): Promise<Record<string, Float32Array>> {
+  const type = graph?.input[0]?.type?.value;
+  const dims =
+    type?.case === 'tensorType'
+      ? (type.value.shape?.dim ?? []).map(({ value }) => Number(value.value))
+      : [];
+  const session = await openOnnxSession(bytes, { threadCount: 1, graphOptimization });
+  const outputs = await session.run({ input: { data: input, dims } });
+  const copies = Object.entries(outputs).map(([name, { data }]) => [name, Float32Array.from(data as Float32Array)]);
+  await session.release();
+  return Object.fromEntries(copies) as Record<string, Float32Array>;
+}
+
+/** The model calibrated by min-max on `input` itself, quantized, run and taken apart. */
+export async function quantizeOne(
+  test: TestContext,
+  model: OnnxModel,
+  input: Float32Array,
+  options: Partial<QuantizeOptions> = {},
+) {
+  const float = await allTensors(model, input);
+  const tensors: Record<string, TensorRange> = {};
+  for (const [name, values] of Object.entries(float)) tensors[name] = rangeOf(values, name);
+  const quantized = quantizeModel(model, { tensors }, { ...PLAIN, ...options });
+  const folder = await mkdtemp(join(tmpdir(), 'drq-conformance-'));
+  test.after(() => rm(folder, { recursive: true, force: true }));
+  const path = join(folder, 'quantized.onnx');
+  await writeOnnx(path, quantized.model);
+  const bytes = encodeOnnx(quantized.model);
+  return {
+    float,
+    ...quantized,
+    optimized: await readOptimizedGraph(path, folder, quantized.plan.floatNodes),
+    fused: await run(bytes, model, input, 'all'),
+    unfused: await run(bytes, model, input, 'disabled'),
+  };
+}

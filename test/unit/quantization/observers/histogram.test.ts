@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import {
+  createHistogramObserver,
+  mergeHistograms,
+} from '../../../../src/quantization/observers/histogram.ts';
+import type { ObserverState } from '../../../../src/quantization/observers/observer.ts';
+
+function observed(...batches: readonly (readonly number[])[]): ObserverState {
+  const observer = createHistogramObserver('tensor');
+  for (const batch of batches) observer.observe(Float32Array.from(batch));
+  return observer.finish();
+}
+
+const value = fc.oneof(
+  fc.float({ min: -1e3, max: 1e3, noNaN: true }),
+  fc.float({ min: Math.fround(-1e-3), max: Math.fround(1e-3), noNaN: true }),
+  fc.constantFrom(0, -0, 6),
+);
+const batch = fc.array(value, { minLength: 1, maxLength: 40 });
+
+test('the state depends on the values only, not on order, batches or threads', () => {
+  fc.assert(
+    fc.property(batch, batch, batch, (a, b, c) => {
+      const whole = observed([...a, ...b, ...c]);
+      assert.deepEqual(observed(c, a, b), whole);
+      assert.deepEqual(mergeHistograms(observed(a), observed(b, c)), whole);
+      assert.deepEqual(
+        mergeHistograms(mergeHistograms(observed(c), observed(b)), observed(a)),
+        whole,
+      );
+    }),
+  );
+});
+
+test('no count is lost and every value lies in its bin', () => {
+  fc.assert(
+    fc.property(batch, batch, (a, b) => {
+      const { histogram, min, max } = observed(a, b);
+      const values = [...a, ...b];
+      const { counts, firstBin, exponent, zeroCount } = histogram!;
+      assert.equal(
+        counts.reduce((sum, count) => sum + count, 0),
+        values.length,
+      );
+      assert.equal(zeroCount, values.filter((value) => value === 0).length);
+      assert.ok(counts.length <= 4096);
+      assert.equal(min, Math.min(...values) + 0);
+      assert.equal(max, Math.max(...values) + 0);
+      const width = 2 ** exponent;
+      for (const value of values) {
+        const bin = Math.floor(value / width) - firstBin;
+        assert.ok(counts[bin]! > 0);
+      }
+    }),
+  );
+});
+
+test('bins are as fine as the capacity allows', () => {
+  const { histogram } = observed([0, 1]);
+  // 1 / 4096 would need 4097 bins, the last one for 1 itself.
+  assert.equal(histogram!.exponent, -11);
+  assert.equal(histogram!.counts.length, 2049);
+});
+
+test('one value, and only zeros, are fine', () => {
+  assert.equal(observed([5]).histogram!.counts.length, 1);
+  const zeros = observed([0, -0]);
+  assert.deepEqual([zeros.min, zeros.max, zeros.histogram!.zeroCount], [0, 0, 2]);
+  assert.deepEqual(mergeHistograms(zeros, observed([5])), observed([0, 5, 0]));
+});
+
+test('NaN and infinity are refused with the tensor’s name', () => {
+  for (const bad of [NaN, Infinity, -Infinity]) {
+    assert.throws(() => observed([1, bad, 2]), {
+      code: 'quantization/not-finite',
+      message: /"tensor"/,
+    });
+  }
+});
