@@ -137,7 +137,8 @@ function stretch(size: PixelSize): ResizeGeometry {
   return { resized: size, kept: { left: 0, top: 0, ...size } };
 }
 
-async function readImageFile(path: string): Promise<Uint8Array> {
+/** The bytes of an image file. @throws DataError `data/unreadable-image` */
+export async function readImageFile(path: string): Promise<Uint8Array> {
   try {
     return await readFile(path);
   } catch (cause) {

@@ -1,6 +1,6 @@
 import { augmentImage, type AugmentationRanges } from '../../data/augment-image.ts';
 import { sumChannels, type ChannelSums } from '../../data/channel-sums.ts';
-import { decodeImage } from '../../data/decode-image.ts';
+import { decodeImage, readImageFile } from '../../data/decode-image.ts';
 import type { PixelSize } from '../../data/resize-geometry.ts';
 import { DataError } from '../../diagnostics/errors.ts';
 import { createRandom } from '../../numeric/random.ts';
@@ -42,8 +42,14 @@ export type DecodeImagesResponse =
 /** Decodes each image once and makes its copies; what is random depends on seed, id and copy alone. */
 export async function run(request: DecodeImagesRequest): Promise<DecodeImagesResponse> {
   try {
+    // All files of the request are read ahead, so that the decoder never waits for the disk.
+    const reading = request.images.map(({ path }) => readImageFile(path));
+    for (const promise of reading) void promise.catch(() => undefined); // reported in its turn
     const images: DecodedImage[] = [];
-    for (const image of request.images) images.push(await decodeCopies(request.settings, image));
+    for (const [i, image] of request.images.entries()) {
+      const bytes = await reading[i]!; // one an image
+      images.push(await decodeCopies(request.settings, image, bytes));
+    }
     return { images };
   } catch (error) {
     if (!(error instanceof DataError)) throw error;
@@ -54,8 +60,9 @@ export async function run(request: DecodeImagesRequest): Promise<DecodeImagesRes
 async function decodeCopies(
   settings: DecodeSettings,
   { path, id, replicas }: DecodeImagesRequest['images'][number],
+  bytes: Uint8Array,
 ): Promise<DecodedImage> {
-  const original = await decodeImage(path, { ...settings, shownName: `${id} (${path})` });
+  const original = await decodeImage(bytes, { ...settings, shownName: `${id} (${path})` });
   const pixels = new Uint8Array(original.length * (1 + replicas.length));
   pixels.set(original, 0);
   for (const [i, ranges] of replicas.entries()) {

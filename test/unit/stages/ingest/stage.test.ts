@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
-import { readdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { readDatasetIndex, type DatasetIndex } from '../../../../src/data/dataset-index.ts';
 import { DrqError } from '../../../../src/diagnostics/errors.ts';
-import { packageRoot } from '../../../../src/runtime/package-root.ts';
 import { readMetricsFile } from '../../../../src/stage/metrics-file.ts';
 import { ingest } from '../../../../stages/ingest/stage.ts';
 import { makeJpeg, makePngHeader, makeZip, writeFiles } from '../../../support/picture-fixtures.ts';
@@ -275,23 +274,4 @@ test('parameters that cannot be are refused by name', () => {
     assert.deepEqual(paths({ groupPattern }), ['groupPattern'], groupPattern);
   }
   assert.deepEqual(paths({ groupPattern: '(P\\d+)_' }), []);
-});
-
-const SHARED = process.env['DRQ_SHARED'] ?? resolve(packageRoot(), '..', 'shared');
-const IDRID = join(SHARED, 'data', 'idrid');
-
-test('the faults of IDRiD are found, by folders and by its CSV files alike', async (t) => {
-  if (!existsSync(IDRID)) return t.skip(`${IDRID} is not there`);
-  const folders = await run(t, IDRID);
-  // By sha256sum: six pairs of equal files, three with two labels, one of those in train and test.
-  assert.deepEqual(
-    ['duplicateCount', 'labelConflictCount', 'leakCount', 'unreadableCount', 'testImageCount'].map(
-      (name) => folders.counts[name],
-    ),
-    [3, 3, 1, 0, 103],
-  );
-  assert.equal(folders.index.images.length, 516 - 5);
-  const csv = await run(t, IDRID, { layout: 'csv' });
-  assert.deepEqual(csv.index, folders.index);
-  assert.ok((await readdir(join(csv.outputs['dataset']!, 'images'))).length === 508);
 });
