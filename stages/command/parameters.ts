@@ -13,8 +13,8 @@ export const commandParameters = z.strictObject({
     })
     .describe(`Name of a program on PATH, or its absolute path; ${PLACEHOLDERS}.`),
   arguments: z
-    .array(z.string())
-    .default([])
+    .array(z.union([z.string(), z.number()]).transform(String))
+    .prefault([])
     .describe(`Given to the program as they are, with no shell between; ${PLACEHOLDERS}.`),
   environment: z
     .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string())
