@@ -84,14 +84,6 @@ export const augmentParameters = z
       .positive()
       .default(DEFAULT_LIMIT_PIXELS / 1e6)
       .describe('Larger images are refused from their header, before decoding.'),
-    workers: z
-      .int()
-      .min(1)
-      .max(256)
-      .exactOptional()
-      .describe(
-        'Worker threads; by default the cpus of the stage. The result does not depend on it.',
-      ),
   })
   .refine(({ copies, randomlyFlippedCopies }) => randomlyFlippedCopies < copies, {
     path: ['randomlyFlippedCopies'],

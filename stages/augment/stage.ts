@@ -85,7 +85,7 @@ async function writeImages(
   const batches = Array.from({ length: Math.ceil(images.length / IMAGES_PER_REQUEST) }, (_, i) =>
     images.slice(i * IMAGES_PER_REQUEST, (i + 1) * IMAGES_PER_REQUEST),
   );
-  const threadCount = Math.min(parameters.workers ?? resources.cpuCount, batches.length);
+  const threadCount = Math.min(resources.cpuCount, batches.length);
   const pool = createWorkerPool<DecodeImagesRequest, DecodeImagesResponse>(
     'decode-images',
     threadCount,

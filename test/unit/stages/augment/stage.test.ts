@@ -61,7 +61,7 @@ test('one worker and two write the same bytes', async (t) => {
     contrast: 0.2,
   };
   const one = await run(t, dataset, parameters, 1);
-  const two = await run(t, dataset, { ...parameters, workers: 2 }, 1);
+  const two = await run(t, dataset, parameters, 2);
   const images = await digestOf(one.outputs['images']!);
   assert.equal(await digestOf(two.outputs['images']!), images);
   const other = await run(t, dataset, { ...parameters, seed: 1 });
