@@ -107,7 +107,10 @@ export function integerAdd(
 }
 
 /** QLinearGlobalAveragePool: [N, C, H, W] → [N, C, 1, 1]. */
-export function integerGlobalAverage(input: IntegerTensor, output: ActivationParameters): Uint8Array {
+export function integerGlobalAverage(
+  input: IntegerTensor,
+  output: ActivationParameters,
+): Uint8Array {
   const [batch = 0, channels = 0, height = 0, width = 0] = input.dims;
   const area = height * width;
   return Uint8Array.from({ length: batch * channels }, (_, i) => {

@@ -79,7 +79,10 @@ export async function run(
       : [];
   const session = await openOnnxSession(bytes, { threadCount: 1, graphOptimization });
   const outputs = await session.run({ input: { data: input, dims } });
-  const copies = Object.entries(outputs).map(([name, { data }]) => [name, Float32Array.from(data as Float32Array)]);
+  const copies = Object.entries(outputs).map(([name, { data }]) => [
+    name,
+    Float32Array.from(data as Float32Array),
+  ]);
   await session.release();
   return Object.fromEntries(copies) as Record<string, Float32Array>;
 }
