@@ -34,41 +34,65 @@ export interface CompareOptions extends ModelPair {
 
 /** How closely the quantized model follows the float model on the images, one image at a time. */
 export async function compareOutputs(options: CompareOptions): Promise<Fidelity> {
-  const { images, onProgress } = options;
-  const total = 2 * images.indices.length;
-  const [reference, actual] = await Promise.all(
-    [options.floatPath, options.quantizedPath].map(async (modelPath, pass) => {
-      const rows: Float32Array[] = [];
-      await runOverImages<CollectRequest, readonly Float32Array[]>({
-        task: 'collect-outputs',
-        run: { modelPath, images, batchSize: 1, graphOptimization: 'all' },
-        request: (run) => ({ run, outputs: [options.outputName] }),
-        onChunk: ([values = new Float32Array()], imageCount) => {
-          const width = values.length / imageCount;
-          for (let n = 0; n < imageCount; n += 1) {
-            rows.push(values.subarray(n * width, (n + 1) * width));
-          }
-        },
-        workerCount: Math.max(1, Math.floor(options.workerCount / 2)),
-        ...(options.signal === undefined ? {} : { signal: options.signal }),
-        ...(pass === 1 && onProgress !== undefined
-          ? { onProgress: (done: number) => onProgress(2 * done, total) }
-          : {}),
-      });
-      return rows;
-    }),
-  );
+  const { floatPath, quantizedPath, onProgress, ...shared } = options;
+  const total = 2 * options.images.indices.length;
+  const reference = await collectRows({
+    ...shared,
+    modelPath: floatPath,
+    onProgress: (done) => onProgress?.(done, total),
+  });
+  const actual = await collectRows({
+    ...shared,
+    modelPath: quantizedPath,
+    onProgress: (done) => onProgress?.(total / 2 + done, total),
+  });
+  return fidelityOf(reference, actual);
+}
+
+export function fidelityOf(
+  reference: readonly Float32Array[],
+  actual: readonly Float32Array[],
+): Fidelity {
   const sqnr = createSqnrAccumulator();
   let sameCount = 0;
-  for (const [i, row] of (reference ?? []).entries()) {
-    const other = actual![i]!; // both models ran the same images
+  for (const [i, row] of reference.entries()) {
+    const other = actual[i]!; // both models ran the same images
     sqnr.add(row, other);
     if (argmax(row) === argmax(other)) sameCount += 1;
   }
-  return {
-    agreementFraction: sameCount / images.indices.length,
-    logitsSqnrDb: sqnr.finishDb(),
-  };
+  return { agreementFraction: sameCount / reference.length, logitsSqnrDb: sqnr.finishDb() };
+}
+
+export interface CollectRowsOptions {
+  readonly modelPath: string;
+  readonly outputName: string;
+  readonly images: ImageSelection;
+  readonly workerCount: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** The named output for every image, as inference gives it: batch 1, optimised graph. */
+export async function collectRows(options: CollectRowsOptions): Promise<Float32Array[]> {
+  const rows: Float32Array[] = [];
+  await runOverImages<CollectRequest, readonly Float32Array[]>({
+    ...options,
+    task: 'collect-outputs',
+    run: {
+      modelPath: options.modelPath,
+      images: options.images,
+      batchSize: 1,
+      graphOptimization: 'all',
+    },
+    request: (run) => ({ run, outputs: [options.outputName] }),
+    onChunk: ([values = new Float32Array()], imageCount) => {
+      const width = values.length / imageCount;
+      for (let n = 0; n < imageCount; n += 1) {
+        rows.push(values.subarray(n * width, (n + 1) * width));
+      }
+    },
+  });
+  return rows;
 }
 
 export interface Timing {
@@ -76,6 +100,8 @@ export interface Timing {
   readonly latencyMs: number;
   /** Ratio of the two medians. */
   readonly speedup: number;
+  /** Ratio of the fastest runs: what a busy machine disturbs least. */
+  readonly fastestSpeedup: number;
 }
 
 const WARMUP_RUNS = 5;
@@ -115,14 +141,22 @@ export async function timeModels(
       signal === undefined ? {} : { signal },
     );
     const runs = unwrapTask(response);
-    const medianOf = (subject: 'baseline' | 'model'): number => {
-      const sorted = runs.filter((run) => run.subject === subject).map(({ ms }) => ms);
-      sorted.sort((a, b) => a - b);
-      return sorted[Math.floor(sorted.length / 2)] ?? NaN; // every subject has runs
+    const sortedMs = (subject: 'baseline' | 'model'): number[] =>
+      runs
+        .filter((run) => run.subject === subject)
+        .map(({ ms }) => ms)
+        .sort((a, b) => a - b);
+    const floatMs = sortedMs('baseline');
+    const quantizedMs = sortedMs('model');
+    // Every subject has runs.
+    const floatLatencyMs = floatMs[Math.floor(floatMs.length / 2)]!;
+    const latencyMs = quantizedMs[Math.floor(quantizedMs.length / 2)]!;
+    return {
+      floatLatencyMs,
+      latencyMs,
+      speedup: floatLatencyMs / latencyMs,
+      fastestSpeedup: floatMs[0]! / quantizedMs[0]!,
     };
-    const floatLatencyMs = medianOf('baseline');
-    const latencyMs = medianOf('model');
-    return { floatLatencyMs, latencyMs, speedup: floatLatencyMs / latencyMs };
   } finally {
     await pool.close();
   }

@@ -1,7 +1,8 @@
 import { availableParallelism, tmpdir } from 'node:os';
-import { mkdir, mkdtemp, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
-import { dirname, extname, join } from 'node:path';
+import { mkdir, mkdtemp, realpath, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { DataError, UsageError } from '../diagnostics/errors.ts';
+import { listImageFiles } from '../data/list-image-files.ts';
 import { checkModel } from '../onnx/check.ts';
 import { classifierSignature } from '../onnx/model-signature.ts';
 import type { OnnxModel } from '../onnx/model.ts';
@@ -61,7 +62,6 @@ const DEFAULT_COUNT = 128;
 const MAX_COMPARED_COUNT = 512;
 /** Kept for the comparison where a folder holds fewer images than are wanted for calibration. */
 const HELD_OUT_FRACTION = 0.2;
-const PHOTOGRAPH_EXTENSIONS = new Set(['.jpg', '.jpeg', '.png', '.webp', '.tif', '.tiff', '.bmp']);
 
 /**
  * Quantizes a model with nothing but a folder of photographs: every k-th of them in sorted order
@@ -207,27 +207,13 @@ function inputSize(
   });
 }
 
-/** Paths of all photographs below `folder`, in code-unit order. */
+/** Paths of all photographs below `folder`, in natural order. */
 async function findPhotographs(folder: string): Promise<string[]> {
-  let entries;
-  try {
-    entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  } catch (cause) {
-    throw new DataError({
-      code: 'quantize/no-data-folder',
-      message: `${folder} cannot be read as a folder`,
-      hint: 'give a folder with photographs',
-      cause,
-    });
-  }
-  const files = entries
-    .filter((entry) => entry.isFile())
-    .filter((entry) => PHOTOGRAPH_EXTENSIONS.has(extname(entry.name).toLowerCase()))
-    .map((entry) => join(entry.parentPath, entry.name));
-  if (files.length > 0) return files.sort((a, b) => (a < b ? -1 : 1));
+  const files = await listImageFiles(folder);
+  if (files.length > 0) return files.map((file) => join(folder, file));
   throw new DataError({
     code: 'quantize/no-photographs',
-    message: `${folder} holds no photographs (${[...PHOTOGRAPH_EXTENSIONS].join(' ')})`,
+    message: `${folder} holds no photographs`,
     hint: 'give a folder with photographs like those the model will see',
   });
 }
