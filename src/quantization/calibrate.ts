@@ -66,10 +66,12 @@ export async function calibrate(options: CalibrateOptions): Promise<CalibrationT
   }
 }
 
-/** Tensors with quantization parameters of their own, in graph order. */
+/**
+ * Every tensor that may be quantized, in graph order; also those that share another's parameters,
+ * because they need their own once a node before them is excluded.
+ */
 function observedTensors(model: OnnxModel): string[] {
-  const { tensors } = markGraph(graphOf(model));
-  return [...new Set([...tensors.values()].map((tensor) => tensor.source))];
+  return [...markGraph(graphOf(model)).tensors.keys()];
 }
 
 /** The same model with `tensors` as its outputs; a graph input is passed on through an Identity. */

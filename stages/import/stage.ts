@@ -1,7 +1,8 @@
 import { copyFile } from 'node:fs/promises';
+import { OnnxError } from '../../src/diagnostics/errors.ts';
 import { checkModel } from '../../src/onnx/check.ts';
 import { describeModel } from '../../src/onnx/describe-model.ts';
-import { classifierSignature } from '../../src/onnx/model-signature.ts';
+import { classifierSignature, type ClassifierSignature } from '../../src/onnx/model-signature.ts';
 import { readOnnx } from '../../src/onnx/reader.ts';
 import { openOnnxSession } from '../../src/runtime/onnx-session.ts';
 import { defineStage } from '../../src/stage/definition.ts';
@@ -33,10 +34,9 @@ export const importModel = defineStage({
     context.progress({ done: 0, total: 3, unit: 'steps', label: 'read and check' });
     const model = await readOnnx(path);
     checkModel(model, path);
-    classifierSignature(model, path);
-    context.progress({ done: 1, total: 3, unit: 'steps', label: 'load in onnxruntime' });
-    const session = await openOnnxSession(path, { threadCount: 1 });
-    await session.release();
+    const signature = classifierSignature(model, path);
+    context.progress({ done: 1, total: 3, unit: 'steps', label: 'run once in onnxruntime' });
+    await tryOut(path, signature);
     context.progress({ done: 2, total: 3, unit: 'steps', label: 'report' });
     const description = describeModel(model);
     await copyFile(path, outputs['model']!);
@@ -61,6 +61,29 @@ export const importModel = defineStage({
     context.progress({ done: 3, total: 3, unit: 'steps' });
   },
 });
+
+/** Some faults, such as channels that do not divide into groups, show only when a model runs. */
+async function tryOut(
+  path: string,
+  { inputName, batchSize, height, width }: ClassifierSignature,
+): Promise<void> {
+  const session = await openOnnxSession(path, { threadCount: 1 });
+  try {
+    if (height === null || width === null) return; // any size: there is none to choose
+    const dims = [batchSize ?? 1, 3, height, width];
+    const data = new Float32Array(dims.reduce((product, dim) => product * dim, 1));
+    await session.run({ [inputName]: { data, dims } });
+  } catch (cause) {
+    throw new OnnxError({
+      code: 'onnx/cannot-run',
+      message: `onnxruntime cannot run ${path}: ${cause instanceof Error ? cause.message : String(cause)}`,
+      hint: 'export the model again; its operators do not fit one another',
+      cause,
+    });
+  } finally {
+    await session.release();
+  }
+}
 
 function mutable(
   shapes: Readonly<Record<string, readonly (number | string)[]>>,

@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { makeModel, makeNode, makeTensor, makeValueInfo } from '../../../src/onnx/build.ts';
+import {
+  bypassNode,
+  nameMaker,
+  pruneInitializers,
+  pruneNodes,
+  sortNodes,
+} from '../../../src/onnx/graph-edit.ts';
+import { graphOf, type OnnxGraph } from '../../../src/onnx/model.ts';
+
+/** Edges as [from, to] name tensors t0, t1, …; node i makes ti. */
+function graphWith(
+  inputsOf: readonly (readonly string[])[],
+  outputs: readonly string[],
+): OnnxGraph {
+  return graphOf(
+    makeModel({
+      graphName: 'g',
+      opset: 17,
+      inputs: [makeValueInfo('x', [1])],
+      outputs: outputs.map((name) => makeValueInfo(name, [1])),
+      initializers: [
+        makeTensor('k', [1], Float32Array.of(1)),
+        makeTensor('u', [1], Float32Array.of(1)),
+      ],
+      nodes: inputsOf.map((inputs, i) =>
+        makeNode({ opType: 'Sum', name: `n${i}`, inputs, outputs: [`t${i}`] }),
+      ),
+    }),
+  );
+}
+
+test('sorted nodes make every tensor before it is read, whatever the order was', () => {
+  const dag = fc
+    .array(fc.array(fc.nat(), { maxLength: 3 }), { minLength: 1, maxLength: 12 })
+    .map((rows) => rows.map((row, i) => ['x', ...row.filter(() => i > 0).map((n) => `t${n % i}`)]));
+  fc.assert(
+    fc.property(dag, fc.infiniteStream(fc.nat()), (inputsOf, order) => {
+      const graph = graphWith(inputsOf, ['t0']);
+      const keyed = graph.node.map((node) => ({ node, key: Number(order.next().value) }));
+      graph.node = keyed.sort((a, b) => a.key - b.key).map(({ node }) => node);
+      sortNodes(graph);
+      assert.equal(graph.node.length, inputsOf.length);
+      const made = new Set(['x']);
+      for (const { input, output } of graph.node) {
+        assert.ok(input.every((name) => made.has(name)));
+        for (const name of output) made.add(name);
+      }
+    }),
+  );
+});
+
+test('a cycle is refused', () => {
+  const graph = graphWith([['t1'], ['t0']], ['t1']);
+  assert.throws(() => sortNodes(graph), {
+    code: 'onnx/cycle',
+    message: /depends on its own output/,
+  });
+});
+
+test('what nobody reads goes', () => {
+  const graph = graphWith([['x', 'k'], ['t0'], ['t0']], ['t2']);
+  pruneNodes(graph);
+  pruneInitializers(graph);
+  assert.deepEqual(
+    graph.node.map(({ name }) => name),
+    ['n0', 'n2'],
+  );
+  assert.deepEqual(
+    graph.initializer.map(({ name }) => name),
+    ['k'],
+  );
+});
+
+test('a bypassed node leaves graph outputs their names', () => {
+  const inside = graphWith([['x'], ['t0'], ['t1']], ['t2']);
+  bypassNode(inside, inside.node[1]!, 't0');
+  assert.deepEqual(
+    inside.node.map(({ input }) => input),
+    [['x'], ['t0']],
+  );
+  const atEnd = graphWith([['x'], ['t0']], ['t1']);
+  bypassNode(atEnd, atEnd.node[1]!, 't0');
+  assert.deepEqual(
+    atEnd.node.map(({ output }) => output),
+    [['t1']],
+  );
+  // An input that is an output keeps its node: an output must have a maker.
+  const whole = graphWith([['x']], ['t0']);
+  bypassNode(whole, whole.node[0]!, 'x');
+  assert.equal(whole.node.length, 1);
+});
+
+test('new names avoid those of tensors, nodes and initializers', () => {
+  const newName = nameMaker(graphWith([['x']], ['t0']));
+  assert.deepEqual(['t0', 'n0', 'k', 'free', 'free'].map(newName), [
+    't0_2',
+    'n0_2',
+    'k_2',
+    'free',
+    'free_2',
+  ]);
+});

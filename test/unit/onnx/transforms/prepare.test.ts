@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { makeTensor, type NodeSpec } from '../../../../src/onnx/build.ts';
+import { encodeOnnx } from '../../../../src/onnx/writer.ts';
+import { graphOf, type Initializer } from '../../../../src/onnx/model.ts';
+import { opsetOf } from '../../../../src/onnx/check.ts';
+import { prepareModel } from '../../../../src/quantization/prepare-model.ts';
+import { normalValues, run, smallModel } from '../../../support/quantize-one.ts';
+
+const positive = (name: string, count: number): Float32Array =>
+  normalValues(name, count).map((value) => Math.abs(value) + 0.1);
+const tensor = (name: string, dims: readonly number[]): Initializer =>
+  makeTensor(
+    name,
+    dims,
+    normalValues(
+      name,
+      dims.reduce((a, b) => a * b, 1),
+    ),
+  );
+const node = (
+  opType: string,
+  inputs: readonly string[],
+  output: string,
+  attributes: NodeSpec['attributes'] = {},
+): NodeSpec => ({ opType, name: output, inputs, outputs: [output], attributes });
+
+const cases: readonly {
+  readonly name: string;
+  readonly input: readonly number[];
+  readonly nodes: readonly NodeSpec[];
+  readonly tensors: readonly Initializer[];
+  readonly operators: readonly string[];
+  readonly opset?: number;
+}[] = [
+  {
+    name: 'batch norm after convolutions with and without bias, and after Gemm',
+    input: [2, 3, 6, 6],
+    nodes: [
+      node('Conv', ['input', 'w1'], 'c1'),
+      node('BatchNormalization', ['c1', 'g1', 'b1', 'm1', 'v1'], 'n1', {
+        epsilon: { float: 1e-3 },
+      }),
+      node('Conv', ['n1', 'w2', 'cb'], 'c2', { group: 4 }),
+      node('BatchNormalization', ['c2', 'g1', 'b1', 'm1', 'v1'], 'n2'),
+      node('Flatten', ['n2'], 'f'),
+      node('Gemm', ['f', 'w3', 'gb'], 'g'),
+      node('BatchNormalization', ['g', 'g3', 'b3', 'm3', 'v3'], 'y'),
+    ],
+    tensors: [
+      tensor('w1', [4, 3, 3, 3]),
+      tensor('w2', [4, 1, 3, 3]),
+      tensor('cb', [4]),
+      tensor('g1', [4]),
+      tensor('b1', [4]),
+      tensor('m1', [4]),
+      makeTensor('v1', [4], positive('v1', 4)),
+      tensor('w3', [16, 5]),
+      tensor('gb', [5]),
+      tensor('g3', [5]),
+      tensor('b3', [5]),
+      tensor('m3', [5]),
+      makeTensor('v3', [5], positive('v3', 5)),
+    ],
+    operators: ['Conv', 'Conv', 'Flatten', 'Gemm'],
+  },
+  {
+    name: 'Constant, Identity, Dropout',
+    input: [2, 4],
+    nodes: [
+      { ...node('Constant', [], 'k'), attributes: { tensor: { tensor: tensor('any', [4]) } } },
+      node('Identity', ['input'], 'i'),
+      node('Mul', ['i', 'half'], 'm'),
+      node('Dropout', ['m'], 'd'),
+      node('Identity', ['d'], 'y'),
+    ].slice(1),
+    tensors: [makeTensor('half', [], Float32Array.of(0.5))],
+    operators: ['Mul'],
+  },
+  {
+    name: 'mean over the image axes, kept and dropped',
+    input: [2, 3, 5, 4],
+    nodes: [
+      node('ReduceMean', ['input'], 'p', { axes: [-2, 3], keepdims: 0 }),
+      node('MatMul', ['p', 'w'], 'm'),
+      node('Add', ['b', 'm'], 'y'),
+    ],
+    tensors: [tensor('w', [3, 4]), tensor('b', [4])],
+    operators: ['GlobalAveragePool', 'Flatten', 'Gemm'],
+  },
+  {
+    name: 'a mean over other axes and a MatMul of rank 3 stay',
+    input: [2, 3, 5, 4],
+    nodes: [
+      node('ReduceMean', ['input'], 'p', { axes: [1], keepdims: 1 }),
+      node('MatMul', ['p', 'w'], 'y'),
+    ],
+    tensors: [tensor('w', [4, 4])],
+    operators: ['ReduceMean', 'MatMul'],
+  },
+  {
+    name: 'zeros round an image before a convolution with pads of its own',
+    input: [1, 3, 5, 5],
+    nodes: [
+      node('Pad', ['input', 'pads'], 'p'),
+      node('Conv', ['p', 'w'], 'y', { pads: [1, 0, 0, 1], strides: [2, 2] }),
+    ],
+    tensors: [
+      makeTensor('pads', [8], BigInt64Array.from([0, 0, 0, 1, 0, 0, 2, 1], BigInt)),
+      tensor('w', [2, 3, 3, 3]),
+    ],
+    operators: ['Conv'],
+  },
+  {
+    name: 'opset 9',
+    opset: 9,
+    input: [2, 3, 4, 4],
+    nodes: [
+      node('Clip', ['input'], 'c', { min: { float: 0 }, max: { float: 0.75 } }),
+      node('Squeeze', ['pooled'], 's', { axes: [2, 3] }),
+      node('GlobalAveragePool', ['c'], 'pooled'),
+      node('Softmax', ['s'], 'y'),
+    ].sort(
+      (a, b) =>
+        ['c', 'pooled', 's', 'y'].indexOf(a.name) - ['c', 'pooled', 's', 'y'].indexOf(b.name),
+    ),
+    tensors: [],
+    operators: ['Clip', 'GlobalAveragePool', 'Squeeze', 'Softmax'],
+  },
+];
+
+for (const { name, input, nodes, tensors, operators, opset } of cases) {
+  test(`${name}: the prepared model computes the same`, async () => {
+    const model = smallModel({
+      nodes,
+      input,
+      output: 'y',
+      ...(tensors.length === 0 ? {} : { tensors }),
+      ...(opset === undefined ? {} : { opset }),
+    });
+    const before = encodeOnnx(model);
+    const prepared = prepareModel(model);
+    assert.deepEqual(encodeOnnx(model), before, 'the model itself is unchanged');
+    assert.deepEqual(
+      graphOf(prepared).node.map(({ opType }) => opType),
+      operators,
+    );
+    assert.ok(opsetOf(prepared) >= 13);
+    const values = normalValues(
+      'input',
+      input.reduce((a, b) => a * b, 1),
+    );
+    const expected = (await run(before, model, values, 'disabled'))['y']!;
+    const actual = (await run(encodeOnnx(prepared), model, values, 'disabled'))['y']!;
+    assert.equal(actual.length, expected.length);
+    for (const [i, value] of expected.entries()) {
+      assert.ok(Math.abs(value - actual[i]!) <= 1e-4 * Math.max(1, Math.abs(value)), `${i}`);
+    }
+  });
+}
+
+test('an operator that changed its meaning before opset 13 is refused by name', () => {
+  const nodes = [node('Upsample', ['input', 'k'], 'y')];
+  const model = smallModel({ nodes, input: [1, 1, 2, 2], output: 'y', opset: 9 });
+  assert.throws(() => prepareModel(model), {
+    code: 'onnx/cannot-upgrade',
+    message: /node "y" \(Upsample\)/,
+  });
+});

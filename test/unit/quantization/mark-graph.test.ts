@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { makeTensor, type NodeSpec } from '../../../src/onnx/build.ts';
+import { graphOf } from '../../../src/onnx/model.ts';
+import { markGraph } from '../../../src/quantization/mark-graph.ts';
+import { planQuantization } from '../../../src/quantization/quantization-plan.ts';
+import { smallModel } from '../../support/quantize-one.ts';
+
+const node = (opType: string, inputs: readonly string[], output: string): NodeSpec => ({
+  opType,
+  name: output,
+  inputs,
+  outputs: [output],
+});
+const tensors = [
+  makeTensor('w', [4, 4, 1, 1], new Float32Array(16).fill(1)),
+  makeTensor('zero', [], Float32Array.of(0)),
+  makeTensor('six', [], Float32Array.of(6)),
+  makeTensor('one', [], Float32Array.of(1)),
+];
+const graphWith = (nodes: readonly NodeSpec[], output = 'y') =>
+  graphOf(smallModel({ nodes, tensors, output, input: [1, 4, 4, 4] }));
+
+test('nothing is quantized between a convolution and its activation', () => {
+  const marks = markGraph(
+    graphWith([
+      node('Conv', ['input', 'w'], 'c'),
+      node('Clip', ['c', 'zero', 'six'], 'r'),
+      node('Conv', ['r', 'w'], 'd'),
+      node('Relu', ['d'], 'y'),
+    ]),
+  );
+  assert.deepEqual([...marks.tensors.keys()], ['input', 'r', 'y']);
+  assert.deepEqual(marks.tensors.get('r'), { source: 'r', low: 0, high: 6 });
+  assert.deepEqual(marks.floatNodes, []);
+});
+
+test('a convolution that is read besides by another node keeps its own range', () => {
+  const { tensors, floatNodes } = markGraph(
+    graphWith([
+      node('Conv', ['input', 'w'], 'c'),
+      node('Relu', ['c'], 'r'),
+      node('Add', ['r', 'c'], 'y'),
+    ]),
+  );
+  assert.deepEqual([...tensors.keys()], ['input', 'c', 'r', 'y']);
+  assert.deepEqual(
+    floatNodes.map(({ node }) => node),
+    ['r'],
+  );
+});
+
+test('a pool shares the parameters of its input, and so does what follows', () => {
+  const { tensors } = markGraph(
+    graphWith([
+      node('Conv', ['input', 'w'], 'c'),
+      node('MaxPool', ['c'], 'p'),
+      node('Flatten', ['p'], 'y'),
+    ]),
+  );
+  assert.deepEqual([tensors.get('p')!.source, tensors.get('y')!.source], ['c', 'c']);
+});
+
+test('an unsupported operator stays float with its reason, and is joined by a pair', () => {
+  const { tensors, floatNodes } = markGraph(
+    graphWith([
+      node('Conv', ['input', 'w'], 'c'),
+      node('Softplus', ['c'], 's'),
+      node('Conv', ['s', 'w'], 'y'),
+    ]),
+  );
+  assert.deepEqual([...tensors.keys()], ['input', 'c', 's', 'y']);
+  assert.deepEqual(floatNodes, [
+    {
+      node: 's',
+      operator: 'Softplus',
+      reason: 'onnxruntime has no integer form of it on the CPU',
+    },
+  ]);
+});
+
+test('weights computed in the graph, and excluded nodes, stay float', () => {
+  const graph = graphWith([
+    node('Add', ['one', 'w'], 'v'),
+    node('Conv', ['input', 'v'], 'c'),
+    node('Conv', ['c', 'w'], 'y'),
+  ]);
+  const { floatNodes, layers } = markGraph(graph, new Set(['y']));
+  assert.deepEqual(layers, []);
+  assert.deepEqual(
+    floatNodes.map(({ node, reason }) => `${node}: ${reason}`),
+    [
+      'v: none of its inputs comes from an operator that runs in integers',
+      'c: its weights are computed in the graph',
+      'y: it was excluded by parameter',
+    ],
+  );
+});
+
+test('a table of another model and unknown names are refused', () => {
+  const graph = graphWith([node('Conv', ['input', 'w'], 'y')]);
+  const scheme = { granularity: 'per-channel', range: 'max', limit: 127 } as const;
+  assert.throws(() => planQuantization(graph, { tensors: {} }, scheme), {
+    code: 'quantization/missing-range',
+    message: /tensor "input"/,
+  });
+  assert.throws(() => planQuantization(graph, { tensors: {} }, scheme, new Set(['nowhere'])), {
+    code: 'quantization/unknown-node',
+    message: /nowhere/,
+  });
+});

@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import sharp from 'sharp';
+import { createRandom } from '../../../src/numeric/random.ts';
+import { writeOnnx } from '../../../src/onnx/writer.ts';
+import { quantizeFolder } from '../../../src/quantization/quantize-folder.ts';
+import { temporaryFolder } from '../../support/stage-context.ts';
+import { tinyConvnet } from '../../support/tiny-convnet.ts';
+
+async function prepared(t: TestContext, imageCount = 10) {
+  const folder = await temporaryFolder(t);
+  const modelPath = join(folder, 'model.onnx');
+  const dataFolder = join(folder, 'data');
+  await writeOnnx(modelPath, tinyConvnet());
+  const random = createRandom(5, 'photographs');
+  for (let i = 0; i < imageCount; i += 1) {
+    const below = join(dataFolder, String(i % 2));
+    await mkdir(below, { recursive: true });
+    const raw = { width: 20, height: 24, channels: 3 as const };
+    const pixels = Uint8Array.from({ length: 20 * 24 * 3 }, () => random.integer(256));
+    await sharp(pixels, { raw })
+      .png()
+      .toFile(join(below, `${i}.png`));
+  }
+  return { folder, modelPath, dataFolder, outputPath: join(folder, 'out', 'int8.onnx') };
+}
+
+test('a folder of photographs is enough', async (t) => {
+  const { folder, ...paths } = await prepared(t);
+  const phases = new Set<string>();
+  const result = await quantizeFolder({
+    ...paths,
+    count: 6,
+    preset: 'unit',
+    workerCount: 1,
+    onProgress: ({ phase }) => phases.add(phase),
+  });
+  assert.deepEqual([result.calibrationImageCount, result.comparedImageCount], [6, 4]);
+  assert.deepEqual(result.floatNodes, []);
+  assert.ok(result.fidelity!.logitsSqnrDb! > 25);
+  assert.equal(result.fidelity!.agreementFraction, 1);
+  assert.deepEqual([...phases], ['decode', 'calibrate', 'correct biases', 'compare']);
+  assert.equal((await readFile(paths.outputPath)).length, result.sizeBytes);
+  assert.deepEqual(await readdir(join(folder, 'out')), ['int8.onnx']);
+});
+
+test('a fifth is held out where there are fewer photographs than wanted', async (t) => {
+  const { modelPath, dataFolder, outputPath } = await prepared(t, 5);
+  const result = await quantizeFolder({
+    modelPath,
+    dataFolder,
+    outputPath,
+    preset: 'tf',
+    workerCount: 1,
+  });
+  assert.deepEqual([result.calibrationImageCount, result.comparedImageCount], [4, 1]);
+});
+
+test('what cannot be done is refused with the next step', async (t) => {
+  const { folder, ...paths } = await prepared(t, 1);
+  const refused = (change: object, code: string): Promise<void> =>
+    assert.rejects(quantizeFolder({ ...paths, preset: 'tf', workerCount: 1, ...change }), { code });
+  await refused({ outputPath: paths.modelPath }, 'quantize/overwrites-input');
+  await refused({ modelPath: join(folder, 'none.onnx') }, 'quantize/no-model');
+  await refused({ dataFolder: join(folder, 'none') }, 'data/no-folder');
+  await refused({ preset: undefined }, 'quantize/normalization');
+  await refused({ preset: undefined, mean: [0, 0, 0], std: [1, 0, 1] }, 'quantize/normalization');
+  await refused({ size: 32 }, 'quantization/size-mismatch');
+  await mkdir(join(folder, 'empty'));
+  await refused({ dataFolder: join(folder, 'empty') }, 'quantize/no-photographs');
+  assert.equal((await readdir(folder)).includes('out'), false);
+});

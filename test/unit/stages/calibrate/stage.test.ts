@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict';
+import { readFile, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { writeOnnx } from '../../../../src/onnx/writer.ts';
+import { normalizeToNchw, openShardReader } from '../../../../src/data/image-shards.ts';
+import { readCalibrationTable } from '../../../../src/quantization/calibration-table.ts';
+import { readMetricsFile } from '../../../../src/stage/metrics-file.ts';
+import { calibrate } from '../../../../stages/calibrate/stage.ts';
+import { allTensors } from '../../../support/quantize-one.ts';
+import { runStage, temporaryFolder } from '../../../support/stage-context.ts';
+import { TINY_SIZE, tinyConvnet, writeNoiseShards } from '../../../support/tiny-convnet.ts';
+
+async function calibrated(
+  t: TestContext,
+  parameters: Record<string, unknown>,
+  options: { cpuCount?: number; imageCount?: number; signal?: AbortSignal } = {},
+) {
+  const folder = await temporaryFolder(t);
+  const model = join(folder, 'model.onnx');
+  const images = join(folder, 'images');
+  await writeOnnx(model, tinyConvnet());
+  await writeNoiseShards(images, options.imageCount ?? 20);
+  const stageRun = await runStage(t, calibrate, {
+    parameters,
+    inputs: {
+      model: { kind: 'model/onnx', path: model },
+      images: { kind: 'image-shards', path: images },
+    },
+    cpuCount: options.cpuCount ?? 1,
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+  });
+  return { ...stageRun, images };
+}
+
+test('one worker and two give the same bytes, for every method', async (t) => {
+  for (const method of ['min-max', 'percentile', 'mse']) {
+    const one = await calibrated(t, { method, count: 18, percentile: 99 });
+    const two = await calibrated(t, { method, count: 18, percentile: 99 }, { cpuCount: 2 });
+    assert.equal(
+      await readFile(one.outputs['table']!, 'utf8'),
+      await readFile(two.outputs['table']!, 'utf8'),
+    );
+    assert.deepEqual(await readdir(one.scratchPath), []);
+    assert.deepEqual(one.progress.at(-1), { done: 18, total: 18, unit: 'images' });
+  }
+});
+
+test('min-max ranges are those of the float network itself', async (t) => {
+  const { outputs, images, warnings } = await calibrated(t, { method: 'min-max', count: 50 });
+  assert.deepEqual(warnings, ['split train has 20 images, fewer than count 50: all are used']);
+  const table = await readCalibrationTable(outputs['table']!);
+  assert.deepEqual(Object.keys(table.tensors), ['input', 'r1', 'r2', 'p', 'f']);
+  assert.equal(table.samples.length, 20);
+  const reader = await openShardReader(images);
+  const seen = { min: Infinity, max: -Infinity };
+  for (let image = 0; image < 20; image += 1) {
+    const pixels = new Uint8Array(TINY_SIZE ** 2 * 3);
+    await reader.read('train', 2 * image, pixels); // copies of the images stand at odd places
+    const input = new Float32Array(pixels.length);
+    normalizeToNchw(pixels, 1, TINY_SIZE ** 2, reader.shards.normalization, input);
+    const { r1 } = await allTensors(tinyConvnet(1), input);
+    seen.min = Math.min(seen.min, ...r1!);
+    seen.max = Math.max(seen.max, ...r1!);
+  }
+  await reader.close();
+  assert.deepEqual(table.tensors['r1'], seen);
+  const { values } = await readMetricsFile(outputs['report']!);
+  assert.deepEqual(
+    values.map(({ name, value }) => [name, value]),
+    [
+      ['calibrationImageCount', 20],
+      ['calibrationMethod', 'min-max'],
+    ],
+  );
+});
+
+test('the batch size changes nothing but rounding, the seed changes the images', async (t) => {
+  const one = await calibrated(t, { count: 6 });
+  const four = await calibrated(t, { count: 6, batchSize: 4 });
+  const other = await calibrated(t, { count: 6, seed: 1 });
+  const [a, b, c] = await Promise.all(
+    [one, four, other].map(({ outputs }) => readCalibrationTable(outputs['table']!)),
+  );
+  assert.deepEqual(a!.samples, b!.samples);
+  for (const [name, { max }] of Object.entries(a!.tensors)) {
+    assert.ok(Math.abs(max - b!.tensors[name]!.max) < 0.02 * max);
+  }
+  assert.notDeepEqual(a!.samples, c!.samples);
+});
+
+test('an aborted run ends', async (t) => {
+  await assert.rejects(calibrated(t, {}, { signal: AbortSignal.abort() }));
+});
+
+test('an empty split is refused with those that have images', async (t) => {
+  await assert.rejects(calibrated(t, { split: 'test' }), {
+    code: 'quantization/no-images',
+    message: /split test has no images.*train \(40\)/,
+  });
+});

@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { graphOf } from '../../../../src/onnx/model.ts';
+import { readOnnx } from '../../../../src/onnx/reader.ts';
+import { writeOnnx } from '../../../../src/onnx/writer.ts';
+import { readMetricsFile } from '../../../../src/stage/metrics-file.ts';
+import { collectRows, fidelityOf } from '../../../../src/quantization/compare-models.ts';
+import { calibrate } from '../../../../stages/calibrate/stage.ts';
+import { quantize } from '../../../../stages/quantize/stage.ts';
+import { runStage, temporaryFolder } from '../../../support/stage-context.ts';
+import { tinyConvnet, writeNoiseShards } from '../../../support/tiny-convnet.ts';
+
+async function prepared(t: TestContext) {
+  const folder = await temporaryFolder(t);
+  const model = { kind: 'model/onnx' as const, path: join(folder, 'model.onnx') };
+  const images = { kind: 'image-shards' as const, path: join(folder, 'images') };
+  await writeOnnx(model.path, tinyConvnet());
+  await writeNoiseShards(images.path, 20);
+  const { outputs } = await runStage(t, calibrate, { inputs: { model, images } });
+  const table = { kind: 'calibration-table' as const, path: outputs['table']! };
+  return { model, images, table };
+}
+
+test('the stage writes a fused model, the same for one worker and two', async (t) => {
+  const inputs = await prepared(t);
+  const one = await runStage(t, quantize, { inputs, cpuCount: 1 });
+  const two = await runStage(t, quantize, { inputs, cpuCount: 2 });
+  for (const name of ['model', 'report', 'summary']) {
+    assert.deepEqual(await readFile(one.outputs[name]!), await readFile(two.outputs[name]!));
+  }
+  assert.deepEqual(one.warnings, []);
+  const { values, details } = await readMetricsFile(one.outputs['report']!);
+  const value = (wanted: string) => values.find(({ name }) => name === wanted)?.value;
+  assert.deepEqual(['quantizedLayerCount', 'floatOperatorCount', 'biasCorrection'].map(value), [
+    3,
+    0,
+    'local',
+  ]);
+  assert.deepEqual(details['floatOperators'], []);
+  const layers = details['layers'] as { node: string; weightSqnrDb: number }[];
+  assert.deepEqual(
+    layers.map(({ node }) => node),
+    ['first', 'depthwise', 'dense'],
+  );
+  assert.ok(layers.every(({ weightSqnrDb }) => weightSqnrDb > 35));
+  assert.match(await readFile(one.outputs['summary']!, 'utf8'), /QLinearConv \| 2/);
+  const metadata = (await readOnnx(one.outputs['model']!)).metadataProps;
+  assert.deepEqual(
+    metadata.map(({ key }) => key),
+    ['drq.classes', 'drq.quantization', 'drq.calibration'],
+  );
+});
+
+test('corrected biases bring the mean of the outputs back', async (t) => {
+  const inputs = await prepared(t);
+  const indices = Array.from({ length: 20 }, (_, i) => 2 * i);
+  const images = { folder: inputs.images.path, split: 'train' as const, indices };
+  const rowsOf = (modelPath: string) =>
+    collectRows({ modelPath, outputName: 'logits', images, workerCount: 1 });
+  const meanShift = (a: Float32Array[], b: Float32Array[]): number =>
+    Math.hypot(
+      ...[0, 1, 2, 3].map(
+        (c) => a.reduce((sum, row, i) => sum + row[c]! - b[i]![c]!, 0) / a.length,
+      ),
+    );
+  const reference = await rowsOf(inputs.model.path);
+  const shifts: number[] = [];
+  for (const biasCorrection of ['none', 'local']) {
+    const { outputs } = await runStage(t, quantize, { inputs, parameters: { biasCorrection } });
+    const rows = await rowsOf(outputs['model']!);
+    shifts.push(meanShift(reference, rows));
+    assert.ok(fidelityOf(reference, rows).logitsSqnrDb! > 25);
+  }
+  assert.ok(shifts[1]! < 0.6 * shifts[0]!, shifts.join(' '));
+});
+
+test('without images it warns; excluded nodes stay float and are listed', async (t) => {
+  const { model, table } = await prepared(t);
+  const { outputs, warnings } = await runStage(t, quantize, {
+    inputs: { model, table },
+    parameters: { exclude: ['depthwise'] },
+  });
+  assert.deepEqual(warnings, ['biases are not corrected: the stage has no input "images"']);
+  const { details } = await readMetricsFile(outputs['report']!);
+  const nodes = details['floatOperators'] as { node: string; operator: string; reason: string }[];
+  assert.ok(nodes.some(({ operator }) => operator.includes('Conv')));
+  const graph = graphOf(await readOnnx(outputs['model']!));
+  const depthwise = graph.node.find(({ name }) => name === 'depthwise');
+  assert.equal(depthwise?.input[1], 'w2');
+});
+
+test('images other than the calibrated ones are refused', async (t) => {
+  const inputs = await prepared(t);
+  const images = { ...inputs.images, path: join(await temporaryFolder(t), 'images') };
+  await writeNoiseShards(images.path, 3);
+  await assert.rejects(runStage(t, quantize, { inputs: { ...inputs, images } }), {
+    code: 'quantization/unknown-sample',
+    message: /image "image-3"/,
+  });
+});
