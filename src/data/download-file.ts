@@ -12,16 +12,24 @@ export interface DownloadRequest {
   readonly sha256: string;
   readonly maximumBytes: number;
   readonly signal: AbortSignal;
+  /** The server is given up when nothing has come for this long. */
+  readonly idleLimitMs?: number;
   /** Called as bytes come; the total is unknown when the server does not say. */
   readonly onProgress: (receivedBytes: number, totalBytes: number | undefined) => void;
 }
+
+/** Slow mirrors pause for seconds; a connection that says nothing for a minute is dead. */
+const IDLE_LIMIT_MS = 60_000;
 
 /**
  * Downloads a file and checks its digest.
  * @throws DataError `data/download-failed`, `data/download-too-large`, `data/wrong-sha256`
  */
 export async function downloadFile(request: DownloadRequest): Promise<void> {
-  const { url, target, signal } = request;
+  const { url, target, idleLimitMs = IDLE_LIMIT_MS } = request;
+  const idle = new AbortController();
+  const timer = setTimeout(() => idle.abort(), idleLimitMs);
+  const signal = AbortSignal.any([request.signal, idle.signal]);
   let digest: string;
   try {
     const response = await fetch(url, { signal });
@@ -32,15 +40,24 @@ export async function downloadFile(request: DownloadRequest): Promise<void> {
     const length = Number(response.headers.get('content-length') ?? NaN);
     await pipeline(
       Readable.from(response.body),
-      countBytes(request, hash, Number.isFinite(length) ? length : undefined),
+      countBytes(request, {
+        hash,
+        totalBytes: Number.isFinite(length) ? length : undefined,
+        onChunk: () => timer.refresh(),
+      }),
       createWriteStream(target),
       { signal },
     );
     digest = hash.digest('hex');
   } catch (error) {
-    if (signal.aborted) throw new InterruptedError();
+    if (request.signal.aborted) throw new InterruptedError();
     if (error instanceof DrqError) throw error;
-    throw failed(url, reasonOf(error), error);
+    const reason = idle.signal.aborted
+      ? `the server sent nothing for ${idleLimitMs / 1000} s`
+      : reasonOf(error);
+    throw failed(url, reason, error);
+  } finally {
+    clearTimeout(timer);
   }
   checkSha256(url, digest, request.sha256);
 }
@@ -65,12 +82,20 @@ export async function hashFile(path: string, signal: AbortSignal): Promise<strin
 
 function countBytes(
   { url, maximumBytes, onProgress }: DownloadRequest,
-  hash: ReturnType<typeof createHash>,
-  totalBytes: number | undefined,
+  {
+    hash,
+    totalBytes,
+    onChunk,
+  }: {
+    readonly hash: ReturnType<typeof createHash>;
+    readonly totalBytes: number | undefined;
+    readonly onChunk: () => void;
+  },
 ): Transform {
   let received = 0;
   return new Transform({
     transform(chunk: Uint8Array, _encoding, done) {
+      onChunk();
       received += chunk.length;
       hash.update(chunk);
       onProgress(received, totalBytes);

@@ -67,7 +67,7 @@ export function findLabelColumns(
   };
   const required = (parameter: keyof ColumnRequest, usual: readonly string[]): number => {
     const at = named(parameter) ?? detect(header, usual);
-    if (at < 0) throw unknownColumn(file, header, `no column known as ${parameter}`);
+    if (at < 0) throw unknownColumn(file, header, `no column recognised as ${parameter}`, usual);
     return at;
   };
   const split = named('splitColumn');
@@ -93,11 +93,16 @@ function normalise(name: string): string {
   return name.toLowerCase().replace(/[^\p{L}\p{N}]/gu, '');
 }
 
-function unknownColumn(file: string, header: readonly string[], reason: string): DataError {
+function unknownColumn(
+  file: string,
+  header: readonly string[],
+  reason: string,
+  usual: readonly string[] = [],
+): DataError {
   const columns = header.filter((name) => name !== '').map((name) => `"${name}"`);
   return new DataError({
     code: 'data/unknown-column',
     message: `${file} has ${reason}; its columns are ${columns.join(', ') || '(none)'}`,
-    hint: 'name the columns with the parameters imageColumn and labelColumn',
+    hint: `name the columns with the parameters imageColumn and labelColumn${usual.length === 0 ? '' : `; recognised without are ${usual.join(', ')}`}`,
   });
 }

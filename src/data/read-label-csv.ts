@@ -36,6 +36,8 @@ interface CsvTable {
  */
 export async function readLabelCsv(request: LabelCsvRequest): Promise<SourceImage[]> {
   const { root, file, imageFolder } = request;
+  refuseOutside(file, '', 'the parameter csv');
+  refuseOutside(imageFolder, '', 'the parameter csv.imageFolder');
   const table = await readCsvTable(join(root, file), file);
   const columns = findLabelColumns(file, table.header, request);
   const locate = createLocator(imageFolder, await listImageFiles(join(root, imageFolder)));
@@ -129,7 +131,7 @@ function refuseOutside(named: string, imageFolder: string, place: string): strin
   throw new DataError({
     code: 'data/path-outside',
     message: `${place}: "${named}" leaves the source folder`,
-    hint: 'paths in the CSV must lie below the folder that holds it',
+    hint: 'label files and images must lie below the source folder, which alone is the input',
   });
 }
 

@@ -20,8 +20,11 @@ export async function openSource(context: StageContext<IngestParameters>): Promi
   const stats = await stat(source.path).catch((cause: unknown) => {
     throw missingSource(source.path, cause);
   });
-  if (stats.isDirectory()) return source.path;
   const shownName = relative(context.projectRoot, source.path);
+  if (stats.isDirectory()) {
+    if (parameters.sha256 !== undefined) throw digestOfFolder(shownName);
+    return source.path;
+  }
   if (/\.csv$/i.test(source.path)) throw bareCsv(shownName);
   if (parameters.sha256 !== undefined) {
     checkSha256(shownName, await hashFile(source.path, context.signal), parameters.sha256);
@@ -78,6 +81,14 @@ function bareCsv(shownName: string): DataError {
     code: 'data/csv-without-images',
     message: `${shownName} is a CSV alone; its images would not be part of the input`,
     hint: 'give the folder that holds the CSV and the images',
+  });
+}
+
+function digestOfFolder(shownName: string): UsageError {
+  return new UsageError({
+    code: 'data/sha256-of-folder',
+    message: `the parameter sha256 is that of an archive, and ${shownName} is a folder`,
+    hint: 'leave sha256 out: the content of a folder is part of the key of the stage anyway',
   });
 }
 

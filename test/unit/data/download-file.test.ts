@@ -66,3 +66,28 @@ test('a missing page, a silent server and too much are errors with the address',
   });
   await assert.rejects(closed, { code: 'data/download-failed' });
 });
+
+test('a server that goes silent in the middle is given up', async (t) => {
+  const server = createServer((_request, response) => {
+    response.writeHead(200, { 'content-length': 100 });
+    response.write('half');
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const silent = downloadFile({
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/x`,
+    target: join(await temporaryFolder(t), 'file'),
+    sha256: SHA256,
+    maximumBytes: 1000,
+    idleLimitMs: 200,
+    signal: new AbortController().signal,
+    onProgress: () => undefined,
+  });
+  await assert.rejects(silent, {
+    code: 'data/download-failed',
+    message: /cannot be downloaded: the server sent nothing for 0\.2 s$/,
+  });
+});
