@@ -1,4 +1,4 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { access, constants, mkdir, rm, stat, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { StoreError } from '../diagnostics/errors.ts';
@@ -15,7 +15,7 @@ import { temporaryPathBeside } from '../store/atomic-write.ts';
 import { pipelineLockPath, readPipelineLock } from '../store/lock-file.ts';
 import { acquireLock } from '../store/stage-lock.ts';
 import { openStore, type Store } from '../store/store.ts';
-import { withStoreErrors } from '../store/system-error.ts';
+import { isAbsent, withStoreErrors } from '../store/system-error.ts';
 import type { Executor } from './executor.ts';
 import { createLocalExecutor } from './local/local-executor.ts';
 import { LockRecorder } from './lock-recorder.ts';
@@ -215,11 +215,25 @@ function skip(run: Run, stageId: StageId, because: StageId): void {
 /** Found before hours of training rather than after. @throws StoreError */
 async function checkWritable(folder: string): Promise<void> {
   await withStoreErrors(folder, async () => {
+    // On a read-only file system a recursive mkdir says ENOENT; this says what is the matter.
+    await access(await nearestFolder(folder), constants.W_OK);
     await mkdir(folder, { recursive: true });
     const probe = temporaryPathBeside(join(folder, 'probe'));
     await writeFile(probe, '');
     await rm(probe);
   });
+}
+
+/** The path itself, or the nearest above it that exists. */
+async function nearestFolder(path: string): Promise<string> {
+  for (let folder = path; ; folder = dirname(folder)) {
+    try {
+      await stat(folder);
+      return folder;
+    } catch (error) {
+      if (!isAbsent(error) || folder === dirname(folder)) throw error;
+    }
+  }
 }
 
 function defaultStageCommand(): readonly string[] {

@@ -1,4 +1,5 @@
 import { appendFile, open } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { DrqError } from '../diagnostics/errors.ts';
 import { asStoreError, pathOfError, systemErrorCode } from '../store/system-error.ts';
 
@@ -15,21 +16,48 @@ export interface StageFailure {
 
 /** What to tell of an error in a stage; its stack, if it was not foreseen, goes to the log. */
 export async function describeFailure(raw: unknown, logPath: string): Promise<StageFailure> {
-  const logTail = await readTail(logPath);
-  const error = await asStoreError(raw, pathOfError(raw) ?? logPath);
+  const error = await asStoreError(raw, pathOfError(raw) ?? dirname(logPath));
+  const failure = explain(error);
+  const logTail = withoutRepeats(await readTail(logPath), failure.message);
+  await appendToLog(logPath, textForLog(error, failure));
+  return { ...failure, logTail };
+}
+
+/** Code, message and hint of any error. */
+export function explain(error: unknown): Omit<StageFailure, 'logTail'> {
   if (error instanceof DrqError) {
     const { code, message, hint } = error;
-    await appendToLog(logPath, `${code}: ${message}`);
-    return { code, message, ...(hint === undefined ? {} : { hint }), logTail };
+    return { code, message, ...(hint === undefined ? {} : { hint }) };
   }
-  const shown = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-  await appendToLog(logPath, error instanceof Error ? (error.stack ?? shown) : shown);
+  if (error instanceof Error) {
+    const message = `${error.name}: ${error.message}`;
+    return { code: 'stage/unexpected', message, hint: 'the stack trace is in the log' };
+  }
   return {
     code: 'stage/unexpected',
-    message: shown,
-    hint: 'the stack trace is in the log',
-    logTail,
+    message: `the stage threw something that is no Error: ${String(error)}`,
+    hint: 'throw an Error, which tells in the log where it comes from',
   };
+}
+
+/** The stack of what was not foreseen; where an error explains itself, only that. */
+export function textForLog(
+  error: unknown,
+  { code, message }: Omit<StageFailure, 'logTail'>,
+): string {
+  const isForeseen = error instanceof DrqError || !(error instanceof Error);
+  return isForeseen ? `${code}: ${message}` : (error.stack ?? message);
+}
+
+/** A stack frame as V8 writes it. */
+const STACK_FRAME = /^\s+at .*:\d+:\d+\)?$/;
+
+/** What the message says already, and stack traces, are no help below it. */
+function withoutRepeats(logTail: readonly string[], message: string): readonly string[] {
+  const said = message.split('\n').map((line) => line.trim());
+  return logTail.filter(
+    (line) => !STACK_FRAME.test(line) && !said.some((part) => part !== '' && line.endsWith(part)),
+  );
 }
 
 /** The last lines of a log, read from its end; none when there is no log. */

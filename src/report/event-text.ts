@@ -32,8 +32,10 @@ export function progressText(event: EventOf<'stage-progress'>): string {
 /** Lines on a failed stage: what, the hint, the last of the log, where the folder lies. */
 export function failureLines(event: EventOf<'stage-failed'>): readonly string[] {
   const { stageId, code, message, hint, logTail, logPath, scratchPath } = event;
+  const [firstLine = '', ...otherLines] = message.split('\n');
   return [
-    labelled('failed', `${stageId}  ${message} (${code})`),
+    labelled('failed', `${stageId}  ${firstLine} (${code})`),
+    ...otherLines.map((line) => `    ${line.trimStart()}`),
     ...(hint === undefined ? [] : [`  hint: ${hint}`]),
     ...(logTail.length === 0
       ? []

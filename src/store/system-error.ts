@@ -48,16 +48,22 @@ export async function asStoreError(
   }
 }
 
+/** How Node words an error of the operating system: `ENOENT: no such file or directory, open 'x'`. */
+const SYSTEM_MESSAGE = /^(?<code>E[A-Z0-9]+): [^,]+, \w+(?: '(?<path>[^']*)')?/;
+
 /** `ENOENT`, `ENOSPC` …, or undefined when it is no error of the operating system. */
 export function systemErrorCode(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !('code' in error)) return undefined;
-  return typeof error.code === 'string' ? error.code : undefined;
+  if (!(error instanceof Error)) return undefined;
+  if ('code' in error) return typeof error.code === 'string' ? error.code : undefined;
+  // An error that came out of a worker thread is a copy with the message alone.
+  return SYSTEM_MESSAGE.exec(error.message)?.groups?.['code'];
 }
 
 /** The path a system error is about, where it tells. */
 export function pathOfError(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !('path' in error)) return undefined;
-  return typeof error.path === 'string' ? error.path : undefined;
+  if (!(error instanceof Error)) return undefined;
+  if ('path' in error) return typeof error.path === 'string' ? error.path : undefined;
+  return SYSTEM_MESSAGE.exec(error.message)?.groups?.['path'];
 }
 
 /** There is no such file, nor could there be one (a file stands in place of a folder above it). */

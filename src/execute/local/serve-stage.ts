@@ -2,10 +2,11 @@ import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
-import { DrqError, InternalError, UsageError } from '../../diagnostics/errors.ts';
+import { InternalError, UsageError } from '../../diagnostics/errors.ts';
 import type { AnyStageDefinition } from '../../stage/definition.ts';
 import { asStoreError, pathOfError } from '../../store/system-error.ts';
 import type { StageRequest } from '../executor.ts';
+import { explain, textForLog } from '../stage-failure.ts';
 import { runDefinition } from './run-definition.ts';
 import type { StageMessage } from './stage-messages.ts';
 
@@ -50,23 +51,14 @@ export async function serveStage(
     process.exit(0);
   } catch (raw) {
     const error = await asStoreError(raw, pathOfError(raw) ?? dirname(requestPath));
-    // The whole story goes to the log (stderr is the log file); the parent shows the message.
-    process.stderr.write(
-      `${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
-    );
-    await tellAndWait(failureMessage(error));
+    const failure = explain(error);
+    // A stack goes to the log (stderr is the log file); the parent shows the message and logs it too.
+    if (failure.code === 'stage/unexpected') {
+      process.stderr.write(`${textForLog(error, failure)}\n`);
+    }
+    await tellAndWait({ type: 'failed', ...failure });
     process.exit(1);
   }
-}
-
-function failureMessage(error: unknown): StageMessage {
-  if (error instanceof DrqError) {
-    const { code, message, hint } = error;
-    return { type: 'failed', code, message, ...(hint === undefined ? {} : { hint }) };
-  }
-  const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-  const hint = 'the stack trace is in the log';
-  return { type: 'failed', code: 'stage/unexpected', message, hint };
 }
 
 function listenToParent(): AbortSignal {

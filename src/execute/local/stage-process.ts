@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { InternalError, InterruptedError, StageError } from '../../diagnostics/errors.ts';
+import { InterruptedError, StageError } from '../../diagnostics/errors.ts';
 import type { StageExecution, StageListener } from '../executor.ts';
 import { stageMessageSchema, type StageMessage } from './stage-messages.ts';
 
@@ -98,7 +98,13 @@ function crashed({ code, signalName }: Exit): Error {
       hint: 'its last words, if any, are in the log',
     });
   }
-  if (code === 0) return new InternalError('a stage process ended without saying how');
+  if (code === 0) {
+    return new StageError({
+      code: 'stage/crashed',
+      message: 'the process of the stage ended before the stage was done, with exit code 0',
+      hint: 'a stage must neither call process.exit nor wait for what never comes',
+    });
+  }
   return new StageError({
     code: 'stage/crashed',
     message: `the process of the stage ended with exit code ${code ?? 'unknown'}`,
