@@ -106,7 +106,7 @@ function listenForSignals(abort: AbortController): () => void {
   const onSignal = (): void => {
     if (abort.signal.aborted) {
       if (performance.now() - firstAt < SAME_SIGNAL_MS) return;
-      process.exit(130);
+      exitAtOnce();
     }
     firstAt = performance.now();
     say('stopping … (once more to exit at once)');
@@ -118,6 +118,17 @@ function listenForSignals(abort: AbortController): () => void {
     process.off('SIGINT', onSignal);
     process.off('SIGTERM', onSignal);
   };
+}
+
+/**
+ * Ends the process as the signal itself would have. `process.exit` would end the worker threads first,
+ * and onnxruntime aborts the whole process (SIGABRT) when its thread is ended in mid-run.
+ */
+function exitAtOnce(): void {
+  process.exitCode = 130;
+  process.emit('exit', 130); // the terminal's cursor is brought back
+  process.removeAllListeners('SIGINT');
+  process.kill(process.pid, 'SIGINT');
 }
 
 /** Whether node was started with this file, as the executor does for a stage process. */

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { DrqError, InternalError, PipelineError } from '../diagnostics/errors.ts';
+import { fileURLToPath } from 'node:url';
+import { DrqError, InternalError, PipelineError, StageError } from '../diagnostics/errors.ts';
 
 /** Says one error on stderr the way all are said, and returns its exit code. */
 export async function reportError(thrown: unknown, say: (text: string) => void): Promise<number> {
@@ -33,9 +34,24 @@ function toDrqError(thrown: unknown): DrqError {
     if (known !== undefined) {
       return new DrqError({ ...known, message: thrown.message, cause: thrown });
     }
-    return new InternalError(thrown.message, thrown);
+    return uncaughtInOwnKind(thrown) ?? new InternalError(thrown.message, thrown);
   }
   return new InternalError(`something that is no Error was thrown: ${String(thrown)}`);
+}
+
+/** How a stage kind of the user's own is imported: by its digest. */
+const OWN_KIND_URL = /(file:\/\/[^\s()]+)\?digest=[0-9a-f]{64}/;
+
+/** What such a module throws when nobody waits for it, from a timer or a promise, is its own mistake. */
+function uncaughtInOwnKind(thrown: Error): StageError | undefined {
+  const url = OWN_KIND_URL.exec(thrown.stack ?? '')?.[1];
+  if (url === undefined) return undefined;
+  return new StageError({
+    code: 'stage/uncaught',
+    message: `${fileURLToPath(url)} threw where nothing could catch it: ${thrown.name}: ${thrown.message}`,
+    hint: 'await every promise in run, and catch what timers and listeners throw; DRQ_DEBUG=1 shows the stack',
+    cause: thrown,
+  });
 }
 
 /** The file may have gone since it was read; the message is then shown without its excerpt. */

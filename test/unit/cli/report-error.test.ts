@@ -52,6 +52,15 @@ test('anything else is a bug: exit 70, a request to report it, and the stack wit
   assert.match((await report('a text')).text, /something that is no Error was thrown: a text/);
 });
 
+test('what a stage kind of the user throws where nobody waits for it is no bug of ours', async () => {
+  const late = new Error('late');
+  late.stack = `Error: late\n    at Timeout._onTimeout (file:///p/my-stage.js?digest=${'a'.repeat(64)}:2:3)`;
+  assert.deepEqual(await report(late), {
+    exitCode: 1,
+    text: 'error stage/uncaught: /p/my-stage.js threw where nothing could catch it: Error: late\nhint: await every promise in run, and catch what timers and listeners throw; DRQ_DEBUG=1 shows the stack',
+  });
+});
+
 test('a wrong pipeline: every problem with its excerpt; a file that has gone is no new error', async (context) => {
   const folder = await mkdtemp(join(tmpdir(), 'drq-test-'));
   context.after(() => rm(folder, { recursive: true, force: true }));
