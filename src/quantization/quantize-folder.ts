@@ -8,6 +8,7 @@ import { classifierSignature } from '../onnx/model-signature.ts';
 import type { OnnxModel } from '../onnx/model.ts';
 import { readOnnx } from '../onnx/reader.ts';
 import { writeOnnx } from '../onnx/writer.ts';
+import { openOnnxSession } from '../runtime/onnx-session.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
 import { calibrate } from './calibrate.ts';
 import { compareOutputs, timeModels, type Fidelity, type Timing } from './compare-models.ts';
@@ -72,12 +73,14 @@ export async function quantizeFolder(
   options: QuantizeFolderOptions,
 ): Promise<QuantizeFolderResult> {
   const { modelPath, outputPath, log, signal } = options;
-  await refuseOverwriting(modelPath, outputPath);
+  await checkPaths(modelPath, outputPath);
   const model = await readOnnx(modelPath);
   checkModel(model, modelPath);
   const normalization = normalizationOf(options, model);
   const size = inputSize(options, model);
   requireImageModel(model, modelPath, size);
+  // What onnxruntime cannot run is told before thousands of photographs are decoded.
+  await (await openOnnxSession(modelPath, { threadCount: 1 })).release();
   const files = splitFiles(await findPhotographs(options.dataFolder), options.count);
   const calibrationCount = files.calibration.length;
   const comparedCount = files.compared.length;
@@ -173,7 +176,7 @@ function selectionOf(folder: string, first: number, count: number): ImageSelecti
   return { folder, split: 'train', indices: Array.from({ length: count }, (_, i) => first + i) };
 }
 
-async function refuseOverwriting(modelPath: string, outputPath: string): Promise<void> {
+async function checkPaths(modelPath: string, outputPath: string): Promise<void> {
   const resolved = await Promise.all(
     [modelPath, outputPath].map((path) => realpath(path).catch(() => null)), // null: not there
   );
@@ -182,6 +185,18 @@ async function refuseOverwriting(modelPath: string, outputPath: string): Promise
       code: 'quantize/no-model',
       message: `there is no file ${modelPath}`,
       hint: 'give the path of an ONNX model',
+    });
+  }
+  for (const [what, path] of [
+    ['model', modelPath],
+    ['output', outputPath],
+  ] as const) {
+    const found = await stat(path).catch(() => null); // null: not there, as most outputs
+    if (found?.isDirectory() !== true) continue;
+    throw new UsageError({
+      code: 'quantize/folder-given',
+      message: `the ${what} ${path} is a folder`,
+      hint: 'give the path of an ONNX file',
     });
   }
   if (resolved[0] !== resolved[1]) return;

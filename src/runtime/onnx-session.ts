@@ -9,6 +9,8 @@ export interface OnnxTensor {
 export interface SessionOptions {
   /** Always set: onnxruntime sizes its pool from the machine, not from affinity or cgroups (onnxruntime#29510). */
   readonly threadCount: number;
+  /** What errors call the model; by default its path. */
+  readonly shownName?: string;
   readonly graphOptimization?: 'disabled' | 'basic' | 'all';
   /** Where to save the optimised graph, for reading what fused. */
   readonly optimizedModelPath?: string;
@@ -50,13 +52,7 @@ export async function openOnnxSession(
         ? await ort.InferenceSession.create(model, settings)
         : await ort.InferenceSession.create(model, settings);
   } catch (cause) {
-    const shown = typeof model === 'string' ? model : 'the model';
-    throw new OnnxError({
-      code: 'onnx/cannot-load',
-      message: `onnxruntime cannot load ${shown}: ${cause instanceof Error ? cause.message : String(cause)}`,
-      hint: 'check that the file is a complete ONNX model (opset 7 to 22, IR version 13 or lower)',
-      cause,
-    });
+    throw cannotLoad(options.shownName ?? (typeof model === 'string' ? model : 'the model'), cause);
   }
   return {
     inputNames: session.inputNames,
@@ -77,6 +73,30 @@ export async function openOnnxSession(
     },
     release: () => session.release(),
   };
+}
+
+function cannotLoad(shownName: string, cause: unknown): OnnxError {
+  const said = cause instanceof Error ? cause.message : String(cause);
+  const reason = said.replace(/^Load model from .* failed: ?/, '').trimEnd();
+  // In onnxruntime's onnxruntime/core/graph/graph.cc: "No Op registered for X with domain_version of N".
+  const missing = /\("(.*?)", \S+, .*No Op registered for (\S+) with domain_version of (\d+)/s.exec(
+    said,
+  );
+  if (missing !== null) {
+    const [, node, operator, opset] = missing;
+    return new OnnxError({
+      code: 'onnx/unsupported-operator',
+      message: `${shownName}: node "${node}" has the operator ${operator}, which onnxruntime does not have in opset ${opset}`,
+      hint: 'export the model with standard ONNX operators of its opset',
+      cause,
+    });
+  }
+  return new OnnxError({
+    code: 'onnx/cannot-load',
+    message: `onnxruntime cannot load ${shownName}: ${reason}`,
+    hint: 'check that the file is a complete ONNX model (opset 7 to 22, IR version 13 or lower)',
+    cause,
+  });
 }
 
 function typeOf(data: OnnxTensor['data']): 'float32' | 'uint8' | 'int8' | 'int32' | 'int64' {
