@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
 import { ARTIFACT_KINDS } from '../stage/artifact.ts';
@@ -37,7 +38,7 @@ export async function loadOwnKind(
     loaded = await import(`${pathToFileURL(modulePath).href}?digest=${sourceDigest}`);
   } catch (error) {
     return {
-      reason: `it cannot be loaded: ${error instanceof Error ? error.message : String(error)}`,
+      reason: `it cannot be loaded: ${error instanceof Error ? `${error.name}: ${error.message}` : String(error)}${placeOf(error, modulePath)}`,
     };
   }
   const definition = (loaded as { readonly default?: unknown }).default;
@@ -59,6 +60,15 @@ export async function loadOwnKind(
   }
   // Just checked; the object itself is kept, because its functions may use `this`.
   return { definition: definition as AnyStageDefinition, modulePath, sourceDigest };
+}
+
+/** ` (x.js:3)`: the line an error thrown while loading comes from; V8 keeps that of a syntax error back. */
+function placeOf(error: unknown, modulePath: string): string {
+  if (error instanceof SyntaxError)
+    return ` (\`node --check ${basename(modulePath)}\` shows where)`;
+  const stack = error instanceof Error ? (error.stack ?? '') : '';
+  const line = /\?digest=[0-9a-f]{64}:(\d+)/.exec(stack)?.[1];
+  return line === undefined ? '' : ` (${basename(modulePath)}:${line})`;
 }
 
 const callable = z.custom<unknown>((value) => typeof value === 'function', 'must be a function');

@@ -56,8 +56,14 @@ test('a module that is no stage kind is refused with the reason, and nothing els
 `,
   );
   assert.match(await problemWith('export const blur = 1;'), /it has no default export/);
-  assert.match(await problemWith('throw new Error("oh");'), /it cannot be loaded: oh/);
-  assert.match(await problemWith('export default (;'), /it cannot be loaded: /);
+  assert.match(
+    await problemWith('\nthrow new Error("oh");'),
+    /it cannot be loaded: Error: oh \(blur\.js:2\)/,
+  );
+  assert.match(
+    await problemWith('export default (;'),
+    /it cannot be loaded: SyntaxError: Unexpected token ';' \(`node --check blur\.js` shows where\)/,
+  );
   assert.match(await problemWith('export default 3;'), /must be an object made by defineStage/);
   assert.match(
     await problemWith(
