@@ -6,11 +6,10 @@
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import sharp from 'sharp';
 import type { Rank } from '@tensorflow/tfjs-node';
-import { listImageFiles } from '../../src/data/list-image-files.ts';
 import { NORMALIZATION_PRESETS } from '../../src/data/normalization-presets.ts';
 import { writeOnnx } from '../../src/onnx/writer.ts';
 import { exportOnnx } from '../../src/models/export-onnx.ts';
@@ -23,6 +22,13 @@ import {
   LARGEST_EXPORT_ERROR,
   relativeDifference,
 } from '../../src/training/export-checked-onnx.ts';
+import {
+  positiveInteger,
+  requiredFolder,
+  requiredImages,
+  runProgramMain,
+  say,
+} from '../support/benchmark-program.ts';
 import { createNetworkRunner, type NetworkRunner } from '../../src/training/network-runner.ts';
 
 const SIZE_PX = 224;
@@ -30,7 +36,7 @@ const BATCH_SIZE = 8;
 /** Training passes that move the batch norms' averages 1 - 0.9^20 = 88 % of the way to the images'. */
 const STATISTICS_PASSES = 20;
 const NORMALIZATION = NORMALIZATION_PRESETS.paper;
-const NETWORKS: readonly Partial<NetworkOptions>[] = [
+const NETWORKS: readonly (Partial<NetworkOptions> & Pick<NetworkOptions, 'architecture'>)[] = [
   { architecture: 'alexnet', variant: 'paper' },
   { architecture: 'mobilenet-v2' },
   { architecture: 'resnet50' },
@@ -48,11 +54,14 @@ async function main(): Promise<void> {
   const { values } = parseArgs({
     options: { data: { type: 'string' }, count: { type: 'string', default: '32' } },
   });
-  if (values.data === undefined) throw new Error('--data FOLDER of photographs is needed');
-  const images = await readImages(resolve(values.data), Number(values.count));
+  const files = await requiredImages(requiredFolder('--data', values.data));
+  const images = await readImages(files, positiveInteger('--count', values.count));
   const tf = await loadTensorflow();
   const results: Fidelity[] = [];
-  for (const changes of NETWORKS) results.push(await measure(tf, changes, images));
+  for (const changes of NETWORKS) {
+    say(`${changes.architecture}: ${images.length} photographs`);
+    results.push(await measure(tf, changes, images));
+  }
   console.table(
     results.map(({ relativeError, ...rest }) => ({
       ...rest,
@@ -67,11 +76,9 @@ async function main(): Promise<void> {
 }
 
 /** Normalized images, each [H, W, 3], evenly spaced over the folder's files. */
-async function readImages(folder: string, count: number): Promise<Float32Array[]> {
-  const files = (await listImageFiles(folder)).map((file) => resolve(folder, file));
+async function readImages(files: readonly string[], count: number): Promise<Float32Array[]> {
   const step = Math.max(1, Math.floor(files.length / count));
   const chosen = files.filter((_, index) => index % step === 0).slice(0, count);
-  if (chosen.length === 0) throw new Error(`no images in ${folder}`);
   return Promise.all(
     chosen.map(async (file) => {
       const pixels = await sharp(file).resize(SIZE_PX, SIZE_PX).removeAlpha().raw().toBuffer();
@@ -161,4 +168,4 @@ function joined(images: readonly Float32Array[]): Float32Array {
   return result;
 }
 
-await main();
+await runProgramMain(main);

@@ -20,6 +20,7 @@ import { timeModels, type Timing } from '../../src/quantization/compare-models.t
 import { readOptimizedGraph, type OptimizedGraph } from '../../src/quantization/optimized-graph.ts';
 import { prepareModel } from '../../src/quantization/prepare-model.ts';
 import { quantizeCalibrated } from '../../src/quantization/quantize-calibrated.ts';
+import { positiveInteger, runProgramMain, say } from '../support/benchmark-program.ts';
 import type { ImageSelection } from '../../src/workers/run-image-batches.ts';
 
 const SIZE_PX = 224;
@@ -45,17 +46,19 @@ async function main(): Promise<void> {
       images: { type: 'string', default: '8' },
     },
   });
+  const imageCount = positiveInteger('--images', values.images);
+  const roundCount = positiveInteger('--rounds', values.rounds);
   const folder = await mkdtemp(join(tmpdir(), 'drq-int8-speed-'));
   try {
-    const images = await writeImages(folder, Number(values.images));
+    const images = await writeImages(folder, imageCount);
     const subjects: Subject[] = [];
     for (const architecture of Object.keys(TARGETS) as Architecture[]) {
-      console.error(`preparing ${architecture}`);
+      say(`preparing ${architecture}`);
       subjects.push(await prepareSubject(architecture, folder, images));
     }
-    for (let round = 0; round < Number(values.rounds); round += 1) {
+    for (let round = 0; round < roundCount; round += 1) {
       for (const subject of subjects) subject.timings.push(await timeModels(subject, images));
-      console.error(`round ${round + 1} of ${values.rounds}`);
+      say(`round ${round + 1} of ${values.rounds}`);
     }
     await report(subjects);
   } finally {
@@ -193,4 +196,4 @@ async function report(subjects: readonly Subject[]): Promise<void> {
   console.log(JSON.stringify({ benchmark: 'int8-speed', threads: 1, rows }));
 }
 
-await main();
+await runProgramMain(main);

@@ -7,15 +7,21 @@
 import { spawnSync } from 'node:child_process';
 import { mkdir, mkdtemp, open, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { extname, join, resolve } from 'node:path';
+import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import sharp from 'sharp';
 import { augment } from '../../stages/augment/stage.ts';
 import { openShardReader } from '../../src/data/image-shards.ts';
-import { listImageFiles } from '../../src/data/list-image-files.ts';
 import type { Digest } from '../../src/stage/artifact.ts';
-import { startTorchvision, type TorchvisionPeer } from './torchvision-peer.ts';
+import {
+  positiveInteger,
+  requiredFolder,
+  requiredImages,
+  runProgramMain,
+  say,
+} from '../support/benchmark-program.ts';
+import { startTorchvision, type TorchvisionPeer } from '../support/torchvision-peer.ts';
 
 const SIZE_PX = 224;
 const WORKERS = 2;
@@ -51,10 +57,11 @@ async function main(): Promise<void> {
     console.log(await readPeakKilobytes());
     return;
   }
-  if (values.data === undefined) throw new Error('--data FOLDER of photographs is needed');
+  const data = requiredFolder('--data', values.data);
+  const rounds = positiveInteger('--rounds', values.rounds);
   const folder = await mkdtemp(join(tmpdir(), 'drq-preprocessing-'));
   try {
-    await compareAll(folder, resolve(values.data), Number(values.rounds), values.python);
+    await compareAll(folder, data, rounds, values.python);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -66,7 +73,8 @@ async function compareAll(
   rounds: number,
   python: string | undefined,
 ): Promise<void> {
-  const originals = (await listImageFiles(data)).map((file) => join(data, file));
+  const originals = await requiredImages(data);
+  say(`${originals.length} photographs; enlarging some`);
   const enlarged = await enlarge(originals, join(folder, 'enlarged'));
   const repeated = Array.from({ length: ENLARGED_REPEATS }, () => enlarged).flat();
   const peer = await startTorchvision(python);
@@ -80,6 +88,7 @@ async function compareAll(
   } finally {
     peer.close();
   }
+  say('measuring memory');
   const memory = await measureMemory(folder, originals);
   printTable(comparisons, memory);
   console.log(
@@ -104,7 +113,7 @@ async function compare(options: {
   for (let round = 0; round <= rounds; round += 1) {
     const seconds = await runAugment(dataset, shards);
     const peerSeconds = await peer.load(paths, WORKERS);
-    console.error(
+    say(
       `${name}, round ${round}: drq ${rate(paths, seconds)}, torchvision ${rate(paths, peerSeconds)} images/s`,
     );
     if (round === 0) continue;
@@ -276,4 +285,4 @@ function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? NaN)) / 2;
 }
 
-await main();
+await runProgramMain(main);

@@ -17,6 +17,7 @@ import { collectRows, fidelityOf, timeModels } from '../../src/quantization/comp
 import { PRESETS } from '../../src/quantization/normalization-choice.ts';
 import { packImages } from '../../src/quantization/pack-images.ts';
 import { quantizeFolder } from '../../src/quantization/quantize-folder.ts';
+import { requiredFolder, runProgramMain, say } from '../support/benchmark-program.ts';
 import type { ImageSelection } from '../../src/workers/run-image-batches.ts';
 
 const SIZE_PX = 224;
@@ -37,9 +38,9 @@ async function main(): Promise<void> {
       python: { type: 'string' },
     },
   });
-  if (values.shared === undefined) throw new Error('--shared FOLDER is needed');
-  const modelPath = join(values.shared, 'models', 'mobilenet_v2_idrid.onnx');
-  const dataFolder = join(values.shared, 'data', 'idrid', 'train');
+  const shared = requiredFolder('--shared', values.shared);
+  const modelPath = join(shared, 'models', 'mobilenet_v2_idrid.onnx');
+  const dataFolder = join(shared, 'data', 'idrid', 'train');
   const folder = await mkdtemp(join(tmpdir(), 'drq-idrid-'));
   try {
     const quantizedPath = join(folder, 'int8.onnx');
@@ -49,10 +50,10 @@ async function main(): Promise<void> {
       dataFolder,
       outputPath: quantizedPath,
       preset: 'tf',
-      log: (line) => console.error(line),
+      log: say,
     });
     const seconds = (performance.now() - start) / 1000;
-    const files = await photographsOf(join(values.shared, 'data', 'idrid', 'test'));
+    const files = await photographsOf(join(shared, 'data', 'idrid', 'test'));
     const images = await pack(folder, files);
     const labels = files.map((file) => Number(basename(dirname(file))));
     const reference = await rowsOf(modelPath, images);
@@ -144,4 +145,4 @@ async function quantizeByOnnxruntime(
   return outputPath;
 }
 
-await main();
+await runProgramMain(main);

@@ -44,9 +44,18 @@ test('a compile error is shown with its place, and the build is tried again', as
   }
 });
 
-test('a benchmark is run with its arguments; an unknown one lists the known ones', async (context) => {
+test('a benchmark is run with its arguments; without a name, or a wrong one, they are listed', async (context) => {
   const checkout = makeTinyCheckout(context);
-  checkout.write('test/benchmarks/decode.ts', "console.log(process.argv.slice(2).join(' '));\n");
+  checkout.write(
+    'test/benchmarks/decode.ts',
+    `/**
+ * Seconds to decode; of all images.
+ *
+ * npm run bench -- decode [--count 3]
+ */
+console.log(process.argv.slice(2).join(' '));
+`,
+  );
   await checkout.setup(['build']);
   checkout.write('node_modules/@tensorflow/tfjs-node/package.json', '{}');
   // Without pip there is no binding: that is said, and the benchmark runs all the same.
@@ -55,6 +64,10 @@ test('a benchmark is run with its arguments; an unknown one lists the known ones
   assert.equal(unknown.exitCode, 2);
   assert.match(unknown.stderr, /no TensorFlow binding: /);
   assert.match(unknown.stderr, /unknown benchmark "nonsense"; known: decode\n/);
+
+  const listed = await checkout.setup(['bench'], environment);
+  assert.equal(listed.exitCode, 0);
+  assert.equal(listed.stdout, 'npm run bench -- decode [--count 3]  Seconds to decode\n');
 
   const known = await checkout.setup(['bench', 'decode', '--count', '3'], environment);
   assert.deepEqual([known.exitCode, known.stdout], [0, '--count 3\n']);

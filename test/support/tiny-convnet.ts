@@ -6,12 +6,12 @@ import { writeShardFixture } from './image-shards-fixture.ts';
 
 export const TINY_SIZE = 16;
 
-/** Conv, Relu, depthwise Conv, Clip, pool, Gemm over [N, 3, 16, 16] with random weights. */
-export function tinyConvnet(batch: number | string = 'N'): OnnxModel {
+/** Conv, Relu, depthwise Conv, Clip, pool, Gemm over [N, 3, size, size] with random weights. */
+export function tinyConvnet(batch: number | string = 'N', size = TINY_SIZE): OnnxModel {
   return makeModel({
     graphName: 'tiny-convnet',
     opset: 17,
-    inputs: [makeValueInfo('input', [batch, 3, TINY_SIZE, TINY_SIZE])],
+    inputs: [makeValueInfo('input', [batch, 3, size, size])],
     outputs: [makeValueInfo('logits', [batch, 4])],
     initializers: [
       makeTensor('w1', [16, 3, 3, 3], normalValues('w1', 432, 0.4)),

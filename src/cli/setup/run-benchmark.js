@@ -1,24 +1,48 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { say } from './progress.js';
-import { buildFolder } from './project.js';
+import { buildFolder, projectFolder } from './project.js';
 import { runProgram } from './run-program.js';
 
-/** Runs one program of test/benchmarks with the rest of the arguments; returns its exit code. */
+/** Runs one program of test/benchmarks with the rest of the arguments; without a name lists them. */
 export async function runBenchmark([name, ...rest]) {
-  const folder = join(buildFolder, 'test', 'benchmarks');
-  const names = existsSync(folder)
-    ? readdirSync(folder).flatMap((file) => (file.endsWith('.js') ? [file.slice(0, -3)] : []))
-    : [];
-  if (name === undefined || !names.includes(name)) {
-    const received = name === undefined ? 'no benchmark named' : `unknown benchmark "${name}"`;
-    say(`error: ${received}; known: ${names.sort().join(', ') || 'none'}`);
-    say('  hint: npm run bench -- NAME [arguments]');
+  const names = benchmarkNames();
+  if (name === undefined) {
+    for (const line of describeBenchmarks(names)) console.log(line);
+    return 0;
+  }
+  if (!names.includes(name)) {
+    say(`error: unknown benchmark "${name}"; known: ${names.join(', ') || 'none'}`);
+    say('  hint: npm run bench -- NAME [arguments]; without a name it lists them');
     return 2;
   }
-  const { code } = await runProgram(process.execPath, [join(folder, `${name}.js`), ...rest], {
-    stdio: 'inherit',
-  });
+  const program = join(buildFolder, 'test', 'benchmarks', `${name}.js`);
+  const { code } = await runProgram(process.execPath, [program, ...rest], { stdio: 'inherit' });
   return code;
+}
+
+function benchmarkNames() {
+  const folder = join(buildFolder, 'test', 'benchmarks');
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder)
+    .flatMap((file) => (file.endsWith('.js') ? [file.slice(0, -3)] : []))
+    .sort();
+}
+
+/** One line a benchmark: its command, and what it shows. */
+function describeBenchmarks(names) {
+  const described = names.map((name) => describeBenchmark(name));
+  const width = Math.max(0, ...described.map(({ command }) => command.length));
+  return described.map(({ command, title }) => `${command.padEnd(width)}  ${title}`.trimEnd());
+}
+
+/** Out of the comment that heads the source: its first clause, and the line with the command. */
+function describeBenchmark(name) {
+  const source = readFileSync(join(projectFolder, 'test', 'benchmarks', `${name}.ts`), 'utf8');
+  const comment = /^\/\*\*([\s\S]*?)\*\//.exec(source)?.[1] ?? '';
+  const lines = comment.split('\n').map((line) => line.replace(/^ \* ?/, '').trim());
+  const command = lines.find((line) => line.startsWith('npm run bench -- '));
+  const title = /^[^:;.]*/.exec(lines.join(' ').trim())?.[0] ?? '';
+  return { command: command ?? `npm run bench -- ${name}`, title };
 }

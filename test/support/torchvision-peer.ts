@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { execa } from 'execa';
 import { packageRoot } from '../../src/runtime/package-root.ts';
+import { say } from './benchmark-program.ts';
 
 const REQUIREMENTS = ['torch', 'torchvision', 'pillow', 'numpy'];
 
@@ -47,7 +48,7 @@ async function prepareEnvironment(): Promise<string> {
   const python = join(folder, 'bin', 'python');
   const done = join(folder, 'bin', 'torchrun'); // written last by pip's install of torch
   if (existsSync(done)) return python;
-  console.error(`making a Python environment with torchvision in ${folder} (several GB, once)`);
+  say(`making a Python environment with torchvision in ${folder} (several GB, once)`);
   await execa('python3', ['-m', 'venv', folder], { stdio: ['ignore', 'ignore', 'inherit'] });
   await execa(python, ['-m', 'pip', 'install', '--quiet', ...REQUIREMENTS], {
     stdio: ['ignore', 'ignore', 'inherit'],
