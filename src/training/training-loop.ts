@@ -6,6 +6,7 @@ import { headOf } from '../models/network.ts';
 import { createRandom, shuffled } from '../numeric/random.ts';
 import type { Tensorflow } from '../runtime/tensorflow.ts';
 import type { BatchSource, ImageChanges } from './batches.ts';
+import { createEpochForecast } from './epoch-forecast.ts';
 import { evaluateNetwork, firstCopies, type Evaluation } from './evaluate-network.ts';
 import type { NetworkRunner } from './network-runner.ts';
 import { learningRateAt, type LearningRateOptions } from './schedule.ts';
@@ -41,8 +42,10 @@ export interface EpochRecord {
 
 export interface TrainingProgress {
   readonly imagesDone: number;
+  /** Of the epochs that are expected to run: fewer than the recipe's where the time limit ends them. */
   readonly imagesTotal: number;
   readonly epoch: number;
+  readonly expectedEpochs: number;
   readonly loss: number;
   readonly lastValidation: Evaluation | null;
 }
@@ -160,6 +163,12 @@ async function trainEpoch(
   let correctCount = 0;
   let imagesDone = 0;
   let learningRate = recipe.learningRate;
+  const forecast = createEpochForecast({
+    ...recipe,
+    epoch,
+    lastEpochMs: epochs.at(-1)?.durationMs ?? null,
+    elapsedBeforeMs: epochStart - startedAt,
+  });
   for (const [step, indices] of batches.entries()) {
     const batch = await pending.finish();
     pending = request(batches[step + 1] ?? []);
@@ -177,10 +186,13 @@ async function trainEpoch(
     lossSum += pass.loss * indices.length;
     correctCount += pass.correctCount;
     imagesDone += indices.length;
+    const elapsedMs = performance.now() - epochStart;
+    const expectedEpochs = forecast({ elapsedMs, doneFraction: imagesDone / imageCount });
     options.onProgress({
       imagesDone: (epoch - 1) * imageCount + imagesDone,
-      imagesTotal: recipe.epochs * imageCount,
+      imagesTotal: expectedEpochs * imageCount,
       epoch,
+      expectedEpochs,
       loss: lossSum / imagesDone,
       lastValidation: epochs.at(-1)?.validation ?? null,
     });

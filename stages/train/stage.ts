@@ -161,16 +161,17 @@ function describeStart(context: Context, initial: InitialWeights): void {
 }
 
 function showProgress(context: Context, progress: TrainingProgress): void {
-  const { imagesDone, imagesTotal, epoch, loss, lastValidation } = progress;
+  const { imagesDone, imagesTotal, epoch, expectedEpochs, loss, lastValidation } = progress;
   const validation =
     lastValidation === null
       ? ''
       : `, validation ${(100 * lastValidation.top1Fraction).toFixed(1)} %`;
+  const limited = expectedEpochs < context.parameters.epochs ? ' (time limit)' : '';
   context.progress({
     done: imagesDone,
     total: imagesTotal,
     unit: 'images',
-    label: `epoch ${epoch}/${context.parameters.epochs}, loss ${loss.toFixed(3)}${validation}`,
+    label: `epoch ${epoch}/${expectedEpochs}${limited}, loss ${loss.toFixed(3)}${validation}`,
   });
 }
 
