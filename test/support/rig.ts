@@ -18,7 +18,7 @@ export interface CliResult {
 export interface Rig {
   readonly root: string;
   path(...parts: string[]): string;
-  write(file: string, text: string): Promise<string>;
+  write(file: string, content: string | Uint8Array): Promise<string>;
   read(file: string): Promise<string>;
   /** Runs `drq …` in the project's folder. */
   drq(...parts: string[]): Promise<CliResult>;
@@ -32,9 +32,9 @@ export async function createRig(context: TestContext): Promise<Rig> {
   const root = await mkdtemp(join(tmpdir(), 'drq-test-'));
   context.after(() => rm(root, { recursive: true, force: true }));
   const path = (...parts: string[]): string => join(root, ...parts);
-  const write = async (file: string, text: string): Promise<string> => {
+  const write = async (file: string, content: string | Uint8Array): Promise<string> => {
     await mkdir(dirname(path(file)), { recursive: true });
-    await writeFile(path(file), text);
+    await writeFile(path(file), content);
     return path(file);
   };
   await write('package.json', '{ "name": "temporary", "type": "module" }\n');
