@@ -1,9 +1,14 @@
 import { OnnxError } from '../diagnostics/errors.ts';
+import { TensorProto_DataType as DataType } from './generated/onnx_pb.ts';
 import { graphOf, type OnnxGraph, type OnnxModel, type ValueInfo } from './model.ts';
 
 /** What an image classifier takes and gives; null where a dimension is dynamic or not declared. */
 export interface ClassifierSignature {
   readonly inputName: string;
+  /** `uint8`: it takes the pixels themselves. */
+  readonly inputType: 'float32' | 'uint8';
+  /** `nhwc`: [N, H, W, 3], which only models of uint8 pixels may have. */
+  readonly inputLayout: 'nchw' | 'nhwc';
   readonly batchSize: number | null;
   readonly height: number | null;
   readonly width: number | null;
@@ -14,8 +19,8 @@ export interface ClassifierSignature {
 }
 
 /**
- * The signature of a model with one float image input [N, 3, H, W] and class scores as its first
- * output. @throws OnnxError `onnx/not-a-classifier` when it has another form.
+ * The signature of a model with one image input, float32 [N, 3, H, W] or uint8 pixels in either
+ * layout, and class scores as its first output. @throws OnnxError `onnx/not-a-classifier` when it has another form.
  */
 export function classifierSignature(model: OnnxModel, shownName: string): ClassifierSignature {
   const graph = graphOf(model);
@@ -29,7 +34,12 @@ export function classifierSignature(model: OnnxModel, shownName: string): Classi
     throw notAClassifier(shownName, `it has ${inputs.length} inputs (${names}), expected 1`);
   }
   const inputDims = dimsOf(input);
-  const [batchSize = null, channels = null, height = null, width = null] = inputDims;
+  const inputType = elementTypeOf(input) === DataType.UINT8 ? 'uint8' : 'float32';
+  const isNhwc = inputType === 'uint8' && inputDims[3] === 3 && inputDims[1] !== 3;
+  const [batchSize = null, ...others] = inputDims;
+  const [channels = null, height = null, width = null] = isNhwc
+    ? [others[2], others[0], others[1]]
+    : others;
   if (inputDims.length !== 4 || (channels !== null && channels !== 3)) {
     const shown = inputDims.map((dim) => dim ?? '?').join(', ');
     throw notAClassifier(shownName, `input "${input.name}" has shape [${shown}]`);
@@ -37,6 +47,8 @@ export function classifierSignature(model: OnnxModel, shownName: string): Classi
   const outputDims = dimsOf(output);
   return {
     inputName: input.name,
+    inputType,
+    inputLayout: isNhwc ? 'nhwc' : 'nchw',
     batchSize,
     height,
     width,
@@ -44,6 +56,11 @@ export function classifierSignature(model: OnnxModel, shownName: string): Classi
     classCount: outputDims[1] ?? null,
     scores: endsInSoftmax(graph, output.name) ? 'probabilities' : 'logits',
   };
+}
+
+function elementTypeOf(info: ValueInfo): number | undefined {
+  const type = info.type?.value;
+  return type?.case === 'tensorType' ? type.value.elemType : undefined;
 }
 
 function dimsOf(info: ValueInfo): (number | null)[] {

@@ -1,6 +1,6 @@
-import { normalizeToNchw, openShardReader } from '../data/image-shards.ts';
-import { argmax } from '../metrics/ranking.ts';
-import { createSqnrAccumulator } from '../metrics/sqnr.ts';
+import { openImageSource } from '../data/image-source.ts';
+import { inputFormOf, type NetworkInput } from '../data/network-input.ts';
+import { openOnnxSession } from '../runtime/onnx-session.ts';
 import { createWorkerPool } from '../workers/pool.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
 import { unwrapTask } from '../workers/task-result.ts';
@@ -10,6 +10,7 @@ import {
   type TimeInferenceRequest,
   type TimeInferenceResponse,
 } from '../workers/tasks/time-inference.ts';
+import { fidelityOf, type Fidelity } from './fidelity.ts';
 import { runOverImages } from './run-over-images.ts';
 
 export interface ModelPair {
@@ -17,16 +18,11 @@ export interface ModelPair {
   readonly quantizedPath: string;
 }
 
-export interface Fidelity {
-  /** Share of images for which both models put the same class first. */
-  readonly agreementFraction: number;
-  /** Signal to noise of the first output over all images; null when there is no difference at all. */
-  readonly logitsSqnrDb: number | null;
-}
-
 export interface CompareOptions extends ModelPair {
   readonly outputName: string;
   readonly images: ImageSelection;
+  /** Class of each image of the selection. */
+  readonly labels?: readonly number[];
   readonly workerCount: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
@@ -34,7 +30,7 @@ export interface CompareOptions extends ModelPair {
 
 /** How closely the quantized model follows the float model on the images, one image at a time. */
 export async function compareOutputs(options: CompareOptions): Promise<Fidelity> {
-  const { floatPath, quantizedPath, onProgress, ...shared } = options;
+  const { floatPath, quantizedPath, onProgress, labels, ...shared } = options;
   const total = 2 * options.images.indices.length;
   const reference = await collectRows({
     ...shared,
@@ -46,21 +42,7 @@ export async function compareOutputs(options: CompareOptions): Promise<Fidelity>
     modelPath: quantizedPath,
     onProgress: (done) => onProgress?.(total / 2 + done, total),
   });
-  return fidelityOf(reference, actual);
-}
-
-export function fidelityOf(
-  reference: readonly Float32Array[],
-  actual: readonly Float32Array[],
-): Fidelity {
-  const sqnr = createSqnrAccumulator();
-  let sameCount = 0;
-  for (const [i, row] of reference.entries()) {
-    const other = actual[i]!; // both models ran the same images
-    sqnr.add(row, other);
-    if (argmax(row) === argmax(other)) sameCount += 1;
-  }
-  return { agreementFraction: sameCount / reference.length, logitsSqnrDb: sqnr.finishDb() };
+  return fidelityOf(reference, actual, labels === undefined ? {} : { labels });
 }
 
 export interface CollectRowsOptions {
@@ -95,6 +77,19 @@ export async function collectRows(options: CollectRowsOptions): Promise<Float32A
   return rows;
 }
 
+/** The first of the images in the form the model takes. */
+export async function firstInput(modelPath: string, images: ImageSelection): Promise<NetworkInput> {
+  const session = await openOnnxSession(modelPath, { threadCount: 1 });
+  const form = inputFormOf(session.inputTypes[0] ?? '', session.inputShapes[0] ?? []);
+  await session.release();
+  const source = await openImageSource(images.folder);
+  try {
+    return await source.read(images.split, images.indices.slice(0, 1), form);
+  } finally {
+    await source.close();
+  }
+}
+
 export interface Timing {
   readonly floatLatencyMs: number;
   readonly latencyMs: number;
@@ -114,21 +109,17 @@ export async function timeModels(
   images: ImageSelection,
   signal?: AbortSignal,
 ): Promise<Timing> {
-  const reader = await openShardReader(images.folder);
-  const { width, height, normalization } = reader.shards;
-  const pixels = new Uint8Array(width * height * 3);
-  await reader.read(images.split, images.indices[0] ?? 0, pixels);
-  await reader.close();
-  const input = new Float32Array(pixels.length); // [1, 3, H, W]
-  normalizeToNchw(pixels, 1, width * height, normalization, input);
+  const inputs = {
+    baseline: [await firstInput(floatPath, images)],
+    model: [await firstInput(quantizedPath, images)],
+  };
   const pool = createWorkerPool<TimeInferenceRequest, TimeInferenceResponse>('time-inference', 1);
   try {
     const response = await pool.run(
       {
         modelPaths: { baseline: floatPath, model: quantizedPath },
         intraOpThreads: 1,
-        inputs: [input],
-        inputDims: [1, 3, height, width],
+        inputs,
         warmupRuns: WARMUP_RUNS,
         blocks: Array.from({ length: 2 * BLOCK_PAIRS }, (_, i) => ({
           pair: Math.floor(i / 2),

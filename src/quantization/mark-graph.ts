@@ -107,7 +107,7 @@ function verdictOn(
   tensors: ReadonlyMap<string, MarkedTensor>,
   excluded: ReadonlySet<string>,
 ): Verdict {
-  if (excluded.has(node.name)) return staysFloat('it was excluded by parameter');
+  if (excluded.has(shownNode(node))) return staysFloat('it was excluded by parameter');
   const mark = Object.hasOwn(OPERATORS, node.opType) ? OPERATORS[node.opType] : undefined;
   if (mark === undefined || (node.domain !== '' && node.domain !== 'ai.onnx'))
     return staysFloat('onnxruntime has no integer form of it on the CPU');

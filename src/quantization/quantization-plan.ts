@@ -3,7 +3,7 @@ import { indexGraph, shownNode } from '../onnx/graph-edit.ts';
 import type { OnnxGraph, OnnxNode } from '../onnx/model.ts';
 import { dimsOf, readFloats } from '../onnx/tensor-data.ts';
 import type { CalibrationTable } from './calibration-table.ts';
-import { markGraph, type FloatNode } from './mark-graph.ts';
+import { markGraph, type FloatNode, type GraphMarks } from './mark-graph.ts';
 import { activationParameters, clampRange, type ActivationParameters } from './parameters.ts';
 import { quantizeWeight, type QuantizedWeight, type WeightScheme } from './weights.ts';
 
@@ -43,13 +43,7 @@ export function planQuantization(
   requireNodes(graph, excluded ?? new Set());
   const marks = markGraph(graph, excluded);
   const { initializers } = indexGraph(graph);
-  const activations = new Map<string, ActivationParameters>();
-  for (const [tensor, { source, low, high }] of marks.tensors) {
-    const range = table.tensors[source];
-    if (range === undefined) throw missingRange(source);
-    const clamped = clampRange(range, low, high);
-    activations.set(tensor, activationParameters(clamped, high));
-  }
+  const activations = planActivations(marks.tensors, table);
   const constants = new Map<string, ActivationParameters>();
   for (const name of marks.constants) {
     const values = readFloats(initializers.get(name)!); // marked because it is an initializer
@@ -83,8 +77,25 @@ export function planQuantization(
   return { layers, activations, constants, floatNodes: marks.floatNodes };
 }
 
+/**
+ * Scale and zero point of every marked tensor: the table's range inside what its Relu or Clip allows.
+ * @throws OnnxError `quantization/missing-range`
+ */
+export function planActivations(
+  tensors: GraphMarks['tensors'],
+  table: Pick<CalibrationTable, 'tensors'>,
+): Map<string, ActivationParameters> {
+  const activations = new Map<string, ActivationParameters>();
+  for (const [tensor, { source, low, high }] of tensors) {
+    const range = table.tensors[source];
+    if (range === undefined) throw missingRange(source);
+    activations.set(tensor, activationParameters(clampRange(range, low, high), high));
+  }
+  return activations;
+}
+
 function requireNodes(graph: OnnxGraph, names: ReadonlySet<string>): void {
-  const known = new Set(graph.node.map(({ name }) => name));
+  const known = new Set(graph.node.map(shownNode));
   const missing = [...names].filter((name) => !known.has(name));
   if (missing.length === 0) return;
   throw new OnnxError({

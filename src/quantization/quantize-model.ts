@@ -2,9 +2,9 @@ import { graphOf, type OnnxModel } from '../onnx/model.ts';
 import type { CalibrationTable } from './calibration-table.ts';
 import { insertQdq, type BiasCorrections } from './insert-qdq.ts';
 import { padInputChannels } from './pad-input-channels.ts';
-import { prepareModel } from './prepare-model.ts';
+import { prepareCalibrated } from './prepare-calibrated.ts';
 import { planQuantization, type QuantizationPlan } from './quantization-plan.ts';
-import type { Granularity, WeightRange, WeightScheme } from './weights.ts';
+import type { Granularity, QuantizedWeight, WeightRange, WeightScheme } from './weights.ts';
 
 export const TARGETS = ['vnni', 'avx2', 'portable'] as const;
 export type Target = (typeof TARGETS)[number];
@@ -19,24 +19,50 @@ export interface QuantizeOptions {
   readonly excluded?: ReadonlySet<string>;
   /** From `correctBiases`. */
   readonly corrections?: BiasCorrections;
+  /** From `roundAdaptively`, by the layer's output tensor: instead of the nearest codes. */
+  readonly weights?: ReadonlyMap<string, QuantizedWeight>;
 }
 
 export interface QuantizedModel {
   readonly model: OnnxModel;
   readonly plan: QuantizationPlan;
+  /** What it was made of, for making it again with other nodes in float. */
+  readonly source: {
+    readonly model: OnnxModel;
+    readonly table: Pick<CalibrationTable, 'tensors' | 'equalization'>;
+    readonly options: QuantizeOptions;
+  };
 }
 
 /** The int8 form of a float model, as QDQ; pure: `model` is unchanged. */
 export function quantizeModel(
   model: OnnxModel,
-  table: Pick<CalibrationTable, 'tensors'>,
+  table: Pick<CalibrationTable, 'tensors' | 'equalization'>,
   options: QuantizeOptions,
 ): QuantizedModel {
-  const prepared = prepareModel(model);
-  const plan = planQuantization(graphOf(prepared), table, schemeOf(options), options.excluded);
+  const prepared = prepareCalibrated(model, table);
+  const plan = withWeights(
+    planQuantization(graphOf(prepared), table, schemeOf(options), options.excluded),
+    options.weights,
+  );
   insertQdq(prepared, plan, options.corrections);
   if (options.firstConvolution === 'pad') padInputChannels(prepared);
-  return { model: prepared, plan };
+  return { model: prepared, plan, source: { model, table, options } };
+}
+
+/** The plan with other weights for the layers that `weights` names by output tensor. */
+export function withWeights(
+  plan: QuantizationPlan,
+  weights: ReadonlyMap<string, QuantizedWeight> = new Map(),
+): QuantizationPlan {
+  if (weights.size === 0) return plan;
+  return {
+    ...plan,
+    layers: plan.layers.map((layer) => ({
+      ...layer,
+      weight: weights.get(layer.outputTensor) ?? layer.weight,
+    })),
+  };
 }
 
 /**

@@ -4,11 +4,14 @@ import type { ImageRun } from '../workers/run-image-batches.ts';
 import { unwrapTask, type TaskResult } from '../workers/task-result.ts';
 
 export interface RunOverImages<Request, Value> {
-  readonly task: 'observe-tensors' | 'collect-outputs';
+  readonly task:
+    'observe-tensors' | 'try-ranges' | 'collect-outputs' | 'sample-patches' | 'tensor-noise' | 'switch-layers';
   readonly run: ImageRun;
   readonly request: (run: ImageRun) => Request;
   /** Called once a chunk, in the order of the images whatever the number of workers. */
   readonly onChunk: (value: Value, imageCount: number) => void;
+  /** Images a request, 8 by default; fewer where each takes long. */
+  readonly chunkSize?: number;
   readonly workerCount: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
@@ -21,11 +24,11 @@ const CHUNK_SIZE = 8;
 export async function runOverImages<Request, Value>(
   options: RunOverImages<Request, Value>,
 ): Promise<void> {
-  const { run, signal } = options;
+  const { run, signal, chunkSize = CHUNK_SIZE } = options;
   const { indices } = run.images;
   const chunks: (readonly number[])[] = [];
-  for (let start = 0; start < indices.length; start += CHUNK_SIZE) {
-    chunks.push(indices.slice(start, start + CHUNK_SIZE));
+  for (let start = 0; start < indices.length; start += chunkSize) {
+    chunks.push(indices.slice(start, start + chunkSize));
   }
   const pool = createWorkerPool<Request, TaskResult<Value>>(
     options.task,

@@ -14,6 +14,8 @@ export interface SessionOptions {
   readonly graphOptimization?: 'disabled' | 'basic' | 'all';
   /** Where to save the optimised graph, for reading what fused. */
   readonly optimizedModelPath?: string;
+  /** Start of the name of a profile (Chrome trace, JSON), which `release` completes. */
+  readonly profilePrefix?: string;
   /** `session.*` configuration entries without the prefix, such as `{ 'intra_op.allow_spinning': '0' }`. */
   readonly configuration?: Readonly<Record<string, string>>;
 }
@@ -23,6 +25,8 @@ export interface OnnxSession {
   readonly outputNames: readonly string[];
   /** Shape of each input as the model declares it; a dynamic dimension is its name or -1. */
   readonly inputShapes: readonly (readonly (number | string)[])[];
+  /** Element type of each input, as onnxruntime names it: `float32`, `uint8`, … */
+  readonly inputTypes: readonly string[];
   /** Blocks the calling thread while it computes (onnxruntime#19611): run long work in a worker. */
   run(feeds: Readonly<Record<string, OnnxTensor>>): Promise<Record<string, OnnxTensor>>;
   release(): Promise<void>;
@@ -43,6 +47,9 @@ export async function openOnnxSession(
     ...(options.optimizedModelPath === undefined
       ? {}
       : { optimizedModelFilePath: options.optimizedModelPath }),
+    ...(options.profilePrefix === undefined
+      ? {}
+      : { enableProfiling: true, profileFilePrefix: options.profilePrefix }),
     ...(options.configuration === undefined ? {} : { extra: { session: options.configuration } }),
   };
   let session: ort.InferenceSession;
@@ -58,6 +65,7 @@ export async function openOnnxSession(
     inputNames: session.inputNames,
     outputNames: session.outputNames,
     inputShapes: session.inputMetadata.map((input) => (input.isTensor ? input.shape : [])),
+    inputTypes: session.inputMetadata.map((input) => (input.isTensor ? input.type : '')),
     async run(feeds) {
       const tensors: Record<string, ort.Tensor> = {};
       for (const [name, { data, dims }] of Object.entries(feeds)) {
@@ -71,7 +79,10 @@ export async function openOnnxSession(
       }
       return outputs;
     },
-    release: () => session.release(),
+    async release() {
+      if (options.profilePrefix !== undefined) session.endProfiling();
+      await session.release();
+    },
   };
 }
 

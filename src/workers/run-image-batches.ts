@@ -1,8 +1,9 @@
-import { normalizeToNchw, openShardReader, type ShardReader } from '../data/image-shards.ts';
 import type { Split } from '../data/dataset-index.ts';
+import { openImageSource, type ImageSource } from '../data/image-source.ts';
+import { inputFormOf } from '../data/network-input.ts';
 import { openOnnxSession, type OnnxSession, type OnnxTensor } from '../runtime/onnx-session.ts';
 
-/** Images of one split of an image-shards artifact, to be run in this order. */
+/** Images of one split of an image source (see `openImageSource`), to be run in this order. */
 export interface ImageSelection {
   readonly folder: string;
   readonly split: Split;
@@ -19,30 +20,45 @@ export interface ImageRun {
 
 /** Sessions and files stay open as long as the thread lives. */
 const sessions = new Map<string, Promise<OnnxSession>>();
-const readers = new Map<string, Promise<ShardReader>>();
+const sources = new Map<string, Promise<ImageSource>>();
 
-/** Runs the model over the images, one batch at a time; `onOutputs` gets each batch's outputs. */
+/**
+ * Runs the model over the images, one batch at a time; `onOutputs` gets each batch's outputs and the
+ * positions of its images in the split.
+ */
 export async function runImageBatches(
+  run: ImageRun,
+  onOutputs: (
+    outputs: Readonly<Record<string, OnnxTensor>>,
+    imageCount: number,
+    indices: readonly number[],
+  ) => void,
+): Promise<void> {
+  await eachBatch(run, async (session, feeds, imageCount, indices) => {
+    onOutputs(await session.run(feeds), imageCount, indices);
+  });
+}
+
+/** Reads the images one batch at a time, ready for the model's first input. */
+export async function eachBatch(
   { modelPath, images, batchSize, graphOptimization }: ImageRun,
-  onOutputs: (outputs: Readonly<Record<string, OnnxTensor>>, imageCount: number) => void,
+  onBatch: (
+    session: OnnxSession,
+    feeds: Readonly<Record<string, OnnxTensor>>,
+    imageCount: number,
+    indices: readonly number[],
+  ) => Promise<void>,
 ): Promise<void> {
   const session = await cached(sessions, modelPath, () =>
     openOnnxSession(modelPath, { threadCount: 1, graphOptimization }),
   );
-  const reader = await cached(readers, images.folder, () => openShardReader(images.folder));
-  const { width, height, normalization } = reader.shards;
-  const pixelCount = width * height;
+  const source = await cached(sources, images.folder, () => openImageSource(images.folder));
   const [inputName = ''] = session.inputNames;
+  const form = inputFormOf(session.inputTypes[0] ?? '', session.inputShapes[0] ?? []);
   for (let start = 0; start < images.indices.length; start += batchSize) {
     const batch = images.indices.slice(start, start + batchSize);
-    const pixels = new Uint8Array(batch.length * pixelCount * 3); // [N, H, W, 3]
-    for (const [n, index] of batch.entries()) {
-      await reader.read(images.split, index, pixels, n * pixelCount * 3);
-    }
-    const data = new Float32Array(pixels.length); // [N, 3, H, W]
-    normalizeToNchw(pixels, batch.length, pixelCount, normalization, data);
-    const dims = [batch.length, 3, height, width];
-    onOutputs(await session.run({ [inputName]: { data, dims } }), batch.length);
+    const input = await source.read(images.split, batch, form);
+    await onBatch(session, { [inputName]: input }, batch.length, batch);
   }
 }
 

@@ -1,34 +1,47 @@
 import { SPLITS } from '../../src/data/dataset-index.ts';
-import { imageByteCount, normalizeToNchw, openShardReader } from '../../src/data/image-shards.ts';
+import { imageByteCount, openShardReader } from '../../src/data/image-shards.ts';
+import { toNetworkInput, type InputForm, type NetworkInput } from '../../src/data/network-input.ts';
+import { SUBJECTS, type Subject } from '../../src/benchmark/protocol.ts';
 import { StageError } from '../../src/diagnostics/errors.ts';
 import type { Random } from '../../src/numeric/random.ts';
 import type { ClassifierSignature } from '../../src/onnx/model-signature.ts';
 
 export interface BenchmarkInputs {
-  /** float32 [1, 3, H, W] each. */
-  readonly inputs: readonly Float32Array[];
-  readonly dims: readonly [1, 3, number, number];
+  /** One image each, the same ones for both models, each in the form the model takes. */
+  readonly inputs: Readonly<Record<Subject, readonly NetworkInput[]>>;
   readonly source: 'photographs' | 'random';
 }
 
 /** Several, so that no input sits in the caches for long; run n of both models takes the same one. */
 const INPUT_COUNT = 8;
 
-/** Uniform in [0, 1), as the published experiment's `torch.rand`. */
-export function randomInputs(height: number, width: number, random: Random): BenchmarkInputs {
+/** Uniform in [0, 1), as the published experiment's `torch.rand`; bytes for models of pixels. */
+export function randomInputs(
+  { height, width }: { readonly height: number; readonly width: number },
+  forms: Readonly<Record<Subject, InputForm>>,
+  random: Random,
+): BenchmarkInputs {
   const valueCount = 3 * height * width;
-  const inputs = Array.from({ length: INPUT_COUNT }, () =>
+  const images = Array.from({ length: INPUT_COUNT }, () =>
     Float32Array.from({ length: valueCount }, () => random.next()),
   );
-  return { inputs, dims: [1, 3, height, width], source: 'random' };
+  const inputsOf = ({ type, layout }: InputForm): NetworkInput[] =>
+    images.map((values) => ({
+      data: type === 'float32' ? values : Uint8Array.from(values, (value) => value * 256),
+      dims: layout === 'nchw' ? [1, 3, height, width] : [1, height, width, 3],
+    }));
+  const inputs = { baseline: inputsOf(forms.baseline), model: inputsOf(forms.model) };
+  return { inputs, source: 'random' };
 }
 
-/** Normalized photographs: the first distinct ones of the last split that has any. */
-export async function photographInputs(shardsPath: string): Promise<BenchmarkInputs> {
+/** Photographs as each model takes them: the first distinct ones of the last split that has any. */
+export async function photographInputs(
+  shardsPath: string,
+  forms: Readonly<Record<Subject, InputForm>>,
+): Promise<BenchmarkInputs> {
   const reader = await openShardReader(shardsPath);
   try {
     const { shards } = reader;
-    const { height, width } = shards;
     const split = SPLITS.findLast((name) => shards.splits[name].entries.length > 0);
     if (split === undefined) {
       throw new StageError({
@@ -40,15 +53,17 @@ export async function photographInputs(shardsPath: string): Promise<BenchmarkInp
     const positions = shards.splits[split].entries.flatMap(({ copy }, i) =>
       copy === 0 ? [i] : [],
     );
-    const pixels = new Uint8Array(imageByteCount(shards)); // [H, W, 3]
-    const inputs: Float32Array[] = [];
+    const inputs: Record<Subject, NetworkInput[]> = { baseline: [], model: [] };
     for (const position of positions.slice(0, INPUT_COUNT)) {
-      await reader.read(split, position, pixels);
-      const input = new Float32Array(3 * height * width);
-      normalizeToNchw(pixels, 1, height * width, shards.normalization, input);
-      inputs.push(input);
+      const pixelsNhwc = new Uint8Array(imageByteCount(shards));
+      await reader.read(split, position, pixelsNhwc);
+      for (const subject of SUBJECTS) {
+        inputs[subject].push(
+          toNetworkInput({ ...shards, pixelsNhwc, imageCount: 1 }, forms[subject]),
+        );
+      }
     }
-    return { inputs, dims: [1, 3, height, width], source: 'photographs' };
+    return { inputs, source: 'photographs' };
   } finally {
     await reader.close();
   }

@@ -8,9 +8,11 @@ import {
   type MachineFingerprint,
 } from '../../src/benchmark/machine.ts';
 import { planBlocks, SETTLING_RUN_COUNT, type Subject } from '../../src/benchmark/protocol.ts';
+import { readImageShards } from '../../src/data/image-shards.ts';
+import type { InputForm } from '../../src/data/network-input.ts';
 import { StageError } from '../../src/diagnostics/errors.ts';
 import { createRandom } from '../../src/numeric/random.ts';
-import { classifierSignature } from '../../src/onnx/model-signature.ts';
+import { classifierSignature, type ClassifierSignature } from '../../src/onnx/model-signature.ts';
 import { readOnnx } from '../../src/onnx/reader.ts';
 import { defineStage } from '../../src/stage/definition.ts';
 import { writeMetricsFile } from '../../src/stage/metrics-file.ts';
@@ -113,14 +115,16 @@ async function prepareInputs(
     baseline: classifierSignature(await readOnnx(modelPaths.baseline), modelPaths.baseline),
     model: classifierSignature(await readOnnx(modelPaths.model), modelPaths.model),
   };
+  const formOf = ({ inputType, inputLayout }: ClassifierSignature): InputForm => ({
+    type: inputType,
+    layout: inputLayout,
+  });
+  const forms = { baseline: formOf(signatures.baseline), model: formOf(signatures.model) };
   if (shardsPath === null) {
-    const { height, width } = commonSize(signatures, null);
-    return randomInputs(height, width, services.random());
+    return randomInputs(commonSize(signatures, null), forms, services.random());
   }
-  const photographs = await photographInputs(shardsPath);
-  const [, , height, width] = photographs.dims;
-  commonSize(signatures, { height, width });
-  return photographs;
+  commonSize(signatures, await readImageShards(shardsPath));
+  return photographInputs(shardsPath, forms);
 }
 
 /** Beyond this share of the machine other processes visibly stretch the tail of the latencies. */
@@ -155,7 +159,7 @@ function detailsOf(options: {
       batchSize: 1,
       settlingRunsPerBlock: SETTLING_RUN_COUNT,
       inputs: timedInputs.source,
-      inputDims: [...timedInputs.dims],
+      inputDims: [...(timedInputs.inputs.baseline[0]?.dims ?? [])],
     },
     machine: { ...machine, cpuFlags: [...machine.cpuFlags], int8: cpuInt8Support() },
     load: { ...load, loadAverage: [...load.loadAverage] },

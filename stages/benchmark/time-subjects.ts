@@ -35,7 +35,6 @@ export async function timeSubjects(options: TimeSubjectsOptions): Promise<Latenc
     modelPaths: options.modelPaths,
     intraOpThreads: options.intraOpThreads,
     inputs: options.inputs.inputs,
-    inputDims: options.inputs.dims,
     warmupRuns: options.warmupRuns,
     blocks,
     workerCount,

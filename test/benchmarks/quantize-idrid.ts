@@ -13,7 +13,8 @@ import { normalizeToNchw, openShardReader } from '../../src/data/image-shards.ts
 import { listImageFiles } from '../../src/data/list-image-files.ts';
 import { argmax } from '../../src/metrics/ranking.ts';
 import { packageRoot } from '../../src/runtime/package-root.ts';
-import { collectRows, fidelityOf, timeModels } from '../../src/quantization/compare-models.ts';
+import { collectRows, timeModels } from '../../src/quantization/compare-models.ts';
+import { fidelityOf } from '../../src/quantization/fidelity.ts';
 import { PRESETS } from '../../src/quantization/normalization-choice.ts';
 import { packImages } from '../../src/quantization/pack-images.ts';
 import { quantizeFolder } from '../../src/quantization/quantize-folder.ts';

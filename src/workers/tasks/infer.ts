@@ -1,18 +1,18 @@
-import { normalizeToNchw, type Normalization } from '../../data/image-shards.ts';
+import {
+  inputFormOf,
+  toNetworkInput,
+  type NetworkInput,
+  type PackedImages,
+} from '../../data/network-input.ts';
 import { OnnxError } from '../../diagnostics/errors.ts';
 import { openOnnxSession, type OnnxSession } from '../../runtime/onnx-session.ts';
 import { settleTask, type TaskResult } from '../task-result.ts';
 
 /** One batch for one or more models that take the same images. */
-export interface InferRequest {
+export interface InferRequest extends PackedImages {
   readonly modelPaths: readonly string[];
-  /** uint8 [N, H, W, 3]. */
-  readonly pixelsNhwc: Uint8Array;
   /** N as the model sees it; rows beyond the images that count are padding. */
   readonly imageCount: number;
-  readonly height: number;
-  readonly width: number;
-  readonly normalization: Normalization;
 }
 
 /** The first output of each model, flattened: float32 [N, C], in the order of `modelPaths`. */
@@ -23,17 +23,17 @@ const sessions = new Map<string, Promise<OnnxSession>>();
 
 export function run(request: InferRequest): Promise<InferResponse> {
   return settleTask(async () => {
-    const { imageCount, height, width } = request;
-    // uint8 [N, H, W, 3] → float32 [N, 3, H, W]
-    const data = new Float32Array(imageCount * 3 * height * width);
-    normalizeToNchw(request.pixelsNhwc, imageCount, height * width, request.normalization, data);
-    const dims = [imageCount, 3, height, width];
+    const inputs = new Map<string, NetworkInput>();
     const responses: Float32Array[] = [];
     for (const path of request.modelPaths) {
       const session = await sessionOf(path);
       const [inputName] = session.inputNames;
       const [outputName] = session.outputNames;
-      const outputs = await session.run({ [inputName ?? '']: { data, dims } });
+      const form = inputFormOf(session.inputTypes[0] ?? '', session.inputShapes[0] ?? []);
+      const formName = `${form.type} ${form.layout}`;
+      const input = inputs.get(formName) ?? toNetworkInput(request, form);
+      inputs.set(formName, input);
+      const outputs = await session.run({ [inputName ?? '']: input });
       const scores = outputs[outputName ?? '']?.data;
       if (!(scores instanceof Float32Array)) throw notFloat(path, outputName);
       responses.push(scores.slice());

@@ -4,6 +4,7 @@ import {
   type Block,
   type Subject,
 } from '../../benchmark/protocol.ts';
+import type { NetworkInput } from '../../data/network-input.ts';
 import { StageError } from '../../diagnostics/errors.ts';
 import { openOnnxSession, type OnnxSession, type OnnxTensor } from '../../runtime/onnx-session.ts';
 import { settleTask, type TaskResult } from '../task-result.ts';
@@ -12,9 +13,8 @@ import { settleTask, type TaskResult } from '../task-result.ts';
 export interface TimeInferenceRequest {
   readonly modelPaths: Readonly<Record<Subject, string>>;
   readonly intraOpThreads: number;
-  /** float32 [1, 3, H, W] each; run n of either subject takes input n modulo their number. */
-  readonly inputs: readonly Float32Array[];
-  readonly inputDims: readonly number[];
+  /** One image each, in the form the subject takes; run n takes input n modulo their number. */
+  readonly inputs: Readonly<Record<Subject, readonly NetworkInput[]>>;
   readonly warmupRuns: number;
   readonly blocks: readonly Block[];
   readonly workerCount: number;
@@ -52,12 +52,10 @@ async function timeBlocks(request: TimeInferenceRequest, cells: Int32Array): Pro
     baseline: await openSession(request, 'baseline'),
     model: await openSession(request, 'model'),
   };
-  const { inputs, inputDims, workerCount } = request;
+  const { inputs, workerCount } = request;
   const feedOf = (subject: Subject, index: number): Record<string, OnnxTensor> => ({
-    [sessions[subject].inputNames[0] ?? '']: {
-      data: inputs[index % inputs.length]!, // the stage gives one input at least
-      dims: inputDims,
-    },
+    // Whoever asks gives one input at least.
+    [sessions[subject].inputNames[0] ?? '']: inputs[subject][index % inputs[subject].length]!,
   });
   for (const subject of SUBJECTS) {
     for (let i = 0; i < request.warmupRuns; i += 1) {

@@ -1,0 +1,98 @@
+import { open, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { DataError, InternalError } from '../diagnostics/errors.ts';
+
+const FILE = 'tensors.json';
+const DATA_FILE = 'tensors.bin';
+
+/** `tensors.json` of a scratch folder with network inputs as they are: float32 [count, ...dims]. */
+const tensorShardsSchema = z.strictObject({
+  format: z.literal(1),
+  dims: z.array(z.int().min(1)),
+  count: z.int().min(0),
+});
+export type TensorShards = z.infer<typeof tensorShardsSchema>;
+
+/**
+ * Writes inputs to `folder` as they come, so that memory does not grow with their number.
+ * @throws DataError `data/tensor-length` when one has another length than `dims` says, or a value
+ * that is not finite
+ */
+export async function writeTensorShards(
+  folder: string,
+  dims: readonly number[],
+  tensors: Iterable<Float32Array> | AsyncIterable<Float32Array>,
+): Promise<TensorShards> {
+  const length = dims.reduce((product, dim) => product * dim, 1);
+  const file = await open(join(folder, DATA_FILE), 'w');
+  let count = 0;
+  try {
+    for await (const tensor of tensors) {
+      requireTensor(tensor, length, { count, dims });
+      await file.write(new Uint8Array(tensor.buffer, tensor.byteOffset, tensor.byteLength));
+      count += 1;
+    }
+  } finally {
+    await file.close();
+  }
+  const shards: TensorShards = { format: 1, dims: [...dims], count };
+  await writeFile(join(folder, FILE), JSON.stringify(shards));
+  return shards;
+}
+
+/** Null when the folder holds no tensors. */
+export async function readTensorShards(folder: string): Promise<TensorShards | null> {
+  let text: string;
+  try {
+    text = await readFile(join(folder, FILE), 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
+    throw error;
+  }
+  return tensorShardsSchema.parse(JSON.parse(text));
+}
+
+/** Reads single tensors; holds one file handle. */
+export interface TensorReader {
+  readonly shards: TensorShards;
+  /** Copies tensor `index` into `target` from `targetOffset` on. */
+  read(index: number, target: Float32Array, targetOffset: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function openTensorReader(
+  folder: string,
+  shards: TensorShards,
+): Promise<TensorReader> {
+  const file = await open(join(folder, DATA_FILE), 'r');
+  const length = shards.dims.reduce((product, dim) => product * dim, 1);
+  return {
+    shards,
+    async read(index, target, targetOffset) {
+      const view = new Uint8Array(
+        target.buffer,
+        target.byteOffset + targetOffset * Float32Array.BYTES_PER_ELEMENT,
+        length * Float32Array.BYTES_PER_ELEMENT,
+      );
+      const { bytesRead } = await file.read(view, 0, view.length, index * view.length);
+      if (bytesRead !== view.length) throw new InternalError(`${DATA_FILE} ends inside ${index}`);
+    },
+    close: () => file.close(),
+  };
+}
+
+function requireTensor(
+  tensor: Float32Array,
+  length: number,
+  { count, dims }: { readonly count: number; readonly dims: readonly number[] },
+): void {
+  const isFinite = tensor.every((value) => Number.isFinite(value));
+  if (tensor.length === length && isFinite) return;
+  const received = isFinite ? `${tensor.length} values` : 'values that are not finite';
+  throw new DataError({
+    code: 'data/tensor-length',
+    message: `input ${count} has ${received}; expected ${length} finite float32 values, [${dims.join(', ')}]`,
+    hint: 'give each image as one normalized Float32Array, channels first',
+  });
+}

@@ -1,0 +1,189 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { makeValueInfo } from '../onnx/build.ts';
+import { classifierSignature } from '../onnx/model-signature.ts';
+import { cloneModel, graphOf, type OnnxModel } from '../onnx/model.ts';
+import { writeOnnx } from '../onnx/writer.ts';
+import type { ImageSelection } from '../workers/run-image-batches.ts';
+import type { LayerEffectSums, SwitchLayersRequest } from '../workers/tasks/switch-layers.ts';
+import type { NoiseSums, TensorNoiseRequest } from '../workers/tasks/tensor-noise.ts';
+import { prepareModel } from './prepare-model.ts';
+import type { QuantizedModel } from './quantize-model.ts';
+import { runOverImages } from './run-over-images.ts';
+import { switchedModel } from './switched-model.ts';
+
+/** What quantizing one layer (its weights, its input, its corrected bias) does; dB null: nothing. */
+export interface LayerSensitivity {
+  readonly layer: string;
+  readonly operator: string;
+  /** Of the weights alone. */
+  readonly weightSqnrDb: number | null;
+  /** Of the layer's input alone. */
+  readonly inputSqnrDb: number | null;
+  /** Of the network's first output, this layer alone being quantized; pooled over the images. */
+  readonly outputSqnrDb: number | null;
+  /** Mean KL(float ‖ this layer quantized) of the network's softmax, in nats. */
+  readonly klDivergence: number;
+  /** Share of images whose first class stays. */
+  readonly agreementFraction: number;
+}
+
+export interface Sensitivity {
+  readonly imageCount: number;
+  /** The most harmful first: lowest `outputSqnrDb`. */
+  readonly layers: readonly LayerSensitivity[];
+  /** Every quantized activation in graph order. */
+  readonly tensors: readonly { readonly tensor: string; readonly sqnrDb: number | null }[];
+}
+
+export interface SensitivityOptions {
+  readonly quantized: QuantizedModel;
+  readonly images: ImageSelection;
+  readonly workerCount: number;
+  /** A folder for models with extra outputs and inputs; left as it was. */
+  readonly scratchPath: string;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** More images change the order of the layers little, and each takes a run a layer. */
+const MAX_IMAGE_COUNT = 32;
+
+/**
+ * Each layer alone: the float network with that one layer quantized. The other way, the quantized
+ * network with one layer in float, would subtract two large noises to find a small one. Noises of
+ * single layers add up nearly independently, so this order is also the one in which returning
+ * layers to float helps. Images are streamed; a run a layer and image, all in one session a worker.
+ */
+export async function measureSensitivity(options: SensitivityOptions): Promise<Sensitivity> {
+  const { quantized, onProgress } = options;
+  const images = evenlySpaced(options.images, MAX_IMAGE_COUNT);
+  const imageCount = images.indices.length;
+  const prepared = prepareModel(quantized.source.model);
+  const total = 2 * imageCount;
+  const noises = await measureNoise({
+    ...options,
+    images,
+    prepared,
+    onProgress: (done) => onProgress?.(done, total),
+  });
+  const effects = await measureEffects({
+    ...options,
+    images,
+    prepared,
+    onProgress: (done) => onProgress?.(imageCount + done, total),
+  });
+  const layers = quantized.plan.layers.map((layer, i): LayerSensitivity => {
+    const effect = effects[i]!; // one a layer
+    return {
+      layer: layer.name,
+      operator: layer.node.opType,
+      weightSqnrDb: Number.isFinite(layer.weight.sqnrDb) ? layer.weight.sqnrDb : null,
+      inputSqnrDb: decibels(noises.get(layer.inputTensor)),
+      outputSqnrDb: decibels(effect),
+      klDivergence: effect.klDivergence / imageCount,
+      agreementFraction: effect.agreementCount / imageCount,
+    };
+  });
+  const harmOf = ({ outputSqnrDb }: LayerSensitivity): number => outputSqnrDb ?? Infinity;
+  return {
+    imageCount,
+    layers: layers.sort((a, b) => (harmOf(a) === harmOf(b) ? 0 : harmOf(a) - harmOf(b))),
+    tensors: [...noises].map(([tensor, sums]) => ({ tensor, sqnrDb: decibels(sums) })),
+  };
+}
+
+type PassOptions = SensitivityOptions & { readonly prepared: OnnxModel };
+
+async function measureNoise(options: PassOptions): Promise<Map<string, NoiseSums>> {
+  const { prepared, quantized, images } = options;
+  const tensors = [...quantized.plan.activations].map(([name, parameters]) => ({
+    name,
+    parameters,
+  }));
+  const modelPath = join(options.scratchPath, 'tensors.onnx');
+  const sums = tensors.map(() => ({ signal: 0, noise: 0 }));
+  try {
+    const copy = cloneModel(prepared);
+    graphOf(copy).output = tensors.map(({ name }) => {
+      const info = makeValueInfo(name, []);
+      // The shape is left to onnxruntime: absent means "any".
+      if (info.type?.value.case === 'tensorType') delete info.type.value.value.shape;
+      return info;
+    });
+    await writeOnnx(modelPath, copy);
+    await runOverImages<TensorNoiseRequest, readonly NoiseSums[]>({
+      ...options,
+      task: 'tensor-noise',
+      run: { modelPath, images, batchSize: 1, graphOptimization: 'disabled' },
+      request: (run) => ({ run, tensors }),
+      onChunk: (chunk) => {
+        for (const [i, { signal, noise }] of chunk.entries()) {
+          sums[i]!.signal += signal; // both lists follow `tensors`
+          sums[i]!.noise += noise;
+        }
+      },
+    });
+  } finally {
+    await rm(modelPath, { force: true });
+  }
+  return new Map(tensors.map(({ name }, i) => [name, sums[i]!])); // one a tensor
+}
+
+async function measureEffects(options: PassOptions): Promise<LayerEffectSums[]> {
+  const { prepared, quantized, images } = options;
+  const { outputName, scores } = classifierSignature(prepared, 'the model');
+  const { model, switchName } = switchedModel(
+    prepared,
+    quantized.plan,
+    quantized.source.options.corrections,
+  );
+  const layerCount = quantized.plan.layers.length;
+  const modelPath = join(options.scratchPath, 'switched.onnx');
+  let sums = Array.from({ length: layerCount }, (): LayerEffectSums => ({
+    signal: 0,
+    noise: 0,
+    klDivergence: 0,
+    agreementCount: 0,
+  }));
+  try {
+    await writeOnnx(modelPath, model);
+    await runOverImages<SwitchLayersRequest, readonly LayerEffectSums[]>({
+      ...options,
+      task: 'switch-layers',
+      run: { modelPath, images, batchSize: 1, graphOptimization: 'all' },
+      chunkSize: 1,
+      request: (run) => ({ run, switchName, outputName, layerCount, scores }),
+      onChunk: (chunk) => {
+        sums = sums.map((sum, i) => added(sum, chunk[i]!)); // one a layer
+      },
+    });
+  } finally {
+    await rm(modelPath, { force: true });
+  }
+  return sums;
+}
+
+function added(a: LayerEffectSums, b: LayerEffectSums): LayerEffectSums {
+  return {
+    signal: a.signal + b.signal,
+    noise: a.noise + b.noise,
+    klDivergence: a.klDivergence + b.klDivergence,
+    agreementCount: a.agreementCount + b.agreementCount,
+  };
+}
+
+function decibels(sums: NoiseSums | undefined): number | null {
+  if (sums === undefined || sums.signal <= 0 || sums.noise <= 0) return null;
+  return 10 * Math.log10(sums.signal / sums.noise);
+}
+
+function evenlySpaced(images: ImageSelection, count: number): ImageSelection {
+  const { indices } = images;
+  if (indices.length <= count) return images;
+  const chosen = Array.from(
+    { length: count },
+    (_, i) => indices[Math.floor((i * indices.length) / count)]!, // i < count
+  );
+  return { ...images, indices: chosen };
+}

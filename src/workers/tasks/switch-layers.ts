@@ -1,0 +1,76 @@
+import { OnnxError } from '../../diagnostics/errors.ts';
+import { argmax, softmax } from '../../metrics/ranking.ts';
+import { klDivergence } from '../../quantization/fidelity.ts';
+import { eachBatch, type ImageRun } from '../run-image-batches.ts';
+import { settleTask, type TaskResult } from '../task-result.ts';
+
+/** A model made by `switchedModel`: its input `activeLayer` says which layer runs quantized. */
+export interface SwitchLayersRequest {
+  readonly run: ImageRun;
+  readonly switchName: string;
+  readonly outputName: string;
+  readonly layerCount: number;
+  readonly scores: 'logits' | 'probabilities';
+}
+
+/** Sums over the images of what one layer does to the network's output. */
+export interface LayerEffectSums {
+  readonly signal: number;
+  readonly noise: number;
+  readonly klDivergence: number;
+  readonly agreementCount: number;
+}
+
+/** One entry a layer. */
+export type SwitchLayersResponse = TaskResult<readonly LayerEffectSums[]>;
+
+/** No layer has this number: all run in float. */
+const NONE = -1n;
+
+/** For every image: once in float, then once for each layer with that layer alone quantized. */
+export function run(request: SwitchLayersRequest): Promise<SwitchLayersResponse> {
+  return settleTask(async () => {
+    const { switchName, outputName, layerCount, scores } = request;
+    const sums = Array.from({ length: layerCount }, () => ({
+      signal: 0,
+      noise: 0,
+      klDivergence: 0,
+      agreementCount: 0,
+    }));
+    await eachBatch(request.run, async (session, feeds, imageCount) => {
+      const outputWith = async (layer: bigint): Promise<Float32Array> => {
+        const active = { data: BigInt64Array.of(layer), dims: [] };
+        const data = (await session.run({ ...feeds, [switchName]: active }))[outputName]?.data;
+        if (data instanceof Float32Array) return data;
+        throw notFloat(outputName);
+      };
+      const reference = await outputWith(NONE);
+      const width = reference.length / imageCount;
+      for (const [layer, sum] of sums.entries()) {
+        const actual = await outputWith(BigInt(layer));
+        for (let start = 0; start < reference.length; start += width) {
+          const row = reference.subarray(start, start + width);
+          const other = actual.subarray(start, start + width);
+          for (let i = 0; i < width; i += 1) {
+            sum.signal += row[i]! ** 2; // both rows are `width` long
+            sum.noise += (row[i]! - other[i]!) ** 2;
+          }
+          sum.klDivergence +=
+            scores === 'logits'
+              ? klDivergence(softmax(row), softmax(other))
+              : klDivergence(row, other);
+          if (argmax(row) === argmax(other)) sum.agreementCount += 1;
+        }
+      }
+    });
+    return sums;
+  });
+}
+
+function notFloat(name: string): OnnxError {
+  return new OnnxError({
+    code: 'onnx/unsupported-output',
+    message: `output "${name}" must be float32`,
+    hint: 'export the model with float32 outputs',
+  });
+}
