@@ -18,7 +18,6 @@ async function mountOrSkip(
     if (isMounted) await execa('umount', [folder]);
     isMounted = false;
   };
-  // Also before the rig's own removal: a test context runs its hooks in the order they were given.
   for (const step of steps) {
     const { failed } = await execa('mount', [...step, folder], { reject: false });
     if (failed) {
