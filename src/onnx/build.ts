@@ -47,7 +47,7 @@ export function makeNode({
   });
 }
 
-function makeAttribute(name: string, value: AttributeValue): AttributeProto {
+export function makeAttribute(name: string, value: AttributeValue): AttributeProto {
   if (typeof value === 'number') {
     return create(AttributeProtoSchema, { name, type: AttributeType.INT, i: BigInt(value) });
   }

@@ -17,7 +17,12 @@ const KNOWN_DOMAINS = new Set(['', 'ai.onnx', 'ai.onnx.ml', 'com.microsoft']);
 export function checkModel(model: OnnxModel, shownName: string): void {
   checkVersions(model, shownName);
   const graph = graphOf(model);
-  checkNodes(graph, shownName);
+  checkGraph(graph, shownName);
+  checkFinite(graph, shownName);
+}
+
+/** Verifies that all weights are complete and finite. @throws OnnxError `onnx/bad-tensor` */
+export function checkFinite(graph: OnnxGraph, shownName: string): void {
   for (const tensor of graph.initializer) {
     if (!isFloatTensor(tensor)) continue;
     const bad = readFloats(tensor).findIndex((value) => !Number.isFinite(value));
@@ -52,7 +57,11 @@ function checkVersions(model: OnnxModel, shownName: string): void {
   }
 }
 
-function checkNodes(graph: OnnxGraph, shownName: string): void {
+/**
+ * Verifies that every tensor has one maker and is made before it is read, in time linear in the graph.
+ * @throws OnnxError naming the node and the tensor
+ */
+export function checkGraph(graph: OnnxGraph, shownName: string): void {
   const defined = new Set<string>(['']);
   for (const { name } of graph.input) defined.add(name);
   for (const { name } of graph.initializer) defined.add(name);

@@ -1,6 +1,7 @@
 import { fromBinary } from '@bufbuild/protobuf';
 import { readFile } from 'node:fs/promises';
 import { OnnxError } from '../diagnostics/errors.ts';
+import { readExternalData } from './external-data.ts';
 import { ModelProtoSchema } from './generated/onnx_pb.ts';
 import type { OnnxModel } from './model.ts';
 
@@ -16,8 +17,14 @@ export function decodeOnnx(bytes: Uint8Array, shownName: string): OnnxModel {
   return model;
 }
 
+/**
+ * The model in the file, with the data that it keeps in files beside it.
+ * @throws OnnxError `onnx/malformed`, `onnx/external-data`
+ */
 export async function readOnnx(path: string): Promise<OnnxModel> {
-  return decodeOnnx(await readFile(path), path);
+  const model = decodeOnnx(await readFile(path), path);
+  await readExternalData(model, path);
+  return model;
 }
 
 function malformed(shownName: string, reason: string, cause?: unknown): OnnxError {

@@ -1,10 +1,13 @@
 import { pruneInitializers, pruneNodes, sortNodes } from '../onnx/graph-edit.ts';
-import { cloneModel, graphOf, type OnnxModel } from '../onnx/model.ts';
-import { foldBatchNorm } from '../onnx/transforms/fold-batch-norm.ts';
+import { checkFinite, checkGraph } from '../onnx/check.ts';
+import { cloneModel, graphOf, type OnnxGraph, type OnnxModel } from '../onnx/model.ts';
+import { foldAffine } from '../onnx/transforms/fold-affine.ts';
 import { foldConstants } from '../onnx/transforms/fold-constants.ts';
 import { foldPad } from '../onnx/transforms/fold-pad.ts';
 import { lowerReduceMean } from '../onnx/transforms/lower-reduce-mean.ts';
 import { matmulToGemm } from '../onnx/transforms/matmul-to-gemm.ts';
+import { normalizeGemm } from '../onnx/transforms/normalize-gemm.ts';
+import { splitSum } from '../onnx/transforms/split-sum.ts';
 import { upgradeOpset } from '../onnx/transforms/upgrade-opset.ts';
 
 /**
@@ -15,14 +18,23 @@ import { upgradeOpset } from '../onnx/transforms/upgrade-opset.ts';
 export function prepareModel(model: OnnxModel): OnnxModel {
   const prepared = cloneModel(model);
   const graph = graphOf(prepared);
-  upgradeOpset(prepared);
-  foldConstants(graph);
   sortNodes(graph);
-  foldBatchNorm(graph);
-  foldPad(graph);
-  lowerReduceMean(graph);
-  matmulToGemm(graph);
-  pruneNodes(graph);
-  pruneInitializers(graph);
+  const transforms: readonly ((graph: OnnxGraph) => void)[] = [
+    foldConstants,
+    splitSum,
+    lowerReduceMean,
+    matmulToGemm,
+    normalizeGemm,
+    foldPad,
+    foldAffine,
+    pruneNodes,
+    pruneInitializers,
+  ];
+  upgradeOpset(prepared);
+  for (const transform of transforms) {
+    transform(graph);
+    checkGraph(graph, `the model after ${transform.name}`);
+  }
+  checkFinite(graph, 'the prepared model');
   return prepared;
 }

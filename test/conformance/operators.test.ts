@@ -131,7 +131,7 @@ const CASES: readonly OperatorCase[] = [
   {
     name: 'Add of a constant',
     nodes: [conv(), node('Add', ['c', 'k'], 'y')],
-    tensors: [...convTensors(), weights('k', [1, 16, 1, 1])],
+    tensors: [...convTensors(), weights('k', [1, 1, 9, 9])],
     fused: { [CONV]: 1, 'com.microsoft.QLinearAdd': 1 },
   },
   {

@@ -1,11 +1,18 @@
-import { attributeOf, floatOf, tensorOf } from '../attributes.ts';
-import { makeTensor } from '../build.ts';
-import { bypassNode } from '../graph-edit.ts';
-import type { Initializer, OnnxGraph, OnnxNode } from '../model.ts';
 import { clone } from '@bufbuild/protobuf';
+import { attributeOf, floatOf, integerOf, integersOf, tensorOf } from '../attributes.ts';
+import { makeTensor } from '../build.ts';
+import { initializerOf, isFullyKnown } from '../constant-value.ts';
 import { TensorProtoSchema } from '../generated/onnx_pb.ts';
+import { bypassNode, nameMaker, sortNodes } from '../graph-edit.ts';
+import type { Initializer, OnnxGraph, OnnxNode } from '../model.ts';
+import { inferGraph, type InferredGraph } from '../shape-inference.ts';
 
-/** Turns Constant nodes into initializers and removes Identity and (at inference) Dropout. */
+/**
+ * Turns Constant nodes and all that follows from constants and known shapes into initializers, removes
+ * nodes that only pass their input on (Identity, Dropout at inference, Concat of one tensor, a cast or
+ * a window that changes nothing), and leaves no Reshape with a computed shape where only the batch is
+ * open. The nodes are in order afterwards.
+ */
 export function foldConstants(graph: OnnxGraph): void {
   graph.node = graph.node.filter((node) => {
     if (node.opType !== 'Constant') return true;
@@ -14,11 +21,23 @@ export function foldConstants(graph: OnnxGraph): void {
     graph.initializer.push(tensor);
     return false;
   });
+  sortNodes(graph);
+  const inferred = inferGraph(graph);
+  const newName = nameMaker(graph);
+  const outputs = new Set(graph.output.map(({ name }) => name));
+  const folded = new Set<OnnxNode>();
+  for (const node of graph.node) {
+    const [name = ''] = node.output;
+    if (node.opType === 'Reshape') fixReshape(node, graph, inferred, newName);
+    if (node.output.length !== 1 || outputs.has(name)) continue;
+    const value = inferred.valueOf(name);
+    if (value === undefined || value.type === 'bool' || !isFullyKnown(value)) continue;
+    graph.initializer.push(initializerOf(name, value));
+    folded.add(node);
+  }
+  graph.node = graph.node.filter((node) => !folded.has(node));
   for (const node of [...graph.node]) {
-    const source = node.input[0] ?? '';
-    if (node.opType === 'Identity' || (node.opType === 'Dropout' && maskIsUnused(graph, node))) {
-      bypassNode(graph, node, source);
-    }
+    if (onlyPassesOn(node, graph, inferred)) bypassNode(graph, node, node.input[0] ?? '');
   }
 }
 
@@ -40,6 +59,58 @@ function constantTensor(node: OnnxNode): Initializer | undefined {
   const integers = attributeOf(node, 'value_ints')?.ints;
   if (integers === undefined) return undefined;
   return makeTensor(name, [integers.length], BigInt64Array.from(integers));
+}
+
+/** A computed shape whose only unknown is the batch becomes a constant with -1 or 0 in its place. */
+function fixReshape(
+  node: OnnxNode,
+  graph: OnnxGraph,
+  { shapes, valueOf }: InferredGraph,
+  newName: (wanted: string) => string,
+): void {
+  const wanted = valueOf(node.input[1] ?? '');
+  if (wanted === undefined || isFullyKnown(wanted) || integerOf(node, 'allowzero', 0) !== 0) return;
+  const dims = [...wanted.data];
+  const open = dims.findIndex(Number.isNaN);
+  if (dims.filter(Number.isNaN).length !== 1) return;
+  if (!dims.includes(-1)) {
+    dims[open] = -1;
+  } else if (open === 0 && Number.isNaN(shapes.get(node.input[0] ?? '')?.[0])) {
+    dims[open] = 0; // the batch stays what it was
+  } else {
+    return;
+  }
+  const name = newName(`${node.output[0] ?? ''}_shape`);
+  graph.initializer.push(makeTensor(name, [dims.length], BigInt64Array.from(dims, BigInt)));
+  node.input[1] = name;
+}
+
+function onlyPassesOn(node: OnnxNode, graph: OnnxGraph, { shapes }: InferredGraph): boolean {
+  switch (node.opType) {
+    case 'Identity':
+      return true;
+    case 'Dropout':
+      return maskIsUnused(graph, node);
+    case 'Concat':
+    case 'Sum':
+      return node.input.length === 1;
+    case 'AveragePool':
+    case 'MaxPool':
+      return (
+        node.output.length === 1 &&
+        integersOf(node, 'kernel_shape')?.every((size) => size === 1) === true &&
+        (integersOf(node, 'strides') ?? []).every((stride) => stride === 1) &&
+        (integersOf(node, 'pads') ?? []).every((pad) => pad === 0)
+      );
+    case 'Transpose': {
+      const order = integersOf(node, 'perm');
+      return order?.every((axis, i) => axis === i) === true;
+    }
+    case 'Flatten':
+      return integerOf(node, 'axis', 1) === 1 && shapes.get(node.input[0] ?? '')?.length === 2;
+    default:
+      return false;
+  }
 }
 
 /** A Dropout whose mask somebody reads stays; its training_mode input is false in exported models. */

@@ -2,7 +2,7 @@ import { integerOf, integersOf } from '../attributes.ts';
 import { makeNode } from '../build.ts';
 import { nameMaker } from '../graph-edit.ts';
 import type { OnnxGraph, OnnxNode } from '../model.ts';
-import { inferRanks } from '../shape-inference.ts';
+import { inferGraph } from '../shape-inference.ts';
 import { readIntegers } from '../tensor-data.ts';
 
 /**
@@ -11,9 +11,10 @@ import { readIntegers } from '../tensor-data.ts';
  */
 export function lowerReduceMean(graph: OnnxGraph): void {
   const newName = nameMaker(graph);
-  const ranks = inferRanks(graph);
+  const { shapes } = inferGraph(graph);
   graph.node = graph.node.flatMap((node) => {
-    if (node.opType !== 'ReduceMean' || ranks.get(node.input[0] ?? '') !== 4) return [node];
+    if (node.opType !== 'ReduceMean' || shapes.get(node.input[0] ?? '')?.length !== 4)
+      return [node];
     if (!reducesImageAxes(node, graph)) return [node];
     const [input = ''] = node.input;
     const [output = ''] = node.output;

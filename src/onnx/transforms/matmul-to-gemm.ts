@@ -1,7 +1,7 @@
 import { makeNode } from '../build.ts';
 import { indexGraph, soleConsumer } from '../graph-edit.ts';
 import type { OnnxGraph, OnnxNode } from '../model.ts';
-import { inferRanks } from '../shape-inference.ts';
+import { inferGraph } from '../shape-inference.ts';
 import { dimsOf, elementCount, isFloatTensor } from '../tensor-data.ts';
 
 /**
@@ -9,9 +9,9 @@ import { dimsOf, elementCount, isFloatTensor } from '../tensor-data.ts';
  * bias that alone reads it: onnxruntime would else make a float Gemm of the two after quantization.
  */
 export function matmulToGemm(graph: OnnxGraph): void {
-  const ranks = inferRanks(graph);
+  const { shapes } = inferGraph(graph);
   for (const node of [...graph.node]) {
-    if (node.opType !== 'MatMul' || ranks.get(node.input[0] ?? '') !== 2) continue;
+    if (node.opType !== 'MatMul' || shapes.get(node.input[0] ?? '')?.length !== 2) continue;
     const index = indexGraph(graph);
     const weight = index.initializers.get(node.input[1] ?? '');
     if (weight?.dims.length !== 2 || !isFloatTensor(weight)) continue;

@@ -1,8 +1,17 @@
-import { attributeOf, floatOf, integersOf } from '../attributes.ts';
-import { makeTensor } from '../build.ts';
+import {
+  attributeOf,
+  floatOf,
+  integerOf,
+  integersOf,
+  removeAttributes,
+  setInteger,
+  stringOf,
+} from '../attributes.ts';
+import { makeAttribute, makeTensor, type TensorData } from '../build.ts';
 import { opsetOf } from '../check.ts';
 import { OnnxError } from '../../diagnostics/errors.ts';
 import { nameMaker, shownNode } from '../graph-edit.ts';
+import { inferGraph } from '../shape-inference.ts';
 import { graphOf, type OnnxGraph, type OnnxModel, type OnnxNode } from '../model.ts';
 
 /** The first opset in which QuantizeLinear and DequantizeLinear know an axis. */
@@ -13,7 +22,8 @@ const UNCHANGED = new Set(
   (
     'Conv Relu LeakyRelu Sigmoid Tanh Elu Selu HardSigmoid Add Sub Mul Div Gemm MatMul MaxPool ' +
     'AveragePool GlobalAveragePool GlobalMaxPool Concat Flatten Reshape Transpose ' +
-    'LRN Identity Constant ReduceMean Exp Sqrt'
+    'LRN Identity Constant ReduceMean Exp Sqrt Sum Max Min Shape Gather Cast ConstantOfShape Expand Range ' +
+    'Abs Neg Reciprocal Pow PRelu InstanceNormalization Size Floor Ceil'
   ).split(' '),
 );
 
@@ -35,37 +45,81 @@ export function upgradeOpset(model: OnnxModel): void {
 
 function upgradeNode(node: OnnxNode, graph: OnnxGraph, newName: (wanted: string) => string): void {
   const [output = ''] = node.output;
-  const addInput = (name: string, data: Float32Array | BigInt64Array): void => {
+  const constant = (name: string, dims: readonly number[], data: TensorData): string => {
     const wanted = newName(`${output}_${name}`);
-    graph.initializer.push(makeTensor(wanted, name === 'axes' ? [data.length] : [], data));
-    node.input.push(wanted);
-    node.attribute = node.attribute.filter((attribute) => attribute.name !== name);
+    graph.initializer.push(makeTensor(wanted, dims, data));
+    return wanted;
   };
+  const integers = (name: string, values: readonly number[]): string =>
+    constant(name, [values.length], BigInt64Array.from(values, BigInt));
   switch (node.opType) {
     case 'Clip':
       // Bounds became inputs in opset 11.
       if (node.input.length > 1) return;
-      addInput('min', Float32Array.of(floatOf(node, 'min', -3.4028234663852886e38)));
-      addInput('max', Float32Array.of(floatOf(node, 'max', 3.4028234663852886e38)));
+      node.input.push(
+        constant('min', [], Float32Array.of(floatOf(node, 'min', -3.4028234663852886e38))),
+        constant('max', [], Float32Array.of(floatOf(node, 'max', 3.4028234663852886e38))),
+      );
+      removeAttributes(node, 'min', 'max');
       return;
     case 'Squeeze':
-    case 'Unsqueeze': {
+    case 'Unsqueeze':
+    case 'ReduceSum': {
       // Axes became an input in opset 13.
       const axes = integersOf(node, 'axes');
-      if (axes !== undefined) addInput('axes', BigInt64Array.from(axes, BigInt));
+      if (axes !== undefined) node.input.push(integers('axes', axes));
+      removeAttributes(node, 'axes');
       return;
     }
+    case 'Split': {
+      // Sizes became an input in opset 13.
+      const sizes = integersOf(node, 'split');
+      if (sizes !== undefined) node.input.push(integers('split', sizes));
+      removeAttributes(node, 'split');
+      return;
+    }
+    case 'Slice': {
+      // Bounds became inputs in opset 10.
+      const starts = integersOf(node, 'starts');
+      const ends = integersOf(node, 'ends');
+      if (starts === undefined || ends === undefined) return;
+      const axes = integersOf(node, 'axes') ?? starts.map((_, i) => i);
+      node.input.push(integers('starts', starts), integers('ends', ends), integers('axes', axes));
+      removeAttributes(node, 'starts', 'ends', 'axes');
+      return;
+    }
+    case 'Pad': {
+      // Pads and value became inputs in opset 11.
+      const pads = integersOf(node, 'pads');
+      if (pads === undefined) return;
+      const value = constant('value', [], Float32Array.of(floatOf(node, 'value', 0)));
+      node.input.push(integers('pads', pads), value);
+      removeAttributes(node, 'pads', 'value');
+      return;
+    }
+    case 'Upsample':
+      // Replaced by Resize in opset 10; both mean x_original = x_resized / scale.
+      node.opType = 'Resize';
+      upgradeResize(node, constant);
+      return;
+    case 'Resize':
+      // From opset 11 on the region of interest comes before the scales.
+      if (node.input.length === 2) upgradeResize(node, constant);
+      return;
     case 'Dropout':
       // The ratio became an input in opset 12; at inference it means nothing.
       node.attribute = [];
+      node.input = node.input.slice(0, 1);
       return;
     case 'Softmax':
-      // The default axis went from 1 to -1; on [N, C] both are the same.
-      if (attributeOf(node, 'axis') === undefined) return;
-      if (Number(attributeOf(node, 'axis')?.i) === 1) return;
-      break;
+    case 'LogSoftmax':
+      // Up to opset 12 all axes from this one on were one; on [N, C] and [N, C, 1, 1] that is axis 1.
+      if (integerOf(node, 'axis', 1) !== 1) break;
+      if (!endsInOnes(inferGraph(graph).shapes.get(node.input[0] ?? ''))) break;
+      setInteger(node, 'axis', 1);
+      return;
     case 'BatchNormalization':
-      node.attribute = node.attribute.filter(({ name }) => name !== 'spatial'); // gone in opset 9
+      removeAttributes(node, 'spatial'); // gone in opset 9
       return;
     default:
       if (UNCHANGED.has(node.opType)) return;
@@ -75,4 +129,26 @@ function upgradeNode(node: OnnxNode, graph: OnnxGraph, newName: (wanted: string)
     message: `node "${shownNode(node)}" (${node.opType}) cannot be carried over to opset 13, which int8 needs`,
     hint: 'export the model again with opset 13 or higher',
   });
+}
+
+function upgradeResize(
+  node: OnnxNode,
+  constant: (name: string, dims: readonly number[], data: TensorData) => string,
+): void {
+  const [input = '', scales = ''] = node.input;
+  const given = attributeOf(node, 'scales')?.floats; // Upsample of opset 7
+  const scalesName =
+    given === undefined ? scales : constant('scales', [given.length], Float32Array.from(given));
+  const isNearest = stringOf(node, 'mode', 'nearest') === 'nearest';
+  node.input = [input, '', scalesName];
+  removeAttributes(node, 'scales');
+  node.attribute.push(
+    makeAttribute('coordinate_transformation_mode', 'asymmetric'),
+    ...(isNearest ? [makeAttribute('nearest_mode', 'floor')] : []),
+  );
+}
+
+/** Whether the shape is [N, C], or has only ones after these; one of unknown rank counts as such. */
+function endsInOnes(shape: readonly number[] | undefined): boolean {
+  return shape === undefined || shape.slice(2).every((dim) => dim === 1);
 }

@@ -1,0 +1,336 @@
+import { floatOf, integerOf, integersOf, removeAttributes, stringOf } from '../attributes.ts';
+import { makeNode, makeTensor } from '../build.ts';
+import { indexGraph, nameMaker, pruneNodes, soleConsumer, type GraphIndex } from '../graph-edit.ts';
+import type { Initializer, OnnxGraph, OnnxNode } from '../model.ts';
+import { inferGraph, type Shape } from '../shape-inference.ts';
+import { dimsOf, isFloatTensor, readFloats } from '../tensor-data.ts';
+
+/**
+ * Folds what scales and shifts each channel by constants (BatchNormalization; Mul, Add, Sub and Div
+ * with a constant; HardSigmoid, which then leaves a Clip) into the Conv or Gemm before it:
+ * w' = w · γ / √(σ² + ε), b' = (b - μ) · γ / √(σ² + ε) + β (Jacob et al. 2018, section 3.2), in float64.
+ * Where no layer stands before it: into the one after it if that pads no image with zeros, else a
+ * depthwise 1x1 Conv is made, which int8 weights with a scale a channel represent without rounding.
+ * The tensor after the last folded node keeps its name.
+ */
+export function foldAffine(graph: OnnxGraph): void {
+  const state: FoldState = {
+    graph,
+    newName: nameMaker(graph),
+    shapes: inferGraph(graph).shapes,
+    index: indexGraph(graph),
+  };
+  foldBackward(state);
+  foldStandalone(state);
+  pruneNodes(graph);
+}
+
+interface FoldState {
+  readonly graph: OnnxGraph;
+  readonly newName: (wanted: string) => string;
+  readonly shapes: ReadonlyMap<string, Shape>;
+  index: GraphIndex;
+}
+
+interface ChannelAffine {
+  /** The tensor that is scaled and shifted. */
+  readonly input: string;
+  readonly scale: Float64Array;
+  readonly shift: Float64Array;
+}
+
+function foldBackward(state: FoldState): void {
+  for (const node of [...state.graph.node]) {
+    if (node.opType !== 'Conv' && node.opType !== 'Gemm') continue;
+    for (;;) {
+      const consumer = soleConsumer(state.index, node.output[0] ?? '');
+      if (consumer === undefined || !foldInto(node, consumer, state)) break;
+      if (consumer.opType === 'HardSigmoid') {
+        becomeClip(consumer, state);
+        break;
+      }
+      node.output = [consumer.output[0] ?? ''];
+      state.graph.node = state.graph.node.filter((other) => other !== consumer);
+      state.index = indexGraph(state.graph);
+    }
+  }
+}
+
+/** Changes the layer's weights and bias so that it does what `consumer` does to its output. */
+function foldInto(node: OnnxNode, consumer: OnnxNode, state: FoldState): boolean {
+  const { index, graph, newName } = state;
+  const weight = index.initializers.get(node.input[1] ?? '');
+  const biasName = node.input[2] ?? '';
+  const bias = index.initializers.get(biasName);
+  if (weight === undefined || !isFloatTensor(weight)) return false;
+  if (biasName !== '' && (bias === undefined || !isFloatTensor(bias))) return false;
+  if (node.opType === 'Gemm' && !isPlainGemm(node, weight)) return false;
+  const axis = channelAxis(node);
+  const channels = dimsOf(weight)[axis] ?? 0;
+  if (bias !== undefined && bias.dims.join() !== String(channels)) return false;
+  const affine = affineOf(consumer, channels, state);
+  if (affine === undefined || affine.input !== node.output[0]) return false;
+
+  const { scale, shift } = affine;
+  const oldBias = bias === undefined ? undefined : readFloats(bias);
+  const values = Float32Array.from(shift, (value, c) => value + scale[c]! * (oldBias?.[c] ?? 0)); // one a channel
+  const weightName = newName(`${weight.name}_folded`);
+  const foldedBias = newName(bias === undefined ? `${weight.name}_bias` : `${bias.name}_folded`);
+  graph.initializer.push(
+    makeTensor(weightName, dimsOf(weight), scaleWeight(weight, scale, axis)),
+    makeTensor(foldedBias, [channels], values),
+  );
+  node.input = [node.input[0] ?? '', weightName, foldedBias];
+  state.index = indexGraph(graph);
+  return true;
+}
+
+function becomeClip(node: OnnxNode, { graph, newName }: FoldState): void {
+  const low = newName(`${node.output[0] ?? ''}_min`);
+  const high = newName(`${node.output[0] ?? ''}_max`);
+  graph.initializer.push(
+    makeTensor(low, [], Float32Array.of(0)),
+    makeTensor(high, [], Float32Array.of(1)),
+  );
+  node.opType = 'Clip';
+  node.input = [node.input[0] ?? '', low, high];
+  removeAttributes(node, 'alpha', 'beta');
+}
+
+/** Chains of scalings and shifts with no layer before them that could take them in. */
+function foldStandalone(state: FoldState): void {
+  const gone = new Set<OnnxNode>();
+  for (const node of [...state.graph.node]) {
+    if (gone.has(node) || node.opType === 'HardSigmoid') continue;
+    const chain = chainFrom(node, state);
+    if (chain === undefined) continue;
+    for (const other of chain.nodes) gone.add(other);
+    if (foldForward(chain, state)) continue;
+    if (chain.rank === 4 && (chain.nodes.length > 1 || chain.perChannel)) becomeConv(chain, state);
+  }
+}
+
+interface Chain extends ChannelAffine {
+  readonly nodes: readonly OnnxNode[];
+  readonly output: string;
+  readonly rank: number;
+  readonly perChannel: boolean;
+}
+
+function chainFrom(start: OnnxNode, state: FoldState): Chain | undefined {
+  const found = state.shapes.get(start.output[0] ?? '');
+  const channels = found?.[1] ?? NaN;
+  if (found === undefined || !Number.isInteger(channels)) return undefined;
+  let sum = affineOf(start, channels, state);
+  if (sum === undefined) return undefined;
+  const { input } = sum;
+  const nodes = [start];
+  for (;;) {
+    const last = nodes[nodes.length - 1]!.output[0] ?? ''; // the chain is not empty
+    const next = soleConsumer(state.index, last);
+    const affine =
+      next === undefined || next.opType === 'HardSigmoid'
+        ? undefined
+        : affineOf(next, channels, state);
+    if (next === undefined || affine?.input !== last) {
+      const perChannel = !(isUniform(sum.scale) && isUniform(sum.shift));
+      return { ...sum, input, nodes, output: last, rank: found.length, perChannel };
+    }
+    const { scale, shift }: ChannelAffine = sum;
+    sum = {
+      input,
+      scale: scale.map((value, c) => value * affine.scale[c]!), // all have one value a channel
+      shift: shift.map((value, c) => value * affine.scale[c]! + affine.shift[c]!),
+    };
+    nodes.push(next);
+  }
+}
+
+/** Takes the chain into the layer that alone reads it: W(s·x + t) + b = (W·s)x + (W·t + b). */
+function foldForward(chain: Chain, state: FoldState): boolean {
+  const { index, graph, newName } = state;
+  const layer = soleConsumer(index, chain.output);
+  if (layer?.input[0] !== chain.output) return false;
+  if (layer.opType !== 'Conv' && layer.opType !== 'Gemm') return false;
+  const weight = index.initializers.get(layer.input[1] ?? '');
+  const biasName = layer.input[2] ?? '';
+  const bias = index.initializers.get(biasName);
+  if (weight === undefined || !isFloatTensor(weight)) return false;
+  if (biasName !== '' && (bias === undefined || !isFloatTensor(bias))) return false;
+  if (layer.opType === 'Gemm' ? !isPlainGemm(layer, weight) : padsAnything(layer)) return false;
+  const axis = channelAxis(layer);
+  const dims = dimsOf(weight);
+  const outputs = dims[axis] ?? 0;
+  const values = readFloats(weight);
+  const group = layer.opType === 'Conv' ? integerOf(layer, 'group', 1) : 1;
+  const perGroup = axis === 0 ? (dims[1] ?? 0) : (dims[0] ?? 0);
+  if (perGroup * group !== chain.scale.length) return false;
+  const added = new Float64Array(outputs);
+  const area = values.length / (outputs * perGroup);
+  for (let i = 0; i < values.length; i += 1) {
+    // [M, C/group, kH, kW] and [M, K] with axis 0, [K, M] with axis 1
+    const output = axis === 0 ? Math.floor(i / (perGroup * area)) : i % outputs;
+    const inner = axis === 0 ? Math.floor(i / area) % perGroup : Math.floor(i / outputs);
+    const channel = Math.floor(output / (outputs / group)) * perGroup + inner;
+    // All indices lie inside: the sizes were compared above.
+    added[output]! += values[i]! * chain.shift[channel]!;
+    values[i] = values[i]! * chain.scale[channel]!;
+  }
+  const oldBias = bias === undefined ? undefined : readFloats(bias);
+  const weightName = newName(`${weight.name}_folded`);
+  const foldedBias = newName(bias === undefined ? `${weight.name}_bias` : `${bias.name}_folded`);
+  graph.initializer.push(
+    makeTensor(weightName, dims, values),
+    makeTensor(
+      foldedBias,
+      [outputs],
+      Float32Array.from(added, (value, c) => value + (oldBias?.[c] ?? 0)),
+    ),
+  );
+  layer.input = [chain.input, weightName, foldedBias];
+  graph.node = graph.node.filter((node) => !chain.nodes.includes(node));
+  state.index = indexGraph(graph);
+  return true;
+}
+
+function becomeConv(chain: Chain, state: FoldState): void {
+  const { graph, newName } = state;
+  const channels = chain.scale.length;
+  const weight = newName(`${chain.output}_scale`);
+  const bias = newName(`${chain.output}_shift`);
+  graph.initializer.push(
+    makeTensor(weight, [channels, 1, 1, 1], Float32Array.from(chain.scale)),
+    makeTensor(bias, [channels], Float32Array.from(chain.shift)),
+  );
+  const [first] = chain.nodes;
+  const conv = makeNode({
+    opType: 'Conv',
+    name: first?.name ?? '',
+    inputs: [chain.input, weight, bias],
+    outputs: [chain.output],
+    attributes: { group: channels, kernel_shape: [1, 1] },
+  });
+  const last = chain.nodes.at(-1);
+  graph.node = graph.node.flatMap((node) => {
+    if (node === last) return [conv];
+    return chain.nodes.includes(node) ? [] : [node];
+  });
+  state.index = indexGraph(graph);
+}
+
+/** y = scale · x + shift per channel, or undefined where a node does something else. */
+function affineOf(node: OnnxNode, channels: number, state: FoldState): ChannelAffine | undefined {
+  const [a = '', b = ''] = node.input;
+  switch (node.opType) {
+    case 'BatchNormalization': {
+      const affine = batchNormAffine(node, state.index.initializers);
+      return affine?.scale.length === channels ? { input: a, ...affine } : undefined;
+    }
+    case 'HardSigmoid': {
+      const alpha = floatOf(node, 'alpha', 0.2);
+      const beta = floatOf(node, 'beta', 0.5);
+      return { input: a, ...uniform(channels, alpha, beta) };
+    }
+    case 'Add':
+    case 'Sub':
+    case 'Mul':
+    case 'Div':
+      break;
+    default:
+      return undefined;
+  }
+  const constantFirst = state.index.initializers.has(a);
+  const input = constantFirst ? b : a;
+  const rank = state.shapes.get(input)?.length;
+  const tensor = state.index.initializers.get(constantFirst ? a : b);
+  if (tensor === undefined || rank === undefined || state.index.initializers.has(input))
+    return undefined;
+  const values = channelValues(tensor, channels, rank);
+  if (values === undefined) return undefined;
+  const ones = new Float64Array(channels).fill(1);
+  const zeros = new Float64Array(channels);
+  switch (node.opType) {
+    case 'Add':
+      return { input, scale: ones, shift: values };
+    case 'Sub':
+      return constantFirst
+        ? { input, scale: ones.map((value) => -value), shift: values }
+        : { input, scale: ones, shift: values.map((value) => -value) };
+    case 'Mul':
+      return { input, scale: values, shift: zeros };
+    default:
+      // A constant divided by the tensor is no scaling.
+      if (constantFirst || values.includes(0)) return undefined;
+      return { input, scale: values.map((value) => 1 / value), shift: zeros };
+  }
+}
+
+/** One value a channel where the constant broadcasts so over [N, C, …] of this rank. */
+function channelValues(
+  tensor: Initializer,
+  channels: number,
+  rank: number,
+): Float64Array | undefined {
+  if (!isFloatTensor(tensor) || tensor.dims.length > rank) return undefined;
+  const dims = [...Array.from({ length: rank - tensor.dims.length }, () => 1), ...dimsOf(tensor)];
+  if (dims.some((dim, i) => dim !== 1 && !(i === 1 && dim === channels))) return undefined;
+  const values = readFloats(tensor);
+  return Float64Array.from({ length: channels }, (_, c) => values[values.length === 1 ? 0 : c]!); // checked above
+}
+
+function batchNormAffine(
+  node: OnnxNode,
+  initializers: ReadonlyMap<string, Initializer>,
+): Omit<ChannelAffine, 'input'> | undefined {
+  if (node.output.slice(1).some((name) => name !== '')) return undefined; // a training graph
+  const parameters = node.input.slice(1, 5).map((name) => initializers.get(name));
+  const [gamma, beta, mean, variance] = parameters.map((tensor) =>
+    tensor === undefined || !isFloatTensor(tensor) ? undefined : readFloats(tensor),
+  );
+  if (!gamma || !beta || !mean || !variance) return undefined;
+  if ([beta, mean, variance].some(({ length }) => length !== gamma.length)) return undefined;
+  const epsilon = floatOf(node, 'epsilon', 1e-5);
+  const scale = Float64Array.from(gamma, (g, c) => g / Math.sqrt(variance[c]! + epsilon)); // of equal length
+  return { scale, shift: Float64Array.from(beta, (b, c) => b - mean[c]! * scale[c]!) };
+}
+
+function uniform(channels: number, scale: number, shift: number): Omit<ChannelAffine, 'input'> {
+  return {
+    scale: new Float64Array(channels).fill(scale),
+    shift: new Float64Array(channels).fill(shift),
+  };
+}
+
+function isUniform(values: Float64Array): boolean {
+  return values.every((value) => value === values[0]);
+}
+
+/** Output channels: axis 0 of Conv weights [M, C/group, kH, kW] and of Gemm's with transB. */
+function channelAxis(node: OnnxNode): 0 | 1 {
+  return node.opType === 'Gemm' && integerOf(node, 'transB', 0) === 0 ? 1 : 0;
+}
+
+function isPlainGemm(node: OnnxNode, weight: Initializer): boolean {
+  return (
+    integerOf(node, 'transA', 0) === 0 &&
+    floatOf(node, 'alpha', 1) === 1 &&
+    floatOf(node, 'beta', 1) === 1 &&
+    weight.dims.length === 2
+  );
+}
+
+function padsAnything(conv: OnnxNode): boolean {
+  const automatic = stringOf(conv, 'auto_pad', 'NOTSET');
+  if (automatic !== 'NOTSET' && automatic !== 'VALID') return true;
+  return (integersOf(conv, 'pads') ?? []).some((pad) => pad !== 0);
+}
+
+function scaleWeight(weight: Initializer, scale: Float64Array, axis: 0 | 1): Float32Array {
+  const values = readFloats(weight);
+  const inner = values.length / scale.length; // axis 0: [M, inner]; axis 1: [inner, N]
+  for (let i = 0; i < values.length; i += 1) {
+    const channel = axis === 0 ? Math.floor(i / inner) : i % scale.length;
+    values[i] = values[i]! * scale[channel]!; // both indices lie inside their arrays
+  }
+  return values;
+}

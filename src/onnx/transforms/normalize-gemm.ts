@@ -1,0 +1,45 @@
+import { floatOf, integerOf, removeAttributes } from '../attributes.ts';
+import { makeTensor } from '../build.ts';
+import { nameMaker } from '../graph-edit.ts';
+import type { OnnxGraph } from '../model.ts';
+import { dimsOf, isFloatTensor, readFloats } from '../tensor-data.ts';
+
+/**
+ * Writes every Gemm with constant weights and bias with alpha and beta 1 and a bias of one value a
+ * column: the only form onnxruntime has in integers.
+ */
+export function normalizeGemm(graph: OnnxGraph): void {
+  const newName = nameMaker(graph);
+  const find = (name: string | undefined) =>
+    graph.initializer.find((tensor) => name !== '' && tensor.name === name);
+  for (const node of graph.node) {
+    if (node.opType !== 'Gemm') continue;
+    const weight = find(node.input[1]);
+    const biasName = node.input[2] ?? '';
+    const bias = find(biasName);
+    if (weight === undefined || !isFloatTensor(weight) || weight.dims.length !== 2) continue;
+    if (biasName !== '' && (bias === undefined || !isFloatTensor(bias))) continue;
+    const alpha = floatOf(node, 'alpha', 1);
+    const beta = floatOf(node, 'beta', 1);
+    const columns = dimsOf(weight)[integerOf(node, 'transB', 0) === 0 ? 1 : 0] ?? 0;
+    const values = bias === undefined ? undefined : readFloats(bias);
+    const isRow = values?.length === columns && bias?.dims.at(-1) === BigInt(columns);
+    if (values !== undefined && !isRow && values.length !== 1) continue; // one value a row
+    if (alpha !== 1) {
+      const name = newName(`${weight.name}_scaled`);
+      const scaled = readFloats(weight).map((value) => value * alpha);
+      graph.initializer.push(makeTensor(name, dimsOf(weight), scaled));
+      node.input[1] = name;
+    }
+    if (bias !== undefined && (beta !== 1 || !isRow || bias.dims.length !== 1)) {
+      const name = newName(`${bias.name}_scaled`);
+      const data = Float32Array.from(
+        { length: columns },
+        (_, i) => beta * (values?.[isRow ? i : 0] ?? 0),
+      );
+      graph.initializer.push(makeTensor(name, [columns], data));
+      node.input[2] = name;
+    }
+    removeAttributes(node, 'alpha', 'beta');
+  }
+}
