@@ -54,17 +54,29 @@ export function quantizeWeight(input: WeightInput, scheme: WeightScheme): Quanti
   raiseForBias(scales, input);
 
   const codes = new Int8Array(values.length);
+  for (let i = 0; i < values.length; i += 1) {
+    const code = roundHalfToEven(Math.fround(values[i]! / scales[groupOf(i)]!));
+    codes[i] = saturate(code, -scheme.limit, scheme.limit);
+  }
+  return { codes, scales, sqnrDb: weightSqnrDb(values, { codes, scales }, input) };
+}
+
+/** Signal to quantization noise of a weight tensor in dB; Infinity when nothing was lost. */
+export function weightSqnrDb(
+  values: Float32Array,
+  { codes, scales }: Pick<QuantizedWeight, 'codes' | 'scales'>,
+  { channelCount, axis }: Pick<WeightInput, 'channelCount' | 'axis'>,
+): number {
+  const channelOf = channelIndex(values.length, channelCount, axis);
   let signal = 0;
   let noise = 0;
   for (let i = 0; i < values.length; i += 1) {
-    const scale = scales[groupOf(i)]!;
-    const value = values[i]!;
-    const code = saturate(roundHalfToEven(Math.fround(value / scale)), -scheme.limit, scheme.limit);
-    codes[i] = code;
+    const scale = scales[scales.length === 1 ? 0 : channelOf(i)]!; // one, or one a channel
+    const value = values[i]!; // i < length of both
     signal += value * value;
-    noise += (value - code * scale) ** 2;
+    noise += (value - codes[i]! * scale) ** 2;
   }
-  return { codes, scales, sqnrDb: noise === 0 ? Infinity : 10 * Math.log10(signal / noise) };
+  return noise === 0 ? Infinity : 10 * Math.log10(signal / noise);
 }
 
 /** The float32 weights that the codes stand for. */

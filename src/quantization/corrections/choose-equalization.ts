@@ -1,0 +1,167 @@
+import type { OnnxGraph, OnnxNode } from '../../onnx/model.ts';
+import { dimsOf, readFloats } from '../../onnx/tensor-data.ts';
+import type { ChannelChange, ChannelRanges } from './equalization.ts';
+import { inputChannel, outputChannel } from './equalization.ts';
+import type { EqualizationPair } from './equalization-pairs.ts';
+
+/** `cross-layer`: weights of both layers alike; `activations`: channels of what is between them alike. */
+export const EQUALIZATIONS = ['none', 'cross-layer', 'activations'] as const;
+export type Equalization = (typeof EQUALIZATIONS)[number];
+
+/**
+ * Scales and shifts for the pairs; ranges are of each pair's activation in the float model, in the
+ * order of the pairs. No channel that reaches the bound of its Clip is scaled, and none so much that
+ * it would reach it.
+ */
+export function chooseEqualization(
+  graph: OnnxGraph,
+  pairs: readonly EqualizationPair[],
+  ranges: readonly ChannelRanges[],
+  method: Exclude<Equalization, 'none'>,
+): ChannelChange[] {
+  const scales =
+    method === 'cross-layer'
+      ? crossLayerScales(graph, pairs, ranges)
+      : pairs.map((pair, i) => activationScales(pair, ranges[i]!)); // ranges follow the pairs
+  return pairs.flatMap((pair, i): ChannelChange[] => {
+    const range = ranges[i]!;
+    const scale = scales[i]!;
+    const shifts = absorbableShifts(pair, range);
+    if (shifts === undefined && scale.every((value) => value === 1)) return [];
+    return [
+      { tensor: pair.tensor, scales: [...scale], ...(shifts === undefined ? {} : { shifts }) },
+    ];
+  });
+}
+
+/** Room left below the bound of a Clip: other images may reach a little further than these. */
+const CLIP_MARGIN = 1.05;
+/** Channels that are hardly used are not blown up without limit. */
+const LARGEST_SCALE = 64;
+
+/** The most that a channel may be scaled by; 1 where the Clip bites already. */
+function scaleLimit({ high }: EqualizationPair, max: number): number {
+  if (high === Infinity) return Infinity;
+  return max * CLIP_MARGIN >= high ? 1 : high / (Math.max(max, 0) * CLIP_MARGIN);
+}
+
+/** Whether the Clip never acts on the channel, so that scaling it down changes nothing either. */
+function isScalable({ high }: EqualizationPair, max: number): boolean {
+  return high === Infinity || max * CLIP_MARGIN < high;
+}
+
+/**
+ * s = √(r2 / r1) for the largest magnitudes r1 of a channel's weights in the first layer and r2 in
+ * the second (Nagel et al. 2019, equation 11), repeated over all pairs until nothing moves.
+ */
+function crossLayerScales(
+  graph: OnnxGraph,
+  pairs: readonly EqualizationPair[],
+  ranges: readonly ChannelRanges[],
+): Float64Array[] {
+  const weights = layerWeights(graph, pairs);
+  const scales = pairs.map(({ channelCount }) => new Float64Array(channelCount).fill(1));
+  for (let round = 0; round < MAX_ROUNDS; round += 1) {
+    let largestStep = 0;
+    for (const [i, pair] of pairs.entries()) {
+      const first = weights.get(pair.first)!; // one for each node of a pair
+      const second = weights.get(pair.second)!;
+      const firstMagnitudes = magnitudes(first.values, first.outputOf, pair.channelCount);
+      const secondMagnitudes = magnitudes(second.values, second.inputOf, pair.channelCount);
+      const steps = firstMagnitudes.map((magnitude, c) => {
+        const other = secondMagnitudes[c]!; // both are one a channel, as the scales
+        const max = ranges[i]!.max[c]!;
+        if (magnitude === 0 || other === 0 || !isScalable(pair, max)) return 1;
+        const known = scales[i]![c]!;
+        const wanted = known * Math.sqrt(other / magnitude);
+        const limit = Math.min(scaleLimit(pair, max), LARGEST_SCALE);
+        return Math.min(Math.max(wanted, 1 / LARGEST_SCALE), limit) / known;
+      });
+      for (const [c, step] of steps.entries()) {
+        scales[i]![c]! *= step;
+        largestStep = Math.max(largestStep, Math.abs(Math.log(step)));
+      }
+      for (let k = 0; k < first.values.length; k += 1)
+        first.values[k]! *= steps[first.outputOf(k)]!;
+      for (let k = 0; k < second.values.length; k += 1) {
+        second.values[k]! /= steps[second.inputOf(k)]!;
+      }
+    }
+    if (largestStep < 1e-3) break;
+  }
+  return scales;
+}
+
+const MAX_ROUNDS = 20;
+
+interface LayerWeights {
+  readonly values: Float64Array;
+  readonly outputOf: (i: number) => number;
+  readonly inputOf: (i: number) => number;
+}
+
+function layerWeights(
+  graph: OnnxGraph,
+  pairs: readonly EqualizationPair[],
+): Map<OnnxNode, LayerWeights> {
+  const tensors = new Map(graph.initializer.map((tensor) => [tensor.name, tensor]));
+  return new Map(
+    [...new Set(pairs.flatMap(({ first, second }) => [first, second]))].map((node) => {
+      const tensor = tensors.get(node.input[1] ?? '')!; // a pair's weights are initializers
+      const dims = dimsOf(tensor);
+      const values = Float64Array.from(readFloats(tensor));
+      return [
+        node,
+        { values, outputOf: outputChannel(node, dims), inputOf: inputChannel(node, dims) },
+      ];
+    }),
+  );
+}
+
+function magnitudes(
+  values: Float64Array,
+  channelOf: (i: number) => number,
+  channelCount: number,
+): Float64Array {
+  const largest = new Float64Array(channelCount);
+  for (let i = 0; i < values.length; i += 1) {
+    const channel = channelOf(i); // below channelCount
+    const magnitude = Math.abs(values[i]!);
+    if (magnitude > largest[channel]!) largest[channel] = magnitude;
+  }
+  return largest;
+}
+
+/**
+ * Scales that bring every channel to the range of the widest one, so that one scale for the tensor
+ * serves them all: s = R / r, or √(R / r) where the second layer mixes channels in one scale and its
+ * weights pay for what the activation wins (SmoothQuant, Xiao et al. 2022, equation 4 with α = 0.5).
+ */
+function activationScales(pair: EqualizationPair, { min, max }: ChannelRanges): Float64Array {
+  const reach = max.map((value, c) => Math.max(value, -min[c]!)); // one a channel
+  const widest = reach.reduce((most, value) => Math.max(most, value), 0);
+  const exponent = pair.connection === 'by-channel' ? 1 : 0.5;
+  return reach.map((value, c) => {
+    if (value === 0 || !isScalable(pair, max[c]!)) return 1;
+    const wanted = (widest / value) ** exponent;
+    return Math.min(wanted, scaleLimit(pair, max[c]!), LARGEST_SCALE);
+  });
+}
+
+/** Below this share of a channel's range a shift is not worth its change of the bias. */
+const LEAST_SHIFT_FRACTION = 0.01;
+
+/**
+ * What every value of a channel exceeds, where a Relu stands between (high-bias absorption, from what
+ * was seen rather than from batch norm's statistics): Relu(x) - c = Relu(x - c) while Relu(x) >= c.
+ */
+function absorbableShifts(pair: EqualizationPair, range: ChannelRanges): number[] | undefined {
+  if (!pair.absorbs || !pair.isRectified) return undefined;
+  const shifts = Array.from(range.min, (min, c) => {
+    const max = range.max[c]!; // one a channel
+    // A margin below: other images may go lower than these.
+    const shift = min - (CLIP_MARGIN - 1) * (max - min);
+    return isScalable(pair, max) && shift > LEAST_SHIFT_FRACTION * max ? shift : 0;
+  });
+  return shifts.some((shift) => shift !== 0) ? shifts : undefined;
+}
