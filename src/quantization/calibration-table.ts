@@ -2,11 +2,18 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { DataError } from '../diagnostics/errors.ts';
 import { SPLITS } from '../data/dataset-index.ts';
+import { EQUALIZATIONS } from './corrections/choose-equalization.ts';
 
 export const CALIBRATION_METHODS = ['min-max', 'percentile', 'mse'] as const;
 export type CalibrationMethod = (typeof CALIBRATION_METHODS)[number];
 
 const rangeSchema = z.strictObject({ min: z.number(), max: z.number() });
+
+const channelChangeSchema = z.strictObject({
+  tensor: z.string(),
+  scales: z.array(z.number().positive()),
+  shifts: z.array(z.number()).exactOptional(),
+});
 
 /** Ranges of the activations of one float model, and where they come from. */
 const calibrationTableSchema = z.strictObject({
@@ -19,6 +26,10 @@ const calibrationTableSchema = z.strictObject({
   /** Ids of the images used, in the order they were run. */
   samples: z.array(z.string()),
   tensors: z.record(z.string(), rangeSchema),
+  /** What was done to the model before: the ranges are of the model so changed. */
+  equalization: z
+    .strictObject({ method: z.enum(EQUALIZATIONS), changes: z.array(channelChangeSchema) })
+    .exactOptional(),
 });
 export type CalibrationTable = z.infer<typeof calibrationTableSchema>;
 
