@@ -5,6 +5,7 @@ import { launch } from './launch.js';
 import { formatSeconds, say } from './progress.js';
 import { projectFolder } from './project.js';
 import { runBenchmark } from './run-benchmark.js';
+import { runPeers } from './run-peers.js';
 import { runTests } from './run-tests.js';
 import { setUpTensorflow } from './tensorflow-binding.js';
 
@@ -19,6 +20,7 @@ const COMMANDS = {
     steps: ['packages', 'tensorflow', 'build'],
     run: (rest) => runTests('slow', rest),
   },
+  'test:peers': { steps: ['packages', 'build'], run: runPeers },
   bench: { steps: ['packages', 'tensorflow', 'build'], run: runBenchmark },
 };
 
