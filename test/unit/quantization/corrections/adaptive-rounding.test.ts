@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import { graphOf } from '../../../../src/onnx/model.ts';
+import { readFloats } from '../../../../src/onnx/tensor-data.ts';
+import { roundAdaptively } from '../../../../src/quantization/corrections/adaptive-rounding.ts';
+import { calibrate } from '../../../../src/quantization/calibrate.ts';
+import { prepareModel } from '../../../../src/quantization/prepare-model.ts';
+import { planQuantization } from '../../../../src/quantization/quantization-plan.ts';
+import { dequantizeWeight } from '../../../../src/quantization/weights.ts';
+import { writeColouredShards } from '../../../support/coloured-shards.ts';
+import { temporaryFolder } from '../../../support/stage-context.ts';
+import { TINY_SIZE, tinyConvnet } from '../../../support/tiny-convnet.ts';
+
+const SCHEME = { granularity: 'per-channel', range: 'max', limit: 127 } as const;
+
+async function planned(t: TestContext) {
+  const folder = await temporaryFolder(t);
+  await writeColouredShards(folder, { size: TINY_SIZE, imagesPerClass: { train: 8 } });
+  const model = prepareModel(tinyConvnet());
+  const images = {
+    folder,
+    split: 'train' as const,
+    indices: Array.from({ length: 16 }, (_, i) => i),
+  };
+  const shared = { model, images, batchSize: 1, workerCount: 1, scratchPath: folder };
+  const tensors = await calibrate({ ...shared, method: 'min-max', percentile: 100 });
+  return { ...shared, plan: planQuantization(graphOf(model), { tensors }, SCHEME), limit: 127 };
+}
+
+test('every layer is rounded with the scales of the plan, some weights away from the nearest', async (t) => {
+  const options = await planned(t);
+  const rounded = await roundAdaptively({ ...options, meanError: 'corrected' });
+  const initializers = new Map(graphOf(options.model).initializer.map((x) => [x.name, x]));
+  assert.equal(rounded.size, 3);
+  for (const layer of options.plan.layers) {
+    const weight = rounded.get(layer.outputTensor)!;
+    assert.deepEqual(weight.scales, layer.weight.scales);
+    assert.equal(weight.codes.length, layer.weight.codes.length);
+    assert.notDeepEqual(weight.codes, layer.weight.codes);
+    assert.ok(weight.sqnrDb < layer.weight.sqnrDb); // weights lose a little, outputs win
+    const values = readFloats(initializers.get(layer.node.input[1]!)!);
+    const restored = dequantizeWeight(weight, layer.channelCount, layer.axis);
+    const scale = Math.max(...weight.scales);
+    for (const [i, value] of values.entries()) {
+      assert.ok(Math.abs(value - restored[i]!) < 4 * scale);
+    }
+  }
+});
+
+test('the number of workers and of images a batch changes nothing', async (t) => {
+  const options = await planned(t);
+  const one = await roundAdaptively({ ...options, meanError: 'kept' });
+  const other = await roundAdaptively({
+    ...options,
+    meanError: 'kept',
+    workerCount: 2,
+    batchSize: 3,
+  });
+  assert.deepEqual([...one], [...other]);
+});

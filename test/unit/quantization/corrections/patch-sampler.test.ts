@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { makeNode } from '../../../../src/onnx/build.ts';
+import {
+  patchGeometry,
+  samplePatches,
+} from '../../../../src/quantization/corrections/patch-sampler.ts';
+
+const UNIT = { scale: 1, zeroPoint: 10 };
+
+function conv(attributes: Record<string, number | string | readonly number[]>) {
+  return makeNode({ opType: 'Conv', name: 'conv', inputs: [], outputs: [], attributes });
+}
+
+/** Two channels of 3 x 3: 0 to 8 and 100 to 108. */
+const INPUT = {
+  data: Float32Array.from({ length: 18 }, (_, i) => (i < 9 ? i : 91 + i)),
+  dims: [1, 2, 3, 3],
+};
+
+test('a patch holds what a weight row meets, padding as the code of zero', () => {
+  const geometry = patchGeometry(conv({ pads: [1, 1, 1, 1] }), [1, 2, 3, 3]);
+  const patches = samplePatches(INPUT, 0, geometry, UNIT, { count: 9, offset: 0.5 });
+  const upperLeft = [10, 10, 10, 10, 10, 11, 10, 13, 14];
+  assert.deepEqual(
+    [...patches.subarray(0, 18)],
+    [...upperLeft, 10, 10, 10, 10, 110, 111, 10, 113, 114],
+  );
+  const middle = [...INPUT.data].map((value) => value + 10);
+  assert.deepEqual([...patches.subarray(4 * 18, 5 * 18)], middle);
+});
+
+test('strides, dilations and asymmetric pads place the patch', () => {
+  // Stride 2, dilation 2, a kernel of 2 x 2 with one row of padding above: outputs at rows -1 and 1.
+  const geometry = patchGeometry(
+    conv({ strides: [2, 1], dilations: [2, 2], pads: [1, 0, 1, 0] }),
+    [1, 2, 2, 2],
+  );
+  const patches = samplePatches(INPUT, 0, geometry, UNIT, { count: 2, offset: 0 });
+  assert.deepEqual([...patches.subarray(0, 4)], [10, 10, 13, 15]); // rows -1 and 1, columns 0 and 2
+  assert.deepEqual([...patches.subarray(8, 12)], [13, 15, 10, 10]); // rows 1 and 3
+});
+
+test('automatic padding splits the odd pixel as ONNX says', () => {
+  // 3 wide, kernel 2, stride 1: one pixel of padding in all; upper puts it at the end.
+  const first = (mode: string): number[] => {
+    const geometry = patchGeometry(conv({ auto_pad: mode }), [1, 2, 2, 2]);
+    const sampled = samplePatches(INPUT, 0, geometry, UNIT, { count: 9, offset: 0 });
+    return [...sampled.subarray(0, 4)];
+  };
+  assert.deepEqual(first('SAME_UPPER'), [10, 11, 13, 14]);
+  assert.deepEqual(first('SAME_LOWER'), [10, 10, 10, 10]);
+});
+
+test('a Gemm has one position, which repeats; codes saturate', () => {
+  const node = makeNode({ opType: 'Gemm', name: 'gemm', inputs: [], outputs: [] });
+  const input = { data: Float32Array.of(0, 0, 1.25, 1000), dims: [2, 2] };
+  const parameters = { scale: 0.5, zeroPoint: 0 };
+  const sampled = samplePatches(input, 1, patchGeometry(node, [4, 2]), parameters, {
+    count: 2,
+    offset: 0.9,
+  });
+  assert.deepEqual([...sampled], [2, 255, 2, 255]);
+});
