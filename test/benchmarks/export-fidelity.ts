@@ -1,6 +1,6 @@
 /**
- * Exported ONNX files in onnxruntime against the networks' own outputs, three networks with random
- * weights whose batch norms have the statistics of the images, on photographs.
+ * Exported ONNX files in onnxruntime against the networks' own outputs, on photographs; three networks
+ * with random weights whose batch norms have the statistics of the images.
  *
  * npm run bench -- export-fidelity --data FOLDER [--count 32]
  */

@@ -91,9 +91,11 @@ async function compareAll(
   say('measuring memory');
   const memory = await measureMemory(folder, originals);
   printTable(comparisons, memory);
+  const passed = comparisons.every(({ ratioMedian, target }) => ratioMedian >= target);
   console.log(
-    JSON.stringify({ benchmark: 'preprocessing', workers: WORKERS, comparisons, memory }),
+    JSON.stringify({ benchmark: 'preprocessing', workers: WORKERS, passed, comparisons, memory }),
   );
+  if (!passed) process.exitCode = 1;
 }
 
 async function compare(options: {
@@ -146,7 +148,7 @@ async function runAugment(dataset: string, target: string): Promise<number> {
     warn: () => undefined,
     signal: new AbortController().signal,
     stageId: 'augment',
-    parameters: augment.parameters.parse({ sizePx: SIZE_PX, workers: WORKERS }),
+    parameters: augment.parameters.parse({ sizePx: SIZE_PX }),
     inputs: { dataset: { kind: 'dataset', path: dataset, digest: '' as Digest } }, // not read
     outputs: { images: target, report: `${target}.json` },
     scratchPath: target,
