@@ -60,7 +60,7 @@ export function describeReason(reason: RunReason): string {
     case 'parameter':
       return describeParameter(reason.path, reason.before, reason.after);
     case 'input':
-      return `input ${reason.name} ${reason.change === 'gone' ? 'is gone' : reason.change === 'new' ? 'is new' : 'changed'}`;
+      return `input ${reason.name} ${reason.change === 'gone' ? 'is no longer given' : reason.change === 'new' ? 'is new' : 'changed'}`;
     case 'kind':
       return `kind ${reason.before} → ${reason.after}`;
     case 'version':

@@ -37,7 +37,11 @@ export function describePlan({ stages }: Plan): string {
     .map((action) => ({ action, count: stages.filter((stage) => stage.action === action).length }))
     .filter(({ count }) => count > 0)
     .map(({ action, count }) => `${count} ${wordFor(action)}`);
-  return [...lines, '', `${stages.length} stages: ${counts.join(', ')}`].join('\n');
+  return [
+    ...lines,
+    '',
+    `${stages.length} ${stages.length === 1 ? 'stage' : 'stages'}: ${counts.join(', ')}`,
+  ].join('\n');
 }
 
 function wordFor(action: StageAction | 'waits'): string {

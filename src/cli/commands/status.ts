@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import type { Pipeline } from '../../pipeline/spec.ts';
@@ -95,12 +96,18 @@ function describeStage(stage: StageStatus, cwd: string): string {
   ];
   const lines = [`${stage.stageId}: ${state}${facts.length === 0 ? '' : ` (${facts.join('; ')})`}`];
   for (const [name, { kind, digest, sizeBytes, path }] of Object.entries(stage.outputs)) {
-    const place = relative(cwd, path);
     lines.push(
-      `  ${name}  ${kind}  ${digest.slice(0, 12)}  ${sizeBytes} bytes  ${place.startsWith('..') ? path : place}`,
+      `  ${name}  ${kind}  ${digest.slice(0, 12)}  ${sizeBytes} bytes  ${describePlace(path, cwd)}`,
     );
   }
   return lines.join('\n');
+}
+
+/** The lock file is committed, the outputs are not: in a fresh clone there is nothing to look at. */
+function describePlace(path: string, cwd: string): string {
+  if (!existsSync(path)) return 'not on this machine';
+  const place = relative(cwd, path);
+  return place.startsWith('..') ? path : place;
 }
 
 function formatDuration(durationMs: number): string {
@@ -126,8 +133,9 @@ async function projectStatus({ options, context }: CommandCall): Promise<number>
   if (locks.length === 0) context.say(`no pipeline has been run in ${root}`);
   for (const { pipeline, profile, stages } of locks) {
     const count = Object.keys(stages).length;
+    const recorded = `${count} ${count === 1 ? 'stage' : 'stages'} recorded`;
     context.print(
-      `${pipeline}${profile === null ? '' : ` (profile ${profile})`}: ${count} stages recorded in experiments/${pipeline}/lock.yaml`,
+      `${pipeline}${profile === null ? '' : ` (profile ${profile})`}: ${recorded} in experiments/${pipeline}/lock.yaml`,
     );
   }
   return 0;

@@ -34,7 +34,10 @@ export async function table(call: CommandCall): Promise<number> {
   const chosen = chooseTables(tables, options.tableName, pipeline.name);
   const stale = await staleStages(pipeline, lock);
   if (stale.length > 0) {
-    context.say(`note: these are the figures of the last run; changed since: ${stale.join(', ')}`);
+    const profile = lock.profile === null ? '' : `, with --profile ${lock.profile}`;
+    context.say(
+      `note: these are the figures of the last run${profile}; changed since: ${stale.join(', ')}`,
+    );
   }
   context.print(renderTables(chosen, options.tableFormat, context.stdoutWidth));
   return 0;

@@ -30,7 +30,7 @@ test('plan, why, status, table and graph of a pipeline that was run', async (con
       ],
     );
     const chosen = await drq('plan', 'tiny.yaml', 'other', '--force');
-    assert.equal(chosen.stdout, 'run  other  forced\n\n1 stages: 1 run\n');
+    assert.equal(chosen.stdout, 'run  other  forced\n\n1 stage: 1 run\n');
   });
 
   await context.test(
@@ -70,6 +70,11 @@ test('plan, why, status, table and graph of a pipeline that was run', async (con
     assert.match(
       (await drq('status', 'tiny.yaml')).stdout,
       /^ {2}metrics {2}metrics {2}[0-9a-f]{12} {2}\d+ bytes {2}artifacts\/outputs\/tiny\/join\/metrics\.json$/m,
+    );
+    await rm(rig.path('artifacts/outputs/tiny/other'), { recursive: true });
+    assert.match(
+      (await drq('status', 'tiny.yaml')).stdout,
+      /^other: .*\n {2}metrics {2}metrics {2}\S+ {2}\d+ bytes {2}not on this machine$/m,
     );
     assert.equal(
       (await drq('status')).stdout,

@@ -50,7 +50,7 @@ test('each difference has its wording', () => {
   assert.equal(reasons({ inputs: { model: two, table: one } }), 'input model changed');
   assert.equal(
     reasons({ inputs: { model: one, list: one } }),
-    'input list is new, input table is gone',
+    'input list is new, input table is no longer given',
   );
   assert.equal(reasons({ version: 2 }), 'kind version 1 → 2');
   assert.equal(reasons({ kind: 'import' }), 'kind quantize → import');
