@@ -1,5 +1,5 @@
 import { OnnxError } from '../diagnostics/errors.ts';
-import { shownNode } from './graph-edit.ts';
+import { innerReads, shownNode, sortNodes } from './graph-edit.ts';
 import { graphOf, type OnnxGraph, type OnnxModel } from './model.ts';
 import { badTensor, isFloatTensor, readFloats } from './tensor-data.ts';
 
@@ -63,8 +63,14 @@ function checkVersions(model: OnnxModel, shownName: string): void {
  */
 export function checkGraph(graph: OnnxGraph, shownName: string): void {
   const defined = new Set<string>(['']);
-  for (const { name } of graph.input) defined.add(name);
-  for (const { name } of graph.initializer) defined.add(name);
+  for (const [what, values] of [
+    ['inputs', graph.input],
+    ['initializers', graph.initializer],
+  ] as const) {
+    const name = firstDuplicate(values);
+    if (name !== undefined) throw duplicate(`${shownName} has two ${what}`, name);
+    for (const value of values) defined.add(value.name);
+  }
   for (const { values } of graph.sparseInitializer) if (values) defined.add(values.name);
   const made = new Set(graph.node.flatMap((node) => node.output));
   for (const node of graph.node) {
@@ -76,8 +82,10 @@ export function checkGraph(graph: OnnxGraph, shownName: string): void {
         hint: 'export the model with standard ONNX operators only',
       });
     }
-    for (const input of node.input) {
+    for (const input of [...node.input, ...innerReads(node)]) {
       if (defined.has(input)) continue;
+      // A cycle has a message of its own.
+      if (made.has(input)) sortNodes({ ...graph, node: [...graph.node] });
       throw new OnnxError({
         code: 'onnx/undefined-tensor',
         message: made.has(input)
@@ -89,11 +97,7 @@ export function checkGraph(graph: OnnxGraph, shownName: string): void {
     for (const output of node.output) {
       if (output === '') continue;
       if (defined.has(output)) {
-        throw new OnnxError({
-          code: 'onnx/duplicate-tensor',
-          message: `${place} makes tensor "${output}", which exists already`,
-          hint: 'every tensor of an ONNX graph has one maker; export the model again',
-        });
+        throw duplicate(`${place} makes a tensor that exists already`, output);
       }
       defined.add(output);
     }
@@ -106,4 +110,17 @@ export function checkGraph(graph: OnnxGraph, shownName: string): void {
       hint: 'export the model again; the graph is damaged',
     });
   }
+}
+
+function firstDuplicate(values: readonly { readonly name: string }[]): string | undefined {
+  const seen = new Set<string>();
+  return values.find(({ name }) => seen.size === seen.add(name).size)?.name;
+}
+
+function duplicate(what: string, name: string): OnnxError {
+  return new OnnxError({
+    code: 'onnx/duplicate-tensor',
+    message: `${what}: "${name}"`,
+    hint: 'every tensor of an ONNX graph has one maker; export the model again',
+  });
 }

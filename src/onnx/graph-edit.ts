@@ -17,7 +17,7 @@ export function indexGraph(graph: OnnxGraph): GraphIndex {
   const consumers = new Map<string, OnnxNode[]>();
   for (const node of graph.node) {
     for (const output of node.output) if (output !== '') producers.set(output, node);
-    for (const input of node.input) {
+    for (const input of [...node.input, ...innerReads(node)]) {
       if (input === '') continue;
       const known = consumers.get(input);
       if (known === undefined) consumers.set(input, [node]);
@@ -48,11 +48,35 @@ export function shownNode(node: OnnxNode): string {
   return node.name === '' ? `${node.opType} → ${node.output[0] ?? '?'}` : node.name;
 }
 
-/** Makes every reader of `from` read `to`. */
+/** Makes every reader of `from` read `to`, those in branches and loop bodies too. */
 export function replaceUses(graph: OnnxGraph, from: string, to: string): void {
   for (const node of graph.node) {
     for (let i = 0; i < node.input.length; i += 1) if (node.input[i] === from) node.input[i] = to;
+    for (const inner of innerGraphs(node)) {
+      replaceUses(inner, from, to);
+      for (const output of inner.output) if (output.name === from) output.name = to;
+    }
   }
+}
+
+/** Tensors from outside that the branches or the loop body of a node read. */
+export function innerReads(node: OnnxNode): string[] {
+  return innerGraphs(node).flatMap((graph) => {
+    const own = new Set([
+      ...graph.input.map(({ name }) => name),
+      ...graph.initializer.map(({ name }) => name),
+      ...graph.node.flatMap(({ output }) => output),
+    ]);
+    const read = [
+      ...graph.node.flatMap((inner) => [...inner.input, ...innerReads(inner)]),
+      ...graph.output.map(({ name }) => name),
+    ];
+    return read.filter((name) => name !== '' && !own.has(name));
+  });
+}
+
+function innerGraphs(node: OnnxNode): OnnxGraph[] {
+  return node.attribute.flatMap(({ g, graphs }) => (g === undefined ? graphs : [g, ...graphs]));
 }
 
 /** Removes `node` and lets `source` stand for its first output; keeps the names of graph outputs. */
@@ -90,7 +114,7 @@ export function nameMaker(graph: OnnxGraph): (wanted: string) => string {
 
 /** Drops initializers nobody reads, and graph inputs that only named an initializer. */
 export function pruneInitializers(graph: OnnxGraph): void {
-  const used = new Set(graph.node.flatMap((node) => node.input));
+  const used = new Set(graph.node.flatMap((node) => [...node.input, ...innerReads(node)]));
   for (const { name } of graph.output) used.add(name);
   const names = new Set(graph.initializer.map((tensor) => tensor.name));
   graph.input = graph.input.filter((input) => !names.has(input.name));
@@ -104,7 +128,7 @@ export function pruneNodes(graph: OnnxGraph): void {
   for (const node of [...graph.node].reverse()) {
     if (!node.output.some((name) => needed.has(name))) continue;
     kept.push(node);
-    for (const name of node.input) needed.add(name);
+    for (const name of [...node.input, ...innerReads(node)]) needed.add(name);
   }
   graph.node = kept.reverse();
 }
@@ -126,7 +150,7 @@ export function sortNodes(graph: OnnxGraph): void {
         continue;
       }
       state.set(node, 'open');
-      const waiting = node.input
+      const waiting = [...node.input, ...innerReads(node)]
         .map((name) => producers.get(name))
         .filter((producer) => producer !== undefined && state.get(producer) !== 'done');
       if (waiting.length === 0) {

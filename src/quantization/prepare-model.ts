@@ -1,4 +1,5 @@
 import { pruneInitializers, pruneNodes, sortNodes } from '../onnx/graph-edit.ts';
+import { checkShapes } from '../onnx/check-shapes.ts';
 import { checkFinite, checkGraph } from '../onnx/check.ts';
 import { cloneModel, graphOf, type OnnxGraph, type OnnxModel } from '../onnx/model.ts';
 import { foldAffine } from '../onnx/transforms/fold-affine.ts';
@@ -36,5 +37,6 @@ export function prepareModel(model: OnnxModel): OnnxModel {
     checkGraph(graph, `the model after ${transform.name}`);
   }
   checkFinite(graph, 'the prepared model');
+  checkShapes(graph, 'the prepared model');
   return prepared;
 }

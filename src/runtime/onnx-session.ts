@@ -59,7 +59,7 @@ export async function openOnnxSession(
         ? await ort.InferenceSession.create(model, settings)
         : await ort.InferenceSession.create(model, settings);
   } catch (cause) {
-    throw cannotLoad(options.shownName ?? (typeof model === 'string' ? model : 'the model'), cause);
+    throw cannotLoad(options.shownName ?? shownModel(model), cause);
   }
   return {
     inputNames: session.inputNames,
@@ -71,7 +71,9 @@ export async function openOnnxSession(
       for (const [name, { data, dims }] of Object.entries(feeds)) {
         tensors[name] = new ort.Tensor(typeOf(data), data, dims);
       }
-      const results = await session.run(tensors);
+      const results = await session.run(tensors).catch((cause: unknown) => {
+        throw cannotRun(options.shownName ?? shownModel(model), cause);
+      });
       const outputs: Record<string, OnnxTensor> = {};
       for (const [name, tensor] of Object.entries(results)) {
         // Models handled here have numeric tensor outputs only; strings cannot come out of them.
@@ -84,6 +86,21 @@ export async function openOnnxSession(
       await session.release();
     },
   };
+}
+
+function shownModel(model: string | Uint8Array): string {
+  return typeof model === 'string' ? model : 'the model';
+}
+
+/** Sizes that do not go together are often found only when the model runs; onnxruntime names the node. */
+function cannotRun(shownName: string, cause: unknown): OnnxError {
+  const reason = (cause instanceof Error ? cause.message : String(cause)).trimEnd();
+  return new OnnxError({
+    code: 'onnx/cannot-run',
+    message: `onnxruntime cannot run ${shownName}: ${reason}`,
+    hint: 'check that the model takes inputs of this shape; the file may be damaged',
+    cause,
+  });
 }
 
 function cannotLoad(shownName: string, cause: unknown): OnnxError {

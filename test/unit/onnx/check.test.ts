@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { makeModel, makeNode, makeTensor, makeValueInfo } from '../../../src/onnx/build.ts';
+import { create } from '@bufbuild/protobuf';
+import { AttributeProtoSchema, GraphProtoSchema } from '../../../src/onnx/generated/onnx_pb.ts';
 import { checkModel } from '../../../src/onnx/check.ts';
 import { describeModel } from '../../../src/onnx/describe-model.ts';
 import { graphOf, type OnnxModel } from '../../../src/onnx/model.ts';
@@ -67,7 +69,29 @@ const broken: readonly {
     name: 'two makers of one tensor',
     change: (model) => (graphOf(model).node[1]!.output[0] = 'c'),
     code: 'onnx/duplicate-tensor',
-    message: /makes tensor "c", which exists already/,
+    message: /node "relu" \(Relu\) makes a tensor that exists already: "c"/,
+  },
+  {
+    name: 'two initializers of one name',
+    change: (model) => graphOf(model).initializer.push(makeTensor('w', [1], Float32Array.of(1))),
+    code: 'onnx/duplicate-tensor',
+    message: /model.onnx has two initializers: "w"/,
+  },
+  {
+    name: 'a cycle',
+    change: (model) => (graphOf(model).node[0]!.input[0] = 'y'),
+    code: 'onnx/cycle',
+    message: /node "(conv|relu)" \((Conv|Relu)\) depends on its own output/,
+  },
+  {
+    name: 'a branch that reads what nobody makes',
+    change: (model) => {
+      const branch = makeNode({ opType: 'Relu', name: 'b', inputs: ['gone'], outputs: ['z'] });
+      const graph = create(GraphProtoSchema, { node: [branch] });
+      graphOf(model).node[1]!.attribute.push(create(AttributeProtoSchema, { name: 'g', g: graph }));
+    },
+    code: 'onnx/undefined-tensor',
+    message: /node "relu" \(Relu\) reads tensor "gone", which nothing makes/,
   },
   {
     name: 'an output nobody makes',
