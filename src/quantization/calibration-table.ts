@@ -4,7 +4,19 @@ import { DataError } from '../diagnostics/errors.ts';
 import { SPLITS } from '../data/dataset-index.ts';
 import { EQUALIZATIONS } from './corrections/choose-equalization.ts';
 
-export const CALIBRATION_METHODS = ['min-max', 'percentile', 'mse'] as const;
+/** How ranges follow from what was observed, simplest first. */
+export const RANGE_METHODS = [
+  'min-max',
+  'moving-average',
+  'percentile',
+  'mse',
+  'l2-histogram',
+  'entropy',
+] as const;
+export type RangeMethod = (typeof RANGE_METHODS)[number];
+
+/** `auto` tries several range methods on held-out images. */
+export const CALIBRATION_METHODS = ['auto', ...RANGE_METHODS] as const;
 export type CalibrationMethod = (typeof CALIBRATION_METHODS)[number];
 
 const rangeSchema = z.strictObject({ min: z.number(), max: z.number() });
@@ -15,12 +27,25 @@ const channelChangeSchema = z.strictObject({
   shifts: z.array(z.number()).exactOptional(),
 });
 
+/** What `auto` chose and why. */
+const selectionSchema = z.strictObject({
+  method: z.enum(RANGE_METHODS),
+  heldOutImageCount: z.int(),
+  /** Mean over the held-out images of the logits' signal to noise, activations rounded; null: no noise. */
+  candidates: z.array(
+    z.strictObject({ method: z.enum(RANGE_METHODS), sqnrDb: z.number().nullable() }),
+  ),
+});
+export type MethodSelection = z.infer<typeof selectionSchema>;
+
 /** Ranges of the activations of one float model, and where they come from. */
 const calibrationTableSchema = z.strictObject({
   format: z.literal(1),
   method: z.enum(CALIBRATION_METHODS),
-  /** In percent; only for the method of that name. */
+  /** In percent; only where that method was chosen. */
   percentile: z.number().exactOptional(),
+  /** Only for the method auto. */
+  selection: selectionSchema.exactOptional(),
   seed: z.int(),
   split: z.enum(SPLITS),
   /** Ids of the images used, in the order they were run. */
@@ -48,6 +73,14 @@ export async function readCalibrationTable(path: string): Promise<CalibrationTab
   const parsed = calibrationTableSchema.safeParse(json);
   if (!parsed.success) throw invalidTable(path, z.prettifyError(parsed.error), parsed.error);
   return parsed.data;
+}
+
+/** The method as reports show it, such as `auto (mse)`. */
+export function shownMethod({
+  method,
+  selection,
+}: Pick<CalibrationTable, 'method' | 'selection'>): string {
+  return selection === undefined ? method : `${method} (${selection.method})`;
 }
 
 function invalidTable(path: string, reason: string, cause: unknown): DataError {

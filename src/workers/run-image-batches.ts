@@ -16,6 +16,8 @@ export interface ImageRun {
   readonly batchSize: number;
   /** `disabled` keeps every operator of the model as it is. */
   readonly graphOptimization: 'disabled' | 'all';
+  /** See `SessionOptions`. */
+  readonly configuration?: Readonly<Record<string, string>>;
 }
 
 /** Sessions and files stay open as long as the thread lives. */
@@ -41,7 +43,7 @@ export async function runImageBatches(
 
 /** Reads the images one batch at a time, ready for the model's first input. */
 export async function eachBatch(
-  { modelPath, images, batchSize, graphOptimization }: ImageRun,
+  { modelPath, images, batchSize, graphOptimization, configuration }: ImageRun,
   onBatch: (
     session: OnnxSession,
     feeds: Readonly<Record<string, OnnxTensor>>,
@@ -50,7 +52,11 @@ export async function eachBatch(
   ) => Promise<void>,
 ): Promise<void> {
   const session = await cached(sessions, modelPath, () =>
-    openOnnxSession(modelPath, { threadCount: 1, graphOptimization }),
+    openOnnxSession(modelPath, {
+      threadCount: 1,
+      graphOptimization,
+      ...(configuration === undefined ? {} : { configuration }),
+    }),
   );
   const source = await cached(sources, images.folder, () => openImageSource(images.folder));
   const [inputName = ''] = session.inputNames;

@@ -12,16 +12,18 @@ export const calibrateParameters = z.strictObject({
   split: z.enum(SPLITS).default('train').describe('Where the images are drawn from.'),
   method: z
     .enum(CALIBRATION_METHODS)
-    .default('mse')
+    .default('auto')
     .describe(
-      'How a range is chosen: everything seen (min-max), without outliers (percentile), or with the least squared error (mse).',
+      'How a range is chosen: everything seen (min-max), its average over images (moving-average), without outliers (percentile), with the least squared error (mse; l2-histogram as PyTorch does), with the least loss of information (entropy), or by what keeps the outputs closest on held-out calibration images (auto).',
     ),
   percentile: z
     .number()
     .min(50)
     .max(100)
     .default(99.999)
-    .describe('Share of values a range keeps, in percent; only for the method percentile.'),
+    .describe(
+      'Share of values a range keeps, in percent; for the method percentile and as a candidate of auto.',
+    ),
   batchSize: z
     .int()
     .min(1)

@@ -1,8 +1,8 @@
 import { readImageShards } from '../../src/data/image-shards.ts';
 import { checkModel } from '../../src/onnx/check.ts';
 import { readOnnx } from '../../src/onnx/reader.ts';
-import { calibrate as calibrateModel } from '../../src/quantization/calibrate.ts';
-import { writeCalibrationTable } from '../../src/quantization/calibration-table.ts';
+import { calibrateBy } from '../../src/quantization/calibrate-automatically.ts';
+import { shownMethod, writeCalibrationTable } from '../../src/quantization/calibration-table.ts';
 import { prepareModel } from '../../src/quantization/prepare-model.ts';
 import { requireImageModel } from '../../src/quantization/require-image-model.ts';
 import { selectSamples } from '../../src/quantization/select-samples.ts';
@@ -12,7 +12,7 @@ import { calibrateParameters } from './parameters.ts';
 
 export const calibrate = defineStage({
   kind: 'calibrate',
-  version: 1,
+  version: 2,
   description: 'Runs a float model over images and chooses the range of every activation.',
   parameters: calibrateParameters,
   inputs: {
@@ -43,21 +43,24 @@ export const calibrate = defineStage({
         `split ${split} has ${ids.length} images, fewer than count ${count}: all are used`,
       );
     }
-    const tensors = await calibrateModel({
+    const { tensors, selection } = await calibrateBy({
       model: prepareModel(model),
       images: { folder: imagesPath, split, indices },
       method,
       percentile,
+      seed,
       batchSize: Math.min(batchSize, maxBatchSize),
       workerCount: context.resources.cpuCount,
       scratchPath: context.scratchPath,
       signal,
       onProgress: (done, total) => context.progress({ done, total, unit: 'images' }),
     });
+    const chosen = selection === undefined ? {} : { selection };
     await writeCalibrationTable(outputs['table']!, {
       format: 1,
       method,
-      ...(method === 'percentile' ? { percentile } : {}),
+      ...((selection?.method ?? method) === 'percentile' ? { percentile } : {}),
+      ...chosen,
       seed,
       split,
       samples: [...ids],
@@ -71,10 +74,15 @@ export const calibrate = defineStage({
           unit: 'images',
           direction: 'neutral',
         },
-        { name: 'calibrationMethod', value: method, unit: '', direction: 'neutral' },
+        {
+          name: 'calibrationMethod',
+          value: shownMethod({ method, ...chosen }),
+          unit: '',
+          direction: 'neutral',
+        },
       ],
       notes: [],
-      details: { tensorCount: Object.keys(tensors).length, split, seed },
+      details: { tensorCount: Object.keys(tensors).length, split, seed, ...chosen },
     });
   },
 });

@@ -1,22 +1,57 @@
 import { OnnxError } from '../../diagnostics/errors.ts';
+import type { TensorRange } from '../parameters.ts';
 import type { Observer, ObserverState } from './observer.ts';
 
-/** Observes the smallest and largest value. */
+/** Observes the smallest and largest value, of all and of each image. */
 export function createMinMaxObserver(tensor: string): Observer {
-  let min = Infinity;
-  let max = -Infinity;
+  const ranges = createRangeRecorder(tensor);
   return {
-    observe(values) {
-      const range = rangeOf(values, tensor);
-      min = Math.min(min, range.min);
-      max = Math.max(max, range.max);
-    },
-    finish: () => ({ min, max }),
+    observe: (values) => void ranges.record(values),
+    finish: () => ranges.finish(),
   };
 }
 
+export interface RangeRecorder {
+  /** Takes an image's values and returns the range of all seen so far. */
+  record(values: Float32Array): TensorRange;
+  finish(): ObserverState;
+}
+
+export function createRangeRecorder(tensor: string): RangeRecorder {
+  const minima: number[] = [];
+  const maxima: number[] = [];
+  let range: TensorRange = { min: Infinity, max: -Infinity };
+  return {
+    record(values) {
+      const { min, max } = rangeOf(values, tensor);
+      minima.push(min);
+      maxima.push(max);
+      range = { min: Math.min(range.min, min), max: Math.max(range.max, max) };
+      return range;
+    },
+    finish: () => ({
+      ...range,
+      imageMinima: Float32Array.from(minima),
+      imageMaxima: Float32Array.from(maxima),
+    }),
+  };
+}
+
+/** The images of `a` come before those of `b`. */
 export function mergeMinMax(a: ObserverState, b: ObserverState): ObserverState {
-  return { min: Math.min(a.min, b.min), max: Math.max(a.max, b.max) };
+  return {
+    min: Math.min(a.min, b.min),
+    max: Math.max(a.max, b.max),
+    imageMinima: joined(a.imageMinima, b.imageMinima),
+    imageMaxima: joined(a.imageMaxima, b.imageMaxima),
+  };
+}
+
+function joined(a: Float32Array, b: Float32Array): Float32Array {
+  const result = new Float32Array(a.length + b.length);
+  result.set(a);
+  result.set(b, a.length);
+  return result;
 }
 
 /**
@@ -25,7 +60,7 @@ export function mergeMinMax(a: ObserverState, b: ObserverState): ObserverState {
  * 170 ms for the 26 million activations of ResNet-50).
  * @throws OnnxError `quantization/not-finite`
  */
-export function rangeOf(values: Float32Array, tensor: string): { min: number; max: number } {
+export function rangeOf(values: Float32Array, tensor: string): TensorRange {
   const bits = new Int32Array(values.buffer, values.byteOffset, values.length);
   let least = 0x7fffffff;
   let most = -0x80000000;
@@ -41,7 +76,7 @@ export function rangeOf(values: Float32Array, tensor: string): { min: number; ma
   if (Number.isFinite(min) && Number.isFinite(max)) return { min, max };
   throw new OnnxError({
     code: 'quantization/not-finite',
-    message: `tensor "${tensor}" takes values that are NaN or infinite on the calibration images`,
+    message: `tensor "${tensor}" takes values that are NaN or infinite in calibration`,
     hint: 'the float model itself is broken: look at its weights and at the normalization of its input',
   });
 }

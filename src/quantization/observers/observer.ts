@@ -3,12 +3,15 @@ import type { TensorRange } from '../parameters.ts';
 /**
  * What was seen of one tensor so far, as plain data that travels between threads. Counts are kept in
  * bins of width 2^exponent aligned at zero: bin i holds floor(x / 2^exponent) = firstBin + i. Bins of
- * a power of two merge in pairs without losing or moving a count, so the state depends on the values
- * seen only, not on their order or on how they were spread over threads.
+ * a power of two merge in pairs without losing or moving a count, so the histogram depends on the
+ * values seen only, not on their order or on how they were spread over threads.
  */
 export interface ObserverState {
   readonly min: number;
   readonly max: number;
+  /** Least and greatest value of each image, in the order of the images. */
+  readonly imageMinima: Float32Array;
+  readonly imageMaxima: Float32Array;
   /** Absent when only the range is observed. */
   readonly histogram?: Histogram;
 }
@@ -23,7 +26,10 @@ export interface Histogram {
 
 /** Accumulates the values of one tensor; keeps none of the arrays it is shown. */
 export interface Observer {
-  /** @throws OnnxError when a value is NaN or infinite. */
+  /**
+   * Takes the values of one image.
+   * @throws OnnxError `quantization/not-finite` when a value is NaN or infinite.
+   */
   observe(values: Float32Array): void;
   finish(): ObserverState;
 }

@@ -23,13 +23,12 @@ const batch = fc.array(value, { minLength: 1, maxLength: 40 });
 test('the state depends on the values only, not on order, batches or threads', () => {
   fc.assert(
     fc.property(batch, batch, batch, (a, b, c) => {
-      const whole = observed([...a, ...b, ...c]);
-      assert.deepEqual(observed(c, a, b), whole);
+      const whole = observed(a, b, c);
+      assert.deepEqual(observed(c, a, b).histogram, whole.histogram);
       assert.deepEqual(mergeHistograms(observed(a), observed(b, c)), whole);
-      assert.deepEqual(
-        mergeHistograms(mergeHistograms(observed(c), observed(b)), observed(a)),
-        whole,
-      );
+      assert.deepEqual(mergeHistograms(observed(a, b), observed(c)), whole);
+      const reversed = mergeHistograms(mergeHistograms(observed(c), observed(b)), observed(a));
+      assert.deepEqual(reversed.histogram, whole.histogram);
     }),
   );
 });
@@ -68,7 +67,25 @@ test('one value, and only zeros, are fine', () => {
   assert.equal(observed([5]).histogram!.counts.length, 1);
   const zeros = observed([0, -0]);
   assert.deepEqual([zeros.min, zeros.max, zeros.histogram!.zeroCount], [0, 0, 2]);
-  assert.deepEqual(mergeHistograms(zeros, observed([5])), observed([0, 5, 0]));
+  assert.deepEqual(mergeHistograms(zeros, observed([5])), observed([0, 0], [5]));
+});
+
+test('each image’s own range is kept in the order of the images', () => {
+  const merged = mergeHistograms(observed([1, -2], [3]), observed([0, 7]));
+  assert.deepEqual([...merged.imageMinima], [-2, 3, 0]);
+  assert.deepEqual([...merged.imageMaxima], [1, 3, 7]);
+});
+
+test('tables of counts are added up whatever the length', () => {
+  for (const length of [1, 2, 3, 4, 5, 4099]) {
+    const values = Array.from({ length }, (_, i) => i % 5);
+    const { histogram } = observed(values, values);
+    assert.equal(
+      histogram!.counts.reduce((sum, count) => sum + count, 0),
+      2 * length,
+    );
+    assert.equal(histogram!.zeroCount, 2 * Math.ceil(length / 5));
+  }
 });
 
 test('NaN and infinity are refused with the tensor’s name', () => {

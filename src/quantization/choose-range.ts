@@ -1,0 +1,50 @@
+import type { RangeMethod } from './calibration-table.ts';
+import { entropyRange } from './observers/entropy.ts';
+import { l2HistogramRange } from './observers/l2-histogram.ts';
+import { movingAverageRange } from './observers/moving-average.ts';
+import { mseRange } from './observers/mse.ts';
+import type { ObserverState } from './observers/observer.ts';
+import { percentileRange } from './observers/percentile.ts';
+import type { TensorRange } from './parameters.ts';
+
+export interface RangeChoice {
+  readonly method: RangeMethod;
+  /** Share of values that a range keeps, in percent; for the method of that name. */
+  readonly percentile: number;
+}
+
+/** What must be observed for a method's ranges. */
+export function observerFor(method: RangeMethod): 'min-max' | 'histogram' {
+  return method === 'min-max' || method === 'moving-average' ? 'min-max' : 'histogram';
+}
+
+/** The range to quantize of one tensor. */
+export function chooseRange(
+  state: ObserverState,
+  { method, percentile }: RangeChoice,
+): TensorRange {
+  switch (method) {
+    case 'min-max':
+      return { min: state.min, max: state.max };
+    case 'moving-average':
+      return movingAverageRange(state);
+    case 'percentile':
+      return percentileRange(state, percentile);
+    case 'entropy':
+      return entropyRange(state);
+    case 'mse':
+      return mseRange(state);
+    case 'l2-histogram':
+      return l2HistogramRange(state);
+  }
+}
+
+/** The ranges of all tensors, as a calibration table holds them. */
+export function chooseRanges(
+  states: ReadonlyMap<string, ObserverState>,
+  choice: RangeChoice,
+): Record<string, TensorRange> {
+  return Object.fromEntries(
+    [...states].map(([tensor, state]) => [tensor, chooseRange(state, choice)]),
+  );
+}

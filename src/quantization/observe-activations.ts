@@ -1,0 +1,95 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { makeValueInfo } from '../onnx/build.ts';
+import { graphOf, type OnnxModel } from '../onnx/model.ts';
+import { writeOnnx } from '../onnx/writer.ts';
+import type { Observed, ObserveRequest } from '../workers/tasks/observe-tensors.ts';
+import type { ImageSelection } from '../workers/run-image-batches.ts';
+import { markGraph } from './mark-graph.ts';
+import { mergeHistograms } from './observers/histogram.ts';
+import { mergeMinMax } from './observers/min-max.ts';
+import type { ObserverState } from './observers/observer.ts';
+import { runOverImages } from './run-over-images.ts';
+
+export interface ObserveOptions {
+  /** Prepared by `prepareModel`. */
+  readonly model: OnnxModel;
+  readonly images: ImageSelection;
+  readonly batchSize: number;
+  readonly workerCount: number;
+  /** A folder for the model with its extra outputs; left as it was. */
+  readonly scratchPath: string;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+export interface ObservedActivations {
+  /** What was seen of each tensor that may be quantized, in graph order. */
+  readonly kept: ReadonlyMap<string, ObserverState>;
+  /** The same on the held-out images; empty where there are none. */
+  readonly heldOut: ReadonlyMap<string, ObserverState>;
+  /** The model's first output for each held-out image. */
+  readonly heldOutRows: readonly Float32Array[];
+}
+
+/**
+ * Shows every activation that may be quantized to an observer, in one pass over the images; values
+ * are dropped once seen. Also of tensors that share another's parameters, because they need their own
+ * once a node before them is excluded. The result does not depend on the number of workers. The graph
+ * runs optimised: its outputs stay what they are, only operators between them are fused.
+ */
+export async function observeActivations(
+  options: ObserveOptions & {
+    readonly observer: 'min-max' | 'histogram';
+    /** Positions in the split; absent: none. */
+    readonly heldOut?: ReadonlySet<number>;
+  },
+): Promise<ObservedActivations> {
+  const { model, images, observer, heldOut = new Set() } = options;
+  const tensors = [...markGraph(graphOf(model)).tensors.keys()];
+  const merge = observer === 'min-max' ? mergeMinMax : mergeHistograms;
+  const logits = graphOf(model).output[0]?.name;
+  const collected = heldOut.size === 0 || logits === undefined ? {} : { collected: logits };
+  const modelPath = join(options.scratchPath, 'observed.onnx');
+  let kept: readonly ObserverState[] | null = null;
+  let held: readonly ObserverState[] | null = null;
+  const heldOutRows: Float32Array[] = [];
+  const merged = (
+    before: readonly ObserverState[] | null,
+    next: readonly ObserverState[] | null,
+  ): readonly ObserverState[] | null =>
+    // Both lists follow `tensors`.
+    before === null || next === null
+      ? (next ?? before)
+      : before.map((state, i) => merge(state, next[i]!));
+  try {
+    await writeOnnx(modelPath, withOutputs(model, [...tensors, ...Object.values(collected)]));
+    await runOverImages<ObserveRequest, Observed>({
+      ...options,
+      task: 'observe-tensors',
+      run: { modelPath, images, batchSize: options.batchSize, graphOptimization: 'all' },
+      request: (run) => ({ run, tensors, observer, heldOut, ...collected }),
+      onChunk: (chunk) => {
+        kept = merged(kept, chunk.kept);
+        held = merged(held, chunk.heldOut);
+        heldOutRows.push(...chunk.rows);
+      },
+    });
+  } finally {
+    await rm(modelPath, { force: true });
+  }
+  const byTensor = (states: readonly ObserverState[] | null): Map<string, ObserverState> =>
+    new Map((states ?? []).map((state, i) => [tensors[i]!, state])); // one state a tensor
+  return { kept: byTensor(kept), heldOut: byTensor(held), heldOutRows };
+}
+
+/** The same model with these tensors as its outputs; it shares everything else with `model`. */
+function withOutputs(model: OnnxModel, tensors: readonly string[]): OnnxModel {
+  const output = [...new Set(tensors)].map((tensor) => {
+    const value = makeValueInfo(tensor, []);
+    // Rank and size are left to onnxruntime: an absent shape means "any".
+    if (value.type?.value.case === 'tensorType') delete value.type.value.value.shape;
+    return value;
+  });
+  return { ...model, graph: { ...graphOf(model), output } };
+}

@@ -1,0 +1,39 @@
+import { OnnxError } from '../../diagnostics/errors.ts';
+import type { OnnxTensor } from '../../runtime/onnx-session.ts';
+import { eachBatch, type ImageRun } from '../run-image-batches.ts';
+import { settleTask, type TaskResult } from '../task-result.ts';
+
+export interface TryRangesRequest {
+  readonly run: ImageRun;
+  /** What each trial feeds besides the image. */
+  readonly trials: readonly Readonly<Record<string, OnnxTensor>>[];
+}
+
+/** For each trial the model's first output, a row an image. */
+export type TryRangesResponse = TaskResult<readonly (readonly Float32Array[])[]>;
+
+/** Runs the model once a trial on every image. */
+export function run({ run, trials }: TryRangesRequest): Promise<TryRangesResponse> {
+  return settleTask(async () => {
+    const rows = trials.map((): Float32Array[] => []);
+    await eachBatch(run, async (session, feeds, imageCount) => {
+      const [output = ''] = session.outputNames;
+      for (const [i, trial] of trials.entries()) {
+        const data = (await session.run({ ...feeds, ...trial }))[output]?.data;
+        if (!(data instanceof Float32Array)) throw notFloat(output);
+        const width = data.length / imageCount;
+        for (let n = 0; n < imageCount; n += 1)
+          rows[i]?.push(data.slice(n * width, (n + 1) * width));
+      }
+    });
+    return rows;
+  });
+}
+
+function notFloat(name: string): OnnxError {
+  return new OnnxError({
+    code: 'onnx/unsupported-output',
+    message: `output "${name}" must be float32`,
+    hint: 'export the model with float32 outputs',
+  });
+}
