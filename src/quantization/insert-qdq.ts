@@ -1,7 +1,14 @@
 import { makeNode, makeTensor, type TensorData } from '../onnx/build.ts';
-import { nameMaker, pruneInitializers, replaceUses, sortNodes } from '../onnx/graph-edit.ts';
+import {
+  nameMaker,
+  pruneInitializers,
+  pruneNodes,
+  replaceUses,
+  sortNodes,
+} from '../onnx/graph-edit.ts';
 import { graphOf, type OnnxGraph, type OnnxModel } from '../onnx/model.ts';
 import { dimsOf, readFloats } from '../onnx/tensor-data.ts';
+import { computeOnCodes } from './compute-on-codes.ts';
 import { quantizeLinear } from './linear.ts';
 import type { ActivationParameters } from './parameters.ts';
 import type { PlannedLayer, QuantizationPlan } from './quantization-plan.ts';
@@ -27,7 +34,9 @@ export function insertQdq(
   }
   for (const [name, parameters] of plan.constants) quantizeConstant(edit, name, parameters);
   for (const [tensor, parameters] of plan.activations) insertPair(edit, tensor, parameters);
+  computeOnCodes(graph, (tensor) => plan.activations.get(tensor));
   sortNodes(graph);
+  pruneNodes(graph);
   pruneInitializers(graph);
 }
 

@@ -86,7 +86,7 @@ export function markGraph(graph: OnnxGraph, excluded: ReadonlySet<string> = new 
       case 'shared': {
         const source = tensors.get(node.input[0] ?? '');
         if (source === undefined) break; // between float operators it is free in float
-        tensors.set(node.output[0] ?? '', source);
+        for (const output of node.output) if (output !== '') tensors.set(output, source);
         break;
       }
       case 'float':

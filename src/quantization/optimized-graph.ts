@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { countOperators } from '../onnx/describe-model.ts';
+import { TensorProto_DataType as DataType } from '../onnx/generated/onnx_pb.ts';
 import { shownNode } from '../onnx/graph-edit.ts';
 import { graphOf, type OnnxGraph, type OnnxNode } from '../onnx/model.ts';
 import { readOnnx } from '../onnx/reader.ts';
@@ -49,6 +50,8 @@ const PASSING = new Set([
   'Unsqueeze',
   'Slice',
   'Pad',
+  'Resize',
+  'Clip',
   'Concat',
   'Split',
 ]);
@@ -60,6 +63,11 @@ function nodesInFloat(graph: OnnxGraph): OnnxNode[] {
       .filter((tensor) => ['UINT8', 'INT8', 'INT32', 'INT64'].includes(typeName(tensor)))
       .map(({ name }) => name),
   );
+  for (const { name, type } of graph.input) {
+    const pixelType: number = DataType.UINT8;
+    if (type?.value.case !== 'tensorType') continue;
+    if (type.value.value.elemType === pixelType) integers.add(name);
+  }
   const inFloat: OnnxNode[] = [];
   for (const node of graph.node) {
     const [input = ''] = node.input;
@@ -68,7 +76,7 @@ function nodesInFloat(graph: OnnxGraph): OnnxNode[] {
     if (node.opType === 'QuantizeLinear' || hasIntegerOutput(node)) {
       integers.add(output);
     } else if (PASSING.has(node.opType) && integers.has(input)) {
-      integers.add(output);
+      for (const name of node.output) integers.add(name);
     } else if (node.opType !== 'QGemm') {
       inFloat.push(node);
     }

@@ -210,6 +210,106 @@ const CASES: readonly OperatorCase[] = [
     fused: { 'com.microsoft.QLinearSigmoid': 1 },
   },
   {
+    name: 'Slice and Split between convolutions',
+    nodes: [
+      conv('a'),
+      node('Slice', ['a', 'starts', 'ends', 'axes'], 's'),
+      { ...node('Split', ['s', 'sizes'], 't', { axis: 1 }), outputs: ['t', 'u'] },
+      node('Conv', ['t', 'w'], 'v'),
+      node('Conv', ['u', 'w'], 'w2'),
+      node('Concat', ['v', 'w2'], 'y', { axis: 1 }),
+    ],
+    tensors: [
+      ...convTensors('a'),
+      integers('starts', [1]),
+      integers('ends', [8]),
+      integers('axes', [2]),
+      integers('sizes', [8, 8]),
+      weights('w', [16, 8, 1, 1]),
+    ],
+    fused: { [CONV]: 3, Slice: 1, Split: 1, QLinearConcat: 1 },
+  },
+  {
+    name: 'Pad between a pool and a convolution',
+    nodes: [
+      conv('a'),
+      node('Pad', ['a', 'pads'], 'p'),
+      node('MaxPool', ['p'], 'm', { kernel_shape: [3, 3], strides: [2, 2] }),
+      conv('y', 'm'),
+    ],
+    tensors: [...convTensors('a'), integers('pads', [0, 0, 1, 0, 0, 0, 0, 1]), ...convTensors('y')],
+    fused: { [CONV]: 2, Pad: 1, NhwcMaxPool: 1 },
+  },
+  {
+    name: 'Resize to the double size',
+    nodes: [
+      conv('a'),
+      node('Resize', ['a', '', 'scales'], 'r', {
+        coordinate_transformation_mode: 'asymmetric',
+        nearest_mode: 'floor',
+      }),
+      conv('y', 'r'),
+    ],
+    tensors: [
+      ...convTensors('a'),
+      makeTensor('scales', [4], Float32Array.of(1, 1, 2, 2)),
+      ...convTensors('y'),
+    ],
+    fused: { [CONV]: 2, Resize: 1 },
+  },
+  {
+    name: 'Relu and Clip with no layer before them',
+    nodes: [
+      conv('a'),
+      node('MaxPool', ['a'], 'm', { kernel_shape: [3, 3], strides: [2, 2] }),
+      node('Relu', ['m'], 'r'),
+      conv('b', 'r'),
+      node('MaxPool', ['b'], 'n', { kernel_shape: [2, 2] }),
+      node('Clip', ['n', 'low', 'high'], 'k'),
+      conv('y', 'k'),
+    ],
+    tensors: [
+      ...convTensors('a'),
+      ...convTensors('b'),
+      ...convTensors('y'),
+      scalar('low', -0.5),
+      scalar('high', 0.75),
+    ],
+    fused: { [CONV]: 3, Clip: 2, NhwcMaxPool: 2 },
+  },
+  {
+    name: 'HardSigmoid after a convolution goes into it',
+    nodes: [conv(), node('HardSigmoid', ['c'], 'y', { alpha: { float: 1 / 6 } })],
+    tensors: convTensors(),
+    fused: { [CONV]: 1 },
+  },
+  {
+    name: 'channels first by a Transpose of the input, as tf2onnx writes',
+    nodes: [node('Transpose', ['input'], 't', { perm: [0, 3, 1, 2] }), conv('y', 't')],
+    tensors: convTensors('y'),
+    input: [1, 9, 9, 16],
+    fused: { [CONV]: 1 },
+  },
+  {
+    name: 'dilated and grouped Conv',
+    nodes: [node('Conv', ['input', 'w'], 'y', { group: 4, dilations: [2, 2], pads: [2, 2, 2, 2] })],
+    tensors: [weights('w', [16, 4, 3, 3])],
+    fused: { [CONV]: 1 },
+  },
+  {
+    name: 'Gemm with alpha, beta and a bias of one row',
+    nodes: [
+      node('Gemm', ['input', 'w', 'b'], 'y', {
+        transB: 1,
+        alpha: { float: 0.5 },
+        beta: { float: 2 },
+      }),
+    ],
+    tensors: [weights('w', [5, 32]), weights('b', [1, 5])],
+    input: [2, 32],
+    fused: { 'com.microsoft.QGemm': 1 },
+  },
+  {
     name: 'opset 10: Clip with attributes, Dropout',
     nodes: [
       conv(),

@@ -1,6 +1,7 @@
 import { markConv } from './conv.ts';
 import { markGemm } from './gemm.ts';
 import type { MarkOperator } from './operator.ts';
+import { markClip, markPad, markResize } from './shared.ts';
 
 const integer: MarkOperator = () => ({ kind: 'integer' });
 const shared: MarkOperator = () => ({ kind: 'shared' });
@@ -25,4 +26,10 @@ export const OPERATORS: Readonly<Record<string, MarkOperator>> = {
   Transpose: shared,
   Squeeze: shared,
   Unsqueeze: shared,
+  Slice: shared,
+  Split: shared,
+  Relu: shared,
+  Clip: markClip,
+  Pad: markPad,
+  Resize: markResize,
 };
