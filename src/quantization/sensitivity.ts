@@ -7,7 +7,7 @@ import { writeOnnx } from '../onnx/writer.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
 import type { LayerEffectSums, SwitchLayersRequest } from '../workers/tasks/switch-layers.ts';
 import type { NoiseSums, TensorNoiseRequest } from '../workers/tasks/tensor-noise.ts';
-import { prepareModel } from './prepare-model.ts';
+import { prepareCalibrated } from './prepare-calibrated.ts';
 import type { QuantizedModel } from './quantize-model.ts';
 import { runOverImages } from './run-over-images.ts';
 import { switchedModel } from './switched-model.ts';
@@ -59,7 +59,7 @@ export async function measureSensitivity(options: SensitivityOptions): Promise<S
   const { quantized, onProgress } = options;
   const images = evenlySpaced(options.images, MAX_IMAGE_COUNT);
   const imageCount = images.indices.length;
-  const prepared = prepareModel(quantized.source.model);
+  const prepared = prepareCalibrated(quantized.source.model, quantized.source.table);
   const total = 2 * imageCount;
   const noises = await measureNoise({
     ...options,

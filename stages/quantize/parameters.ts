@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { INPUT_TYPES, SENSITIVITIES } from '../../src/quantization/run-quantization.ts';
+import { BIAS_CORRECTIONS, ROUNDINGS } from '../../src/quantization/quantize-calibrated.ts';
 import { TARGETS } from '../../src/quantization/quantize-model.ts';
 
 export const quantizeParameters = z.strictObject({
@@ -10,8 +12,14 @@ export const quantizeParameters = z.strictObject({
     .enum(['max', 'mse'])
     .default('max')
     .describe('Range of weights: the largest magnitude, or the one with the least squared error.'),
+  rounding: z
+    .enum(ROUNDINGS)
+    .default('adaptive')
+    .describe(
+      'How weights are rounded: to the nearest code, or so that each layer’s output on the calibration images changes least (adaptive); adaptive needs the input "images".',
+    ),
   biasCorrection: z
-    .enum(['local', 'none'])
+    .enum(BIAS_CORRECTIONS)
     .default('local')
     .describe(
       'Whether each layer’s bias makes up for the shift that rounding causes; needs the input "images".',
@@ -20,7 +28,7 @@ export const quantizeParameters = z.strictObject({
     .enum(TARGETS)
     .default('vnni')
     .describe(
-      'CPU the model is for: vnni uses all 8 bits of weights; avx2 and portable use 7, since AVX2 without VNNI saturates.',
+      'CPU the model is for: vnni uses all 8 bits of weights; avx2 uses 7, since AVX2 without VNNI adds two products in 16 bits, and the report proves that none overflows; portable is the same and says that the model gives one result on every CPU.',
     ),
   firstConvolution: z
     .enum(['pad', 'keep'])
@@ -29,6 +37,33 @@ export const quantizeParameters = z.strictObject({
       'Whether a convolution over three channels gets a fourth of zeros: same outputs, faster.',
     ),
   exclude: z.array(z.string()).default([]).describe('Names of nodes that shall stay float.'),
+  inputType: z
+    .enum(INPUT_TYPES)
+    .default('float32')
+    .describe(
+      'What the int8 model takes: normalized float32, or the uint8 pixels [N, 3, H, W] themselves, with normalization folded exactly into the first convolution; needs the input "images".',
+    ),
+  sensitivity: z
+    .enum(SENSITIVITIES)
+    .default('none')
+    .describe(
+      'Whether the harm of each layer is measured, at a run of the float model a layer and image (32 images at most); an accuracy budget measures it too.',
+    ),
+  accuracyBudget: z
+    .number()
+    .min(0)
+    .max(100)
+    .nullable()
+    .default(null)
+    .describe(
+      'Most points of top-1 that may be lost on the validation split: layers return to float, the most harmful first, until it is met. null: every layer is quantized.',
+    ),
+  operatorTimes: z
+    .enum(['none', 'measure'])
+    .default('none')
+    .describe(
+      'Whether the report has the time of each operator of the optimised graph; times differ from run to run, so then do reports.',
+    ),
   batchSize: z
     .int()
     .min(1)

@@ -1,16 +1,27 @@
-import { stat, writeFile } from 'node:fs/promises';
-import { readImageShards } from '../../src/data/image-shards.ts';
+import { writeFile } from 'node:fs/promises';
+import { readImageShards, type ImageShards } from '../../src/data/image-shards.ts';
+import { StageError } from '../../src/diagnostics/errors.ts';
 import { checkModel } from '../../src/onnx/check.ts';
+import { classifierSignature } from '../../src/onnx/model-signature.ts';
+import type { OnnxModel } from '../../src/onnx/model.ts';
 import { readOnnx } from '../../src/onnx/reader.ts';
 import { writeOnnx } from '../../src/onnx/writer.ts';
 import {
   readCalibrationTable,
   type CalibrationTable,
 } from '../../src/quantization/calibration-table.ts';
-import { readOptimizedGraph } from '../../src/quantization/optimized-graph.ts';
-import { quantizeCalibrated } from '../../src/quantization/quantize-calibrated.ts';
-import { makeQuantizationReport } from '../../src/quantization/quantization-report.ts';
+import { heldOutImages, type HeldOutImages } from '../../src/quantization/held-out-images.ts';
+import {
+  budgetWarning,
+  EMBEDDED,
+  reportQuantization,
+  type ReportQuantizationOptions,
+} from '../../src/quantization/report-quantization.ts';
 import { requireImageModel } from '../../src/quantization/require-image-model.ts';
+import {
+  runQuantization,
+  type RunQuantizationOptions,
+} from '../../src/quantization/run-quantization.ts';
 import { locateSamples } from '../../src/quantization/select-samples.ts';
 import { defineStage, type StageContext } from '../../src/stage/definition.ts';
 import { writeMetricsFile } from '../../src/stage/metrics-file.ts';
@@ -19,7 +30,7 @@ import { quantizeParameters, type QuantizeParameters } from './parameters.ts';
 
 export const quantize = defineStage({
   kind: 'quantize',
-  version: 1,
+  version: 2,
   description: 'Quantizes a calibrated float model to int8 in the form onnxruntime fuses.',
   parameters: quantizeParameters,
   inputs: {
@@ -28,7 +39,8 @@ export const quantize = defineStage({
     images: {
       kinds: ['image-shards'],
       optional: true,
-      description: 'The images of the calibration; with them biases are corrected.',
+      description:
+        'The images of the calibration; on them weights are rounded and biases corrected.',
     },
   },
   outputs: {
@@ -50,27 +62,42 @@ export const quantize = defineStage({
     const table = await readCalibrationTable(inputs['table']!.path);
     const model = await readOnnx(modelPath);
     checkModel(model, modelPath);
-    const images = await correctionImages(context, table);
-    const { exclude, batchSize, biasCorrection, ...settings } = parameters;
-    const batchLimit =
-      images === undefined
-        ? 1
-        : requireImageModel(model, modelPath, await readImageShards(images.folder)).maxBatchSize;
-    const quantized = await quantizeCalibrated({
+    const images = await calibrationImages(context, table);
+    requireLabels(parameters, images, model, modelPath);
+    const { exclude, batchSize, rounding, biasCorrection, ...others } = parameters;
+    const { inputType, sensitivity, accuracyBudget, operatorTimes, ...settings } = others;
+    const run = await runQuantization({
       model,
+      modelPath,
       table,
+      inputType,
+      sensitivity,
+      accuracyBudget,
+      rounding,
+      biasCorrection,
       settings: { ...settings, excluded: new Set(exclude) },
-      ...(images === undefined ? {} : { images }),
-      batchSize: Math.min(batchSize, batchLimit),
+      ...(images === null ? {} : imagesOf(images, model, modelPath)),
+      batchSize: images === null ? 1 : Math.min(batchSize, batchLimit(images, model, modelPath)),
       workerCount: context.resources.cpuCount,
       scratchPath,
       signal,
-      onProgress: (done, total) => context.progress({ done, total, unit: 'images' }),
+      onProgress: (phase, done, total) =>
+        context.progress({ done, total, unit: phase === 'mixed precision' ? 'layers' : 'images' }),
+      onTradeStep: ({ floatLayerCount, dropPoints, latencyMs }) =>
+        context.log(
+          `${floatLayerCount} layers in float: drop ${dropPoints.toFixed(2)} points, ${latencyMs.toFixed(2)} ms`,
+        ),
     });
+    const { quantized } = run;
+    const warning = budgetWarning(run.mixedPrecision);
+    if (warning !== null) context.warn(warning);
     const entries = {
       'drq.quantization': JSON.stringify({
         ...settings,
-        biasCorrection: images === undefined ? 'none' : biasCorrection,
+        inputType,
+        rounding: images === null ? 'nearest' : rounding,
+        biasCorrection: images === null ? 'none' : biasCorrection,
+        floatLayers: run.mixedPrecision?.chosen.floatLayers ?? [],
       }),
       'drq.calibration': JSON.stringify({ method: table.method, count: table.samples.length }),
     };
@@ -80,34 +107,123 @@ export const quantize = defineStage({
     }
     await writeOnnx(outputs['model']!, quantized.model);
 
-    const report = makeQuantizationReport({
-      plan: quantized.plan,
-      optimized: await readOptimizedGraph(
-        outputs['model']!,
-        scratchPath,
-        quantized.plan.floatNodes,
-      ),
-      floatSizeBytes: (await stat(modelPath)).size,
-      sizeBytes: (await stat(outputs['model']!)).size,
-      biasCorrection: images === undefined ? 'none' : 'local',
+    const report = await reportQuantization({
+      run,
+      floatPath: modelPath,
+      quantizedPath: outputs['model']!,
+      heldOut: comparedImages(images, model, modelPath),
+      timedImages: operatorTimes === 'measure' ? (images?.calibration ?? null) : null,
+      biasCorrection: images === null ? 'none' : biasCorrection,
+      plotPath: EMBEDDED,
+      workerCount: context.resources.cpuCount,
+      scratchPath,
+      signal,
+      onProgress: (done, total) => context.progress({ done, total, unit: 'images' }),
     });
     await writeMetricsFile(outputs['report']!, report.metrics);
     await writeFile(outputs['summary']!, report.markdown);
   },
 });
 
-/** The images the biases are corrected on, or undefined when they are not to be corrected. */
-async function correctionImages(
+interface CalibrationImages {
+  readonly shards: ImageShards;
+  readonly calibration: ImageSelection;
+  readonly heldOut: HeldOutImages | null;
+}
+
+/** The images the table was calibrated on and those it was not; null without the input. */
+async function calibrationImages(
   context: StageContext<QuantizeParameters>,
   table: CalibrationTable,
-): Promise<ImageSelection | undefined> {
-  if (context.parameters.biasCorrection === 'none') return undefined;
-  const images = context.inputs['images'];
+): Promise<CalibrationImages | null> {
+  const { inputs, parameters } = context;
+  const images = inputs['images'];
   if (images === undefined) {
-    context.warn('biases are not corrected: the stage has no input "images"');
-    return undefined;
+    requireNoImagesNeeded(parameters);
+    const missed = [
+      ...(parameters.rounding === 'nearest' ? [] : ['weights are rounded to the nearest']),
+      ...(parameters.biasCorrection === 'none' ? [] : ['biases are not corrected']),
+    ];
+    if (missed.length > 0) {
+      context.warn(`${missed.join(' and ')}: the stage has no input "images"`);
+    }
+    return null;
   }
   const shards = await readImageShards(images.path);
   const indices = locateSamples(shards, table.split, table.samples);
-  return { folder: images.path, split: table.split, indices };
+  const heldOut = heldOutImages(images.path, shards, table);
+  if (parameters.accuracyBudget !== null && heldOut === null) {
+    throw new StageError({
+      code: 'quantize/no-validation-images',
+      message: `accuracyBudget ${parameters.accuracyBudget} needs images that were not calibrated on; the validation split is empty and all of split ${table.split} was calibrated on`,
+      hint: 'give the dataset a validation split, or lower the calibrate stage\'s "count"',
+    });
+  }
+  return { shards, calibration: { folder: images.path, split: table.split, indices }, heldOut };
+}
+
+function requireNoImagesNeeded(parameters: QuantizeParameters): void {
+  const needing = [
+    ...(parameters.inputType === 'uint8' ? ['inputType uint8'] : []),
+    ...(parameters.sensitivity === 'layers' ? ['sensitivity layers'] : []),
+    ...(parameters.accuracyBudget === null ? [] : [`accuracyBudget ${parameters.accuracyBudget}`]),
+    ...(parameters.operatorTimes === 'measure' ? ['operatorTimes measure'] : []),
+  ];
+  if (needing.length === 0) return;
+  throw new StageError({
+    code: 'quantize/images-needed',
+    message: `${needing.join(', ')} needs the input "images", which the stage does not have`,
+    hint: "add the images of the calibration to the stage's inputs",
+  });
+}
+
+/** Labels count only where the model knows the dataset's classes. */
+function isLabelled({ shards }: CalibrationImages, model: OnnxModel, modelPath: string): boolean {
+  const { classCount } = classifierSignature(model, modelPath);
+  return classCount === null || classCount === shards.classes.length;
+}
+
+function requireLabels(
+  { accuracyBudget }: QuantizeParameters,
+  images: CalibrationImages | null,
+  model: OnnxModel,
+  modelPath: string,
+): void {
+  if (accuracyBudget === null || images === null || isLabelled(images, model, modelPath)) return;
+  const { classCount } = classifierSignature(model, modelPath);
+  throw new StageError({
+    code: 'quantize/class-count',
+    message: `accuracyBudget ${accuracyBudget} needs labels: the model scores ${classCount} classes, the images have ${images.shards.classes.length}`,
+    hint: 'give images of the classes the model was trained on, or leave accuracyBudget at null',
+  });
+}
+
+function imagesOf(
+  images: CalibrationImages,
+  model: OnnxModel,
+  modelPath: string,
+): Pick<RunQuantizationOptions, 'images' | 'normalization' | 'labelled'> {
+  const { shards, calibration, heldOut } = images;
+  return {
+    images: calibration,
+    normalization: shards.normalization,
+    ...(heldOut === null || !isLabelled(images, model, modelPath)
+      ? {}
+      : { labelled: heldOut.images }),
+  };
+}
+
+function batchLimit({ shards }: CalibrationImages, model: OnnxModel, modelPath: string): number {
+  return requireImageModel(model, modelPath, shards).maxBatchSize;
+}
+
+function comparedImages(
+  images: CalibrationImages | null,
+  model: OnnxModel,
+  modelPath: string,
+): ReportQuantizationOptions['heldOut'] {
+  if (images?.heldOut == null) return null;
+  const { images: selection, shown } = images.heldOut;
+  const { labels, ...others } = selection;
+  return { ...others, shown, ...(isLabelled(images, model, modelPath) ? { labels } : {}) };
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { classifierSignature } from '../../../../src/onnx/model-signature.ts';
 import { graphOf } from '../../../../src/onnx/model.ts';
 import { readOnnx } from '../../../../src/onnx/reader.ts';
 import { writeOnnx } from '../../../../src/onnx/writer.ts';
@@ -69,7 +70,7 @@ test('corrected biases bring the mean of the outputs back', async (t) => {
   const reference = await rowsOf(inputs.model.path);
   const shifts: number[] = [];
   for (const biasCorrection of ['none', 'local']) {
-    const { outputs } = await runStage(t, quantize, { inputs, parameters: { biasCorrection } });
+    const { outputs } = await runStage(t, quantize, { inputs, parameters: { biasCorrection, rounding: 'nearest' } });
     const rows = await rowsOf(outputs['model']!);
     shifts.push(meanShift(reference, rows));
     assert.ok(fidelityOf(reference, rows).logitsSqnrDb! > 25);
@@ -83,7 +84,9 @@ test('without images it warns; excluded nodes stay float and are listed', async 
     inputs: { model, table },
     parameters: { exclude: ['depthwise'] },
   });
-  assert.deepEqual(warnings, ['biases are not corrected: the stage has no input "images"']);
+  assert.deepEqual(warnings, [
+    'weights are rounded to the nearest and biases are not corrected: the stage has no input "images"',
+  ]);
   const { details } = await readMetricsFile(outputs['report']!);
   const nodes = details['floatOperators'] as { node: string; operator: string; reason: string }[];
   assert.ok(nodes.some(({ operator }) => operator.includes('Conv')));
@@ -100,4 +103,63 @@ test('images other than the calibrated ones are refused', async (t) => {
     code: 'quantization/unknown-sample',
     message: /image "image-3"/,
   });
+});
+
+test('sensitivity ranks layers, an accuracy budget returns the worst to float', async (t) => {
+  const { model, images } = await prepared(t);
+  const calibrated = await runStage(t, calibrate, {
+    inputs: { model, images },
+    parameters: { count: 8 },
+  });
+  const table = { kind: 'calibration-table' as const, path: calibrated.outputs['table']! };
+  const inputs = { model, images, table };
+  const run = await runStage(t, quantize, {
+    inputs,
+    parameters: { accuracyBudget: 100, operatorTimes: 'measure' },
+  });
+  const { values, details } = await readMetricsFile(run.outputs['report']!);
+  assert.equal(values.find(({ name }) => name === 'heldOutImageCount')?.value, 12);
+  const sensitivity = details['sensitivity'] as { layers: { outputSqnrDb: number }[] };
+  const harms = sensitivity.layers.map(({ outputSqnrDb }) => outputSqnrDb);
+  assert.equal(harms.length, 3);
+  assert.deepEqual(
+    harms,
+    [...harms].sort((a, b) => a - b),
+  );
+  const mixed = details['mixedPrecision'] as { isWithinBudget: boolean; floatLayers: string[] };
+  assert.deepEqual([mixed.isWithinBudget, mixed.floatLayers], [true, []]);
+  const times = details['operatorTimes'] as { operator: string; count: number; ms: number }[];
+  assert.ok(times.some(({ operator, count }) => operator === 'QLinearConv' && count === 2));
+  const summary = await readFile(run.outputs['summary']!, 'utf8');
+  assert.match(summary, /## Accuracy against latency/);
+  const svg = /data:image\/svg\+xml;base64,([A-Za-z0-9+/=]+)/.exec(summary)?.[1] ?? '';
+  assert.match(Buffer.from(svg, 'base64').toString(), /^<svg[^>]*>/);
+});
+
+test('a model of uint8 pixels needs no normalization and loses nothing by it', async (t) => {
+  const { model, images, table } = await prepared(t);
+  const inputs = { model, images, table };
+  const { outputs } = await runStage(t, quantize, { inputs, parameters: { inputType: 'uint8' } });
+  const quantized = await readOnnx(outputs['model']!);
+  const { inputType, inputLayout } = classifierSignature(quantized, 'model');
+  assert.deepEqual([inputType, inputLayout], ['uint8', 'nchw']);
+  const { details } = await readMetricsFile(outputs['report']!);
+  assert.deepEqual(details['floatOperators'], []);
+  const indices = Array.from({ length: 20 }, (_, i) => 2 * i);
+  const selection = { folder: images.path, split: 'train' as const, indices };
+  const rowsOf = (modelPath: string) =>
+    collectRows({ modelPath, outputName: 'logits', images: selection, workerCount: 1 });
+  const float = await rowsOf(model.path);
+  assert.ok(fidelityOf(float, await rowsOf(outputs['model']!)).logitsSqnrDb! > 28);
+});
+
+test('what needs images is refused without them', async (t) => {
+  const { model, table } = await prepared(t);
+  await assert.rejects(
+    runStage(t, quantize, {
+      inputs: { model, table },
+      parameters: { inputType: 'uint8', accuracyBudget: 1 },
+    }),
+    { code: 'quantize/images-needed', message: /inputType uint8, accuracyBudget 1 needs/ },
+  );
 });

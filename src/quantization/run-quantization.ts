@@ -1,0 +1,98 @@
+import type { Normalization } from '../data/image-shards.ts';
+import type { ImageSelection } from '../workers/run-image-batches.ts';
+import { meetAccuracyBudget, type MixedPrecision, type TradeStep } from './mixed-precision.ts';
+import { readPixelsAsCodes, takePixels } from './pixel-input.ts';
+import { quantizeCalibrated, type QuantizeCalibratedOptions } from './quantize-calibrated.ts';
+import type { QuantizedModel } from './quantize-model.ts';
+import { returnOrder } from './return-order.ts';
+import { measureSensitivity, type Sensitivity } from './sensitivity.ts';
+
+export const INPUT_TYPES = ['float32', 'uint8'] as const;
+export type InputType = (typeof INPUT_TYPES)[number];
+export const SENSITIVITIES = ['none', 'layers'] as const;
+
+/** Images with known classes that were not calibrated on. */
+export interface LabelledImages extends ImageSelection {
+  readonly labels: readonly number[];
+}
+
+export type QuantizationPhase = 'correct' | 'sensitivity' | 'mixed precision';
+
+export interface RunQuantizationOptions extends Omit<QuantizeCalibratedOptions, 'onProgress'> {
+  /** The float model's file. */
+  readonly modelPath: string;
+  readonly inputType: InputType;
+  /** How the float model wants its pixels; needed for input type uint8. */
+  readonly normalization?: Normalization;
+  /** A budget measures it too. */
+  readonly sensitivity: (typeof SENSITIVITIES)[number];
+  /** Most points of top-1 that may be lost on `labelled`; null: every layer is quantized. */
+  readonly accuracyBudget: number | null;
+  readonly labelled?: LabelledImages;
+  readonly onProgress?: (phase: QuantizationPhase, done: number, total: number) => void;
+  readonly onTradeStep?: (step: TradeStep) => void;
+}
+
+export interface QuantizationRun {
+  readonly quantized: QuantizedModel;
+  readonly sensitivity: Sensitivity | null;
+  readonly mixedPrecision: MixedPrecision | null;
+}
+
+/**
+ * The whole way from ranges to an int8 model: corrections, the form of its input, the harm of each
+ * layer, and layers back in float until an accuracy budget is met.
+ */
+export async function runQuantization(options: RunQuantizationOptions): Promise<QuantizationRun> {
+  const { images, settings, table, modelPath, onProgress, labelled, accuracyBudget } = options;
+  const pixels =
+    options.inputType === 'uint8' && options.normalization !== undefined
+      ? takePixels(options.model, options.normalization, modelPath)
+      : undefined;
+  const finish = (quantized: QuantizedModel): QuantizedModel =>
+    pixels === undefined ? quantized : readPixelsAsCodes(quantized, pixels);
+  const quantized = await quantizeCalibrated({
+    ...options,
+    ...(pixels === undefined
+      ? {}
+      : {
+          model: pixels.model,
+          table: { ...table, tensors: { ...table.tensors, ...pixels.tensors } },
+          settings: {
+            ...settings,
+            excluded: new Set([...(settings.excluded ?? []), ...pixels.excluded]),
+          },
+        }),
+    onProgress: (done, total) => onProgress?.('correct', done, total),
+  });
+  const isNeeded = options.sensitivity === 'layers' || accuracyBudget !== null;
+  const sensitivity =
+    isNeeded && images !== undefined
+      ? await measureSensitivity({
+          ...options,
+          quantized,
+          images,
+          onProgress: (done, total) => onProgress?.('sensitivity', done, total),
+        })
+      : null;
+  if (accuracyBudget === null || sensitivity === null || labelled === undefined) {
+    return { quantized: finish(quantized), sensitivity, mixedPrecision: null };
+  }
+  let stepCount = 0;
+  const mixedPrecision = await meetAccuracyBudget({
+    ...options,
+    quantized,
+    order: returnOrder(quantized, sensitivity.layers),
+    budgetPoints: accuracyBudget,
+    floatPath: modelPath,
+    images: labelled,
+    labels: labelled.labels,
+    finish,
+    onStep: (step) => {
+      stepCount += 1;
+      options.onTradeStep?.(step);
+      onProgress?.('mixed precision', stepCount, sensitivity.layers.length);
+    },
+  });
+  return { quantized: mixedPrecision.quantized, sensitivity, mixedPrecision };
+}

@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { argmax } from '../../../src/metrics/ranking.ts';
+import { writeOnnx } from '../../../src/onnx/writer.ts';
+import { calibrate } from '../../../src/quantization/calibrate.ts';
+import { collectRows } from '../../../src/quantization/compare-models.ts';
+import { meetAccuracyBudget, stepCounts } from '../../../src/quantization/mixed-precision.ts';
+import { prepareModel } from '../../../src/quantization/prepare-model.ts';
+import { quantizeModel } from '../../../src/quantization/quantize-model.ts';
+import { returnOrder } from '../../../src/quantization/return-order.ts';
+import { measureSensitivity } from '../../../src/quantization/sensitivity.ts';
+import { temporaryFolder } from '../../support/stage-context.ts';
+import { tinyConvnet, writeNoiseShards } from '../../support/tiny-convnet.ts';
+
+test('steps are single at first and then longer, and end at the largest', () => {
+  assert.deepEqual(stepCounts(0), [0]);
+  assert.deepEqual(stepCounts(3), [0, 1, 2, 3]);
+  assert.deepEqual(stepCounts(20), [0, 1, 2, 3, 4, 5, 6, 9, 13, 19, 20]);
+});
+
+test('a layer whose range is far too small is found, and the budget frees what it lies between', async (t) => {
+  const folder = await temporaryFolder(t);
+  const floatPath = join(folder, 'float.onnx');
+  const imagesFolder = join(folder, 'images');
+  await mkdir(imagesFolder);
+  const model = tinyConvnet();
+  await writeOnnx(floatPath, model);
+  await writeNoiseShards(imagesFolder, 24);
+  const indices = Array.from({ length: 24 }, (_, i) => 2 * i);
+  const images = { folder: imagesFolder, split: 'train' as const, indices };
+  const shared = { workerCount: 1, scratchPath: folder };
+  const tensors = {
+    ...(await calibrate({
+      model: prepareModel(model),
+      images,
+      method: 'min-max',
+      percentile: 100,
+      batchSize: 1,
+      ...shared,
+    })),
+  };
+  // A tenth of the range of what the depthwise convolution reads: most values are cut off.
+  tensors['r1'] = { min: 0, max: tensors['r1']!.max / 10 };
+  const quantized = quantizeModel(
+    model,
+    { tensors },
+    { granularity: 'per-channel', weightRange: 'max', target: 'vnni', firstConvolution: 'pad' },
+  );
+  const sensitivity = await measureSensitivity({ quantized, images, ...shared });
+  const order = returnOrder(quantized, sensitivity.layers);
+  // The tensor in between is quantized as long as either of its ends is.
+  assert.deepEqual(order.slice(0, 2), ['depthwise', 'first']);
+  const [worst, second] = sensitivity.layers;
+  assert.ok(worst!.outputSqnrDb! + 10 < second!.outputSqnrDb!, 'it stands out');
+  assert.ok(worst!.inputSqnrDb! < 10 && worst!.weightSqnrDb! > 30, 'by its input');
+
+  const rows = await collectRows({ modelPath: floatPath, outputName: 'logits', images, ...shared });
+  const options = {
+    quantized,
+    order,
+    floatPath,
+    images,
+    labels: rows.map((row) => argmax(row)), // the float model is right on all
+    ...shared,
+  };
+  const mixed = await meetAccuracyBudget({ ...options, budgetPoints: 5 });
+  assert.equal(mixed.isWithinBudget, true);
+  assert.deepEqual(mixed.chosen.floatLayers, ['depthwise', 'first']);
+  assert.ok(mixed.steps[0]!.dropPoints > 5);
+  assert.deepEqual(
+    mixed.quantized.plan.layers.map(({ name }) => name),
+    ['dense'],
+  );
+
+  // Labels the float model never gives: int8 cannot be worse, so nothing returns to float.
+  const nothing = await meetAccuracyBudget({
+    ...options,
+    labels: rows.map((row) => (argmax(row) + 1) % 4),
+    budgetPoints: 0,
+  });
+  assert.equal(nothing.chosen.floatLayerCount, 0);
+});
