@@ -1,7 +1,9 @@
+import { InternalError } from '../diagnostics/errors.ts';
 import { graphOf, type OnnxModel } from '../onnx/model.ts';
 import type { CalibrationTable } from './calibration-table.ts';
 import { insertQdq, type BiasCorrections } from './insert-qdq.ts';
 import { padInputChannels } from './pad-input-channels.ts';
+import { LARGEST_PAIR_SUM, worstPairSum } from './pair-sums.ts';
 import { prepareCalibrated } from './prepare-calibrated.ts';
 import { planQuantization, type QuantizationPlan } from './quantization-plan.ts';
 import type { Granularity, QuantizedWeight, WeightRange, WeightScheme } from './weights.ts';
@@ -45,9 +47,19 @@ export function quantizeModel(
     planQuantization(graphOf(prepared), table, schemeOf(options), options.excluded),
     options.weights,
   );
+  if (options.target !== 'vnni') proveNoSaturation(plan);
   insertQdq(prepared, plan, options.corrections);
   if (options.firstConvolution === 'pad') padInputChannels(prepared);
   return { model: prepared, plan, source: { model, table, options } };
+}
+
+/** @throws InternalError when some input could saturate a sum of two products on AVX2. */
+function proveNoSaturation({ layers }: QuantizationPlan): void {
+  for (const { name, weight, channelCount, axis } of layers) {
+    const worst = worstPairSum(weight.codes, channelCount, axis);
+    if (worst <= LARGEST_PAIR_SUM) continue;
+    throw new InternalError(`layer "${name}" can sum two products to ${worst}`);
+  }
 }
 
 /** The plan with other weights for the layers that `weights` names by output tensor. */
