@@ -18,7 +18,13 @@ import { buildNetwork } from '../../src/models/zoo.ts';
 import type { OnnxModel } from '../../src/onnx/model.ts';
 import { readOnnx } from '../../src/onnx/reader.ts';
 import { packageRoot } from '../../src/runtime/package-root.ts';
-import { positiveInteger, runProgramMain, say, userPath } from '../support/benchmark-program.ts';
+import {
+  positiveInteger,
+  renderRows,
+  runProgramMain,
+  say,
+  userPath,
+} from '../support/benchmark-program.ts';
 import { cloneCheckout, terminalEnvironment, type Clone } from '../support/clone-checkout.ts';
 import { compareLocks, runArguments, writeDeterminismProject } from '../support/determinism.ts';
 
@@ -112,13 +118,15 @@ async function report([one, two]: readonly Project[]): Promise<void> {
   const experiments = (project: Project): string =>
     join(project.folder, 'experiments', 'determinism');
   const diff = (await drq(one.folder, ['diff', experiments(one), experiments(two)])).trim();
-  console.table(
-    comparisons.map(({ stageId, sameKey, outputCount, differentOutputs }) => ({
-      stage: stageId,
-      key: sameKey ? 'same' : 'different',
-      outputs: outputCount,
-      different: differentOutputs.join(', ') || 'none',
-    })),
+  console.log(
+    renderRows(
+      comparisons.map(({ stageId, sameKey, outputCount, differentOutputs }) => ({
+        stage: stageId,
+        key: sameKey ? 'same' : 'different',
+        outputs: outputCount,
+        different: differentOutputs.join(', ') || 'none',
+      })),
+    ),
   );
   console.log(diff);
   const passed = comparisons.every(

@@ -26,6 +26,7 @@ import {
   positiveInteger,
   requiredFolder,
   requiredImages,
+  renderRows,
   runProgramMain,
   say,
 } from '../support/benchmark-program.ts';
@@ -62,11 +63,13 @@ async function main(): Promise<void> {
     say(`${changes.architecture}: ${images.length} photographs`);
     results.push(await measure(tf, changes, images));
   }
-  console.table(
-    results.map(({ relativeError, ...rest }) => ({
-      ...rest,
-      relativeError: relativeError.toExponential(2),
-    })),
+  console.log(
+    renderRows(
+      results.map(({ relativeError, ...rest }) => ({
+        ...rest,
+        relativeError: relativeError.toExponential(2),
+      })),
+    ),
   );
   const passed = results.every(({ relativeError }) => relativeError <= LARGEST_EXPORT_ERROR);
   console.log(

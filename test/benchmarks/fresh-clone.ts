@@ -14,7 +14,7 @@ import { parseArgs } from 'node:util';
 import { parse as parseCsv } from 'csv-parse/sync';
 import { execa } from 'execa';
 import { DataError } from '../../src/diagnostics/errors.ts';
-import { runProgramMain, say } from '../support/benchmark-program.ts';
+import { renderRows, runProgramMain, say } from '../support/benchmark-program.ts';
 import { cloneCheckout, terminalEnvironment, type Clone } from '../support/clone-checkout.ts';
 
 interface Start {
@@ -133,13 +133,15 @@ function report(
         ? measure.value <= measure.target
         : measure.value >= measure.target,
   }));
-  console.table(
-    judged.map(({ name, value, unit, bound, target, passed }) => ({
-      measure: name,
-      value: `${Number(value.toFixed(2))} ${unit}`.trimEnd(),
-      'must be': `${bound} ${target}`,
-      held: passed ? 'yes' : 'no',
-    })),
+  console.log(
+    renderRows(
+      judged.map(({ name, value, unit, bound, target, passed }) => ({
+        measure: name,
+        value: `${Number(value.toFixed(2))} ${unit}`.trimEnd(),
+        'must be': `${bound} ${target}`,
+        held: passed ? 'yes' : 'no',
+      })),
+    ),
   );
   const passed = judged.every((measure) => measure.passed) && second.everythingUpToDate;
   console.log(

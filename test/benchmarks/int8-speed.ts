@@ -20,7 +20,7 @@ import { timeModels, type Timing } from '../../src/quantization/compare-models.t
 import { readOptimizedGraph, type OptimizedGraph } from '../../src/quantization/optimized-graph.ts';
 import { prepareModel } from '../../src/quantization/prepare-model.ts';
 import { quantizeCalibrated } from '../../src/quantization/quantize-calibrated.ts';
-import { positiveInteger, runProgramMain, say } from '../support/benchmark-program.ts';
+import { positiveInteger, renderRows, runProgramMain, say } from '../support/benchmark-program.ts';
 import type { ImageSelection } from '../../src/workers/run-image-batches.ts';
 
 const SIZE_PX = 224;
@@ -176,21 +176,19 @@ async function report(subjects: readonly Subject[]): Promise<void> {
       quantizeSeconds: more.quantizeSeconds,
     });
   }
-  console.table(
-    Object.fromEntries(
-      rows.map((row) => [
-        row.architecture,
-        {
-          'fp32 ms': row.floatLatencyMs.toFixed(2),
-          'int8 ms': row.latencyMs.toFixed(2),
-          'speed-up': `${row.speedupMedian?.toFixed(2)} (${row.speedupLowest?.toFixed(2)} to ${row.speedupHighest?.toFixed(2)})`,
-          'of fastest runs': row.fastestSpeedupMedian?.toFixed(2),
-          'must be': row.speedupTarget,
-          'size ratio': row.sizeRatio.toFixed(2),
-          'size must be': row.sizeRatioTarget,
-          'float operators': row.floatOperatorCount,
-        },
-      ]),
+  console.log(
+    renderRows(
+      rows.map((row) => ({
+        network: row.architecture,
+        'fp32 ms': row.floatLatencyMs.toFixed(2),
+        'int8 ms': row.latencyMs.toFixed(2),
+        'speed-up': `${row.speedupMedian?.toFixed(2)} (${row.speedupLowest?.toFixed(2)} to ${row.speedupHighest?.toFixed(2)})`,
+        'of fastest runs': row.fastestSpeedupMedian?.toFixed(2) ?? '',
+        'must be': row.speedupTarget,
+        'size ratio': row.sizeRatio.toFixed(2),
+        'size must be': row.sizeRatioTarget,
+        'float operators': row.floatOperatorCount,
+      })),
     ),
   );
   const passed = rows.every(

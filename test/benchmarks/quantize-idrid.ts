@@ -18,7 +18,7 @@ import { fidelityOf } from '../../src/quantization/fidelity.ts';
 import { PRESETS } from '../../src/quantization/normalization-choice.ts';
 import { packImages } from '../../src/quantization/pack-images.ts';
 import { quantizeFolder } from '../../src/quantization/quantize-folder.ts';
-import { requiredFolder, runProgramMain, say } from '../support/benchmark-program.ts';
+import { requiredFolder, renderRows, runProgramMain, say } from '../support/benchmark-program.ts';
 import type { ImageSelection } from '../../src/workers/run-image-batches.ts';
 
 const SIZE_PX = 224;
@@ -87,14 +87,16 @@ async function main(): Promise<void> {
       const path = await quantizeByOnnxruntime(values.python, modelPath, dataFolder, folder);
       scores.push(await scoreOf('onnxruntime min-max', path));
     }
-    console.table(
-      [floatScore, ...scores].map((score) => ({
-        quantizer: score.quantizer,
-        'top-1 %': score.top1Percent.toFixed(2),
-        'agreement %': score.agreementPercent.toFixed(2),
-        'SQNR dB': score.logitsSqnrDb?.toFixed(1) ?? '',
-        'speed-up': score.fastestSpeedup.toFixed(2),
-      })),
+    console.log(
+      renderRows(
+        [floatScore, ...scores].map((score) => ({
+          quantizer: score.quantizer,
+          'top-1 %': score.top1Percent.toFixed(2),
+          'agreement %': score.agreementPercent.toFixed(2),
+          'SQNR dB': score.logitsSqnrDb?.toFixed(1) ?? '',
+          'speed-up': score.fastestSpeedup.toFixed(2),
+        })),
+      ),
     );
     const passed = scores[0]!.top1Percent >= floatTop1Percent - LARGEST_LOSS_POINTS; // ours, just made
     console.log(

@@ -4,6 +4,7 @@ import process from 'node:process';
 import { reportError } from '../../src/cli/report-error.ts';
 import { listImageFiles } from '../../src/data/list-image-files.ts';
 import { UsageError } from '../../src/diagnostics/errors.ts';
+import { renderBoxTable } from '../../src/tables/terminal.ts';
 
 /** Says one line of progress; the table and the JSON alone go to standard output. */
 export function say(line: string): void {
@@ -17,6 +18,17 @@ export async function runProgramMain(main: () => Promise<void>): Promise<void> {
   } catch (error) {
     process.exitCode = await reportError(asUsageError(error) ?? error, say);
   }
+}
+
+/** Rows with the same keys as a table; cells that begin with a digit stand right. */
+export function renderRows(rows: readonly Readonly<Record<string, string | number>>[]): string {
+  return renderBoxTable(
+    Object.keys(rows[0] ?? {}).map((title) => {
+      const cells = rows.map((row) => String(row[title] ?? ''));
+      const isNumeric = cells.every((cell) => cell === '' || /^-?\d/.test(cell));
+      return { title, kind: isNumeric ? ('number' as const) : ('text' as const), cells };
+    }),
+  );
 }
 
 /** The folder that an option names, as an absolute path. */
