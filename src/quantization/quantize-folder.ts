@@ -10,22 +10,25 @@ import { readOnnx } from '../onnx/reader.ts';
 import { writeOnnx } from '../onnx/writer.ts';
 import { openOnnxSession } from '../runtime/onnx-session.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
-import { calibrate } from './calibrate.ts';
-import { compareOutputs, timeModels, type Timing } from './compare-models.ts';
+import { calibrateBy } from './calibrate-automatically.ts';
+import { shownMethod, type CalibrationMethod } from './calibration-table.ts';
+import { timeModels, type Timing } from './compare-models.ts';
 import type { Fidelity } from './fidelity.ts';
 import type { FloatNode } from './mark-graph.ts';
-import { readOptimizedGraph } from './optimized-graph.ts';
+import type { OperatorTime } from './operator-times.ts';
 import { normalizationOf, type NormalizationChoice } from './normalization-choice.ts';
 import { packImages } from './pack-images.ts';
 import { prepareModel } from './prepare-model.ts';
-import { quantizeCalibrated } from './quantize-calibrated.ts';
 import type { Target } from './quantize-model.ts';
+import { EMBEDDED, reportQuantization } from './report-quantization.ts';
 import { requireImageModel } from './require-image-model.ts';
+import { runQuantization, type InputType } from './run-quantization.ts';
+import type { Sensitivity } from './sensitivity.ts';
 
 export type { Preset } from './normalization-choice.ts';
 
 export interface FolderProgress {
-  readonly phase: 'decode' | 'calibrate' | 'correct biases' | 'compare';
+  readonly phase: 'decode' | 'calibrate' | 'correct biases' | 'sensitivity' | 'compare';
   readonly done: number;
   readonly total: number;
 }
@@ -39,7 +42,13 @@ export interface QuantizeFolderOptions extends NormalizationChoice {
   readonly count?: number;
   /** Side of the square input in pixels; needed only where the model leaves it open. */
   readonly size?: number;
+  /** `vnni` by default. */
   readonly target?: Target;
+  /** `auto` by default. */
+  readonly method?: CalibrationMethod;
+  /** `uint8`: the int8 model takes pixels, not normalized values. */
+  readonly inputType?: InputType;
+  readonly sensitivity?: 'none' | 'layers';
   readonly workerCount?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: FolderProgress) => void;
@@ -52,14 +61,23 @@ export interface QuantizeFolderResult extends Timing {
   readonly sizeBytes: number;
   readonly sizeRatio: number;
   readonly calibrationImageCount: number;
+  /** How the ranges of activations were chosen, such as `auto (mse)`. */
+  readonly calibrationMethod: string;
   readonly comparedImageCount: number;
   /** Null when every image was needed for calibration. */
   readonly fidelity: Fidelity | null;
   readonly operators: Readonly<Record<string, number>>;
+  /** Where the time goes, the costliest first. */
+  readonly operatorTimes: readonly OperatorTime[];
   readonly floatNodes: readonly FloatNode[];
+  readonly sensitivity: Sensitivity | null;
+  /** The whole report for people. */
+  readonly reportMarkdown: string;
 }
 
 const DEFAULT_COUNT = 128;
+/** That of onnxruntime's PercentileCalibrater. */
+const DEFAULT_PERCENTILE = 99.999;
 /** Enough for a steady figure; more would only take time. */
 const MAX_COMPARED_COUNT = 512;
 /** Kept for the comparison where a folder holds fewer images than are wanted for calibration. */
@@ -73,7 +91,7 @@ const HELD_OUT_FRACTION = 0.2;
 export async function quantizeFolder(
   options: QuantizeFolderOptions,
 ): Promise<QuantizeFolderResult> {
-  const { modelPath, outputPath, log, signal } = options;
+  const { modelPath, outputPath, log, signal, method = 'auto' } = options;
   await checkPaths(modelPath, outputPath);
   const model = await readOnnx(modelPath);
   checkModel(model, modelPath);
@@ -106,18 +124,29 @@ export async function quantizeFolder(
       ...progressOf('decode'),
     });
     const images = selectionOf(folder, 0, calibrationCount);
-    const tensors = await calibrate({
+    const { tensors, selection } = await calibrateBy({
       model: prepareModel(model),
       images,
-      method: 'mse',
-      percentile: 100,
+      method,
+      seed: 0,
+      percentile: DEFAULT_PERCENTILE,
       batchSize: 1,
       ...shared,
       ...progressOf('calibrate'),
     });
-    const quantized = await quantizeCalibrated({
+    const calibrationMethod = shownMethod({
+      method,
+      ...(selection === undefined ? {} : { selection }),
+    });
+    log?.(`ranges by ${calibrationMethod}`);
+    const run = await runQuantization({
       model,
+      modelPath,
       table: { tensors },
+      inputType: options.inputType ?? 'float32',
+      normalization,
+      sensitivity: options.sensitivity ?? 'none',
+      accuracyBudget: null,
       settings: {
         granularity: 'per-channel',
         weightRange: 'max',
@@ -127,30 +156,29 @@ export async function quantizeFolder(
       images,
       batchSize: 1,
       ...shared,
-      ...progressOf('correct biases'),
+      onProgress: (phase, done, total) =>
+        options.onProgress?.({
+          phase: phase === 'sensitivity' ? phase : 'correct biases',
+          done,
+          total,
+        }),
     });
     await mkdir(dirname(outputPath), { recursive: true });
-    await writeOnnx(partialPath, quantized.model);
+    await writeOnnx(partialPath, run.quantized.model);
 
     const pair = { floatPath: modelPath, quantizedPath: partialPath };
-    const { outputName } = classifierSignature(model, modelPath);
     const compared = selectionOf(folder, calibrationCount, comparedCount);
-    const fidelity =
-      comparedCount === 0
-        ? null
-        : await compareOutputs({
-            ...pair,
-            outputName,
-            images: compared,
-            ...shared,
-            ...progressOf('compare'),
-          });
+    const report = await reportQuantization({
+      run,
+      ...pair,
+      heldOut: comparedCount === 0 ? null : { ...compared, shown: 'the rest of the folder' },
+      timedImages: images,
+      biasCorrection: 'local',
+      plotPath: EMBEDDED,
+      ...shared,
+      ...progressOf('compare'),
+    });
     const timing = await timeModels(pair, images, signal);
-    const { operators, floatNodes } = await readOptimizedGraph(
-      partialPath,
-      folder,
-      quantized.plan.floatNodes,
-    );
     const floatSizeBytes = (await stat(modelPath)).size;
     const sizeBytes = (await stat(partialPath)).size;
     await rename(partialPath, outputPath);
@@ -160,11 +188,15 @@ export async function quantizeFolder(
       sizeBytes,
       sizeRatio: floatSizeBytes / sizeBytes,
       calibrationImageCount: calibrationCount,
+      calibrationMethod,
       comparedImageCount: comparedCount,
-      fidelity,
+      fidelity: report.fidelity,
       ...timing,
-      operators,
-      floatNodes,
+      operators: report.optimized.operators,
+      operatorTimes: report.operatorTimes ?? [],
+      floatNodes: report.optimized.floatNodes,
+      sensitivity: run.sensitivity,
+      reportMarkdown: report.markdown,
     };
   } finally {
     await rm(partialPath, { force: true });
