@@ -107,6 +107,7 @@ function foldStandalone(state: FoldState): void {
     for (const other of chain.nodes) gone.add(other);
     if (foldForward(chain, state)) continue;
     if (chain.rank === 4 && (chain.nodes.length > 1 || chain.perChannel)) becomeConv(chain, state);
+    else for (const single of chain.nodes) becomeMulOrAdd(single, state);
   }
 }
 
@@ -157,7 +158,10 @@ function foldForward(chain: Chain, state: FoldState): boolean {
   const bias = index.initializers.get(biasName);
   if (weight === undefined || !isFloatTensor(weight)) return false;
   if (biasName !== '' && (bias === undefined || !isFloatTensor(bias))) return false;
-  if (layer.opType === 'Gemm' ? !isPlainGemm(layer, weight) : padsAnything(layer)) return false;
+  // Zeros that a convolution pads with stay zeros under a scaling, not under a shift.
+  const shifts = chain.shift.some((value) => value !== 0);
+  if (layer.opType === 'Gemm' && !isPlainGemm(layer, weight)) return false;
+  if (layer.opType === 'Conv' && shifts && padsAnything(layer)) return false;
   const axis = channelAxis(layer);
   const dims = dimsOf(weight);
   const outputs = dims[axis] ?? 0;
@@ -216,6 +220,19 @@ function becomeConv(chain: Chain, state: FoldState): void {
     return chain.nodes.includes(node) ? [] : [node];
   });
   state.index = indexGraph(graph);
+}
+
+/** onnxruntime has integer forms of Mul and Add, none of Div and Sub. */
+function becomeMulOrAdd(node: OnnxNode, { graph, newName, index }: FoldState): void {
+  const [input = '', constant = ''] = node.input;
+  const tensor = index.initializers.get(constant);
+  if (tensor === undefined || (node.opType !== 'Div' && node.opType !== 'Sub')) return;
+  const isDiv = node.opType === 'Div';
+  const values = readFloats(tensor).map((value) => (isDiv ? 1 / value : -value));
+  const name = newName(`${constant}_${isDiv ? 'reciprocal' : 'negative'}`);
+  graph.initializer.push(makeTensor(name, dimsOf(tensor), values));
+  node.opType = isDiv ? 'Mul' : 'Add';
+  node.input = [input, name];
 }
 
 /** y = scale · x + shift per channel, or undefined where a node does something else. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { makeTensor, type NodeSpec } from '../../../../src/onnx/build.ts';
+import { makeTensor, makeValueInfo, type NodeSpec } from '../../../../src/onnx/build.ts';
 import { encodeOnnx } from '../../../../src/onnx/writer.ts';
 import { graphOf, type Initializer } from '../../../../src/onnx/model.ts';
 import { opsetOf } from '../../../../src/onnx/check.ts';
@@ -32,6 +32,8 @@ const cases: readonly {
   readonly tensors: readonly Initializer[];
   readonly operators: readonly string[];
   readonly opset?: number;
+  /** Name of a dynamic batch. */
+  readonly batch?: string;
 }[] = [
   {
     name: 'batch norm after convolutions with and without bias, and after Gemm',
@@ -112,6 +114,80 @@ const cases: readonly {
     operators: ['Conv'],
   },
   {
+    name: 'a flatten by shape arithmetic, as PyTorch writes it for a dynamic batch',
+    input: [2, 3, 5, 4],
+    batch: 'N',
+    nodes: [
+      node('GlobalAveragePool', ['input'], 'p'),
+      node('Shape', ['p'], 's'),
+      node('Gather', ['s', 'zero'], 'g', { axis: 0 }),
+      node('Unsqueeze', ['g', 'first'], 'u'),
+      node('Concat', ['u', 'minus'], 'k', { axis: 0 }),
+      node('Reshape', ['p', 'k'], 'f'),
+      node('MatMul', ['f', 'w'], 'y'),
+    ],
+    tensors: [
+      makeTensor('zero', [], BigInt64Array.of(0n)),
+      makeTensor('first', [1], BigInt64Array.of(0n)),
+      makeTensor('minus', [1], BigInt64Array.of(-1n)),
+      tensor('w', [3, 4]),
+    ],
+    operators: ['GlobalAveragePool', 'Reshape', 'Gemm'],
+  },
+  {
+    name: 'a constant sub-graph',
+    input: [2, 3, 5, 4],
+    nodes: [
+      node('ConstantOfShape', ['dims'], 'ones'),
+      node('Range', ['zero', 'three', 'one'], 'r'),
+      node('Cast', ['r'], 'rf', { to: 1 }),
+      node('Unsqueeze', ['rf', 'axes'], 'ru'),
+      node('Add', ['ones', 'ru'], 'sum'),
+      node('Slice', ['sum', 'begin', 'end'], 'cut'),
+      node('Mul', ['input', 'cut'], 'y'),
+    ],
+    tensors: [
+      makeTensor('dims', [4], BigInt64Array.of(2n, 3n, 5n, 4n)),
+      makeTensor('zero', [], BigInt64Array.of(0n)),
+      makeTensor('three', [], BigInt64Array.of(3n)),
+      makeTensor('one', [], BigInt64Array.of(1n)),
+      makeTensor('axes', [2], BigInt64Array.of(1n, 2n)),
+      makeTensor('begin', [1], BigInt64Array.of(1n)),
+      makeTensor('end', [1], BigInt64Array.of(2n)),
+    ],
+    operators: ['Mul'],
+  },
+  {
+    name: 'scalings before a layer: into it, or a depthwise convolution where it pads',
+    input: [2, 4, 6, 6],
+    nodes: [
+      node('Sub', ['input', 's4'], 'a'),
+      node('Div', ['a', 's4'], 'b'),
+      node('Conv', ['b', 'w1'], 'c'),
+      node('MaxPool', ['c'], 'p', { kernel_shape: [2, 2] }),
+      node('BatchNormalization', ['p', 'm4', 'd4', 'm4', 'd4'], 'n'),
+      node('Conv', ['n', 'w2', 'm4'], 'e', { pads: [1, 1, 1, 1], group: 2 }),
+      node('MaxPool', ['e'], 'q', { kernel_shape: [2, 2] }),
+      node('Mul', ['q', 's4'], 'z'),
+      node('Conv', ['z', 'w2', 'm4'], 'y', { pads: [1, 1, 1, 1], group: 2 }),
+    ],
+    tensors: [
+      tensor('w1', [4, 4, 1, 1]),
+      tensor('w2', [4, 2, 3, 3]),
+      tensor('m4', [4]),
+      makeTensor('s4', [1, 4, 1, 1], Float32Array.of(1, -2, 0.5, 3)),
+      makeTensor('d4', [4], Float32Array.of(0.5, 2, 1, 4)),
+    ],
+    operators: ['Conv', 'MaxPool', 'Conv', 'Conv', 'MaxPool', 'Conv'],
+  },
+  {
+    name: 'Sum of three and Identity',
+    input: [2, 4],
+    nodes: [node('Identity', ['input'], 'i'), node('Sum', ['i', 'k', 'input'], 'y')],
+    tensors: [tensor('k', [4])],
+    operators: ['Add', 'Add'],
+  },
+  {
     name: 'opset 9',
     opset: 9,
     input: [2, 3, 4, 4],
@@ -129,7 +205,7 @@ const cases: readonly {
   },
 ];
 
-for (const { name, input, nodes, tensors, operators, opset } of cases) {
+for (const { name, input, nodes, tensors, operators, opset, batch } of cases) {
   test(`${name}: the prepared model computes the same`, async () => {
     const model = smallModel({
       nodes,
@@ -138,6 +214,8 @@ for (const { name, input, nodes, tensors, operators, opset } of cases) {
       ...(tensors.length === 0 ? {} : { tensors }),
       ...(opset === undefined ? {} : { opset }),
     });
+    if (batch !== undefined)
+      graphOf(model).input = [makeValueInfo('input', [batch, ...input.slice(1)])];
     const before = encodeOnnx(model);
     const prepared = prepareModel(model);
     assert.deepEqual(encodeOnnx(model), before, 'the model itself is unchanged');
@@ -150,8 +228,9 @@ for (const { name, input, nodes, tensors, operators, opset } of cases) {
       'input',
       input.reduce((a, b) => a * b, 1),
     );
-    const expected = (await run(before, model, values, 'disabled'))['y']!;
-    const actual = (await run(encodeOnnx(prepared), model, values, 'disabled'))['y']!;
+    const sized = smallModel({ nodes: [], input, output: 'y' }); // tells the size to run at
+    const expected = (await run(before, sized, values, 'disabled'))['y']!;
+    const actual = (await run(encodeOnnx(prepared), sized, values, 'disabled'))['y']!;
     assert.equal(actual.length, expected.length);
     for (const [i, value] of expected.entries()) {
       assert.ok(Math.abs(value - actual[i]!) <= 1e-4 * Math.max(1, Math.abs(value)), `${i}`);
