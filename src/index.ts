@@ -1,6 +1,6 @@
 /**
  * What `import … from 'drq'` gives: the contract of stage kinds of one's own, errors, seeded random
- * numbers, metrics files, and the quantizer. Everything here is cheap to load: no native library is.
+ * numbers, metrics files, and the quantizer.
  */
 export { z } from 'zod';
 export {
@@ -44,7 +44,12 @@ export {
   type CalibrationTable,
 } from './quantization/calibration-table.ts';
 export {
+  calibrateModel,
   quantizeModel,
-  type QuantizedModel,
-  type QuantizeOptions,
-} from './quantization/quantize-model.ts';
+  type CalibrateModelOptions,
+  type InputTensors,
+  type LibraryQuantization,
+  type PhotographFolder,
+  type QuantizeModelOptions,
+} from './quantization/library.ts';
+export type { Target } from './quantization/quantize-model.ts';

@@ -86,6 +86,34 @@ export const OPTIONS = {
     kind: 'text',
     help: 'standard deviation of each channel, of values in [0, 1]',
   },
+  target: {
+    flags: '--target <cpu>',
+    kind: 'text',
+    help: 'CPU the model is for: vnni (all 8 bits of weights), avx2 or portable (7 bits, which cannot saturate without VNNI); default: this CPU',
+    choices: ['vnni', 'avx2', 'portable'],
+  },
+  method: {
+    flags: '--method <name>',
+    kind: 'text',
+    help: 'how ranges of activations are chosen (default: auto, which tries several on held-out images)',
+    choices: ['auto', 'min-max', 'moving-average', 'percentile', 'mse', 'l2-histogram', 'entropy'],
+  },
+  inputType: {
+    flags: '--input <type>',
+    kind: 'text',
+    help: 'what the int8 model takes: float32 (normalized, the default) or uint8 (pixels, channels first)',
+    choices: ['float32', 'uint8'],
+  },
+  sensitivity: {
+    flags: '--sensitivity',
+    kind: 'flag',
+    help: 'also measure how much each layer harms the output, for the report',
+  },
+  reportFile: {
+    flags: '--report <file.md>',
+    kind: 'text',
+    help: 'write the fidelity report: agreement, KL, SQNR, operators with times, what stayed float and why',
+  },
   size: {
     flags: '--size <n>',
     kind: 'count',
@@ -175,7 +203,10 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: 'quantize',
     arguments: '<model.onnx>',
     summary: 'quantize one ONNX model to int8 with a folder of images',
-    options: ['data', 'output', 'count', 'preset', 'mean', 'std', 'size', 'json'],
+    options: [
+      ...(['data', 'output', 'preset', 'mean', 'std', 'size', 'count'] as const),
+      ...(['method', 'target', 'inputType', 'sensitivity', 'reportFile', 'json'] as const),
+    ],
     load: async () => (await import('./commands/quantize.ts')).quantize,
   },
   {

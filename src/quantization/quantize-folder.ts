@@ -10,15 +10,14 @@ import { readOnnx } from '../onnx/reader.ts';
 import { writeOnnx } from '../onnx/writer.ts';
 import { openOnnxSession } from '../runtime/onnx-session.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
-import { calibrateBy } from './calibrate-automatically.ts';
 import { shownMethod, type CalibrationMethod } from './calibration-table.ts';
 import { timeModels, type Timing } from './compare-models.ts';
+import { equalizeAndCalibrate } from './equalize-and-calibrate.ts';
 import type { Fidelity } from './fidelity.ts';
 import type { FloatNode } from './mark-graph.ts';
 import type { OperatorTime } from './operator-times.ts';
 import { normalizationOf, type NormalizationChoice } from './normalization-choice.ts';
 import { packImages } from './pack-images.ts';
-import { prepareModel } from './prepare-model.ts';
 import type { Target } from './quantize-model.ts';
 import { EMBEDDED, reportQuantization } from './report-quantization.ts';
 import { requireImageModel } from './require-image-model.ts';
@@ -124,8 +123,8 @@ export async function quantizeFolder(
       ...progressOf('decode'),
     });
     const images = selectionOf(folder, 0, calibrationCount);
-    const { tensors, selection } = await calibrateBy({
-      model: prepareModel(model),
+    const { selection, ...table } = await equalizeAndCalibrate({
+      model,
       images,
       method,
       seed: 0,
@@ -142,7 +141,7 @@ export async function quantizeFolder(
     const run = await runQuantization({
       model,
       modelPath,
-      table: { tensors },
+      table,
       inputType: options.inputType ?? 'float32',
       normalization,
       sensitivity: options.sensitivity ?? 'none',

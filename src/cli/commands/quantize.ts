@@ -1,5 +1,7 @@
-import { cpuInt8Support } from '../../benchmark/machine.ts';
+import { writeFile } from 'node:fs/promises';
 import { UsageError } from '../../diagnostics/errors.ts';
+import type { CalibrationMethod } from '../../quantization/calibration-table.ts';
+import { localTarget } from '../../quantization/library.ts';
 import type { Preset } from '../../quantization/normalization-choice.ts';
 import {
   quantizeFolder,
@@ -7,6 +9,8 @@ import {
   type QuantizeFolderOptions,
   type QuantizeFolderResult,
 } from '../../quantization/quantize-folder.ts';
+import type { Target } from '../../quantization/quantize-model.ts';
+import type { InputType } from '../../quantization/run-quantization.ts';
 import { BYTES_PER_MB } from '../../tables/columns.ts';
 import { renderBoxTable } from '../../tables/terminal.ts';
 import type { CommandCall, CommandContext } from '../command-context.ts';
@@ -24,21 +28,28 @@ export async function quantize({
     onProgress: createProgressLine(context),
     log: (line) => context.say(line),
   });
+  if (options.reportFile !== undefined) {
+    await writeFile(options.reportFile, result.reportMarkdown);
+    context.say(`report: ${options.reportFile}`);
+  }
   context.print(options.json === true ? JSON.stringify(result, null, 2) : describeResult(result));
   context.say(`written: ${result.outputPath}`);
   return 0;
 }
 
 function readOptions(modelPath: string, options: OptionValues): QuantizeFolderOptions {
-  const { data, output, count, preset, mean, std, size } = options;
+  const { data, output, count, preset, mean, std, size, target, method, inputType } = options;
   if (data === undefined) throw missing('--data', 'a folder of images to calibrate with');
   if (output === undefined) throw missing('--output', 'where to write the int8 model');
   return {
     modelPath,
     dataFolder: data,
     outputPath: output,
-    // Without VNNI, products of full-range int8 weights saturate in AVX2's 16-bit sums.
-    target: cpuInt8Support() === 'avx2' ? 'avx2' : 'vnni',
+    // Each of these is one of its flag's choices.
+    target: (target as Target | undefined) ?? localTarget(),
+    ...(method === undefined ? {} : { method: method as CalibrationMethod }),
+    ...(inputType === undefined ? {} : { inputType: inputType as InputType }),
+    ...(options.sensitivity === true ? { sensitivity: 'layers' } : {}),
     ...(count === undefined ? {} : { count }),
     ...(preset === undefined ? {} : { preset: preset as Preset }), // one of the flag's choices
     ...(mean === undefined ? {} : { mean: parseTriple('--mean', mean) }),

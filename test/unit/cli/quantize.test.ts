@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
+import { mkdir } from 'node:fs/promises';
 import { test } from 'node:test';
+import sharp from 'sharp';
+import { createRandom } from '../../../src/numeric/random.ts';
+import { classifierSignature } from '../../../src/onnx/model-signature.ts';
+import { readOnnx } from '../../../src/onnx/reader.ts';
+import { writeOnnx } from '../../../src/onnx/writer.ts';
 import { runInProcess } from '../../support/in-process-cli.ts';
 import { createRig } from '../../support/rig.ts';
+import { tinyConvnet } from '../../support/tiny-convnet.ts';
 
 test('what is missing or malformed on the command line is told before anything is read', async (context) => {
   const rig = await createRig(context);
@@ -26,4 +33,41 @@ test('what is missing or malformed on the command line is told before anything i
   const absent = await drq(...needed, '--preset', 'tf');
   assert.equal(absent.exitCode, 2);
   assert.match(absent.stderr, /^error quantize\/no-model: there is no file model\.onnx/);
+});
+
+test('one command quantizes, compares and writes its report', async (context) => {
+  const rig = await createRig(context);
+  await writeOnnx(rig.path('model.onnx'), tinyConvnet());
+  await mkdir(rig.path('photographs'));
+  const random = createRandom(5, 'photographs');
+  for (let i = 0; i < 8; i += 1) {
+    const raw = { width: 20, height: 24, channels: 3 as const };
+    const pixels = Uint8Array.from({ length: 20 * 24 * 3 }, () => random.integer(256));
+    await sharp(pixels, { raw })
+      .png()
+      .toFile(rig.path(`photographs/${i}.png`));
+  }
+  const { exitCode, stdout, stderr } = await runInProcess(
+    rig.root,
+    ...['quantize', rig.path('model.onnx'), '--data', rig.path('photographs')],
+    ...['--output', rig.path('int8.onnx'), '--preset', 'tf', '--count', '6', '--json'],
+    ...['--method', 'min-max', '--target', 'avx2', '--input', 'uint8', '--sensitivity'],
+    ...['--report', rig.path('report.md')],
+  );
+  assert.equal(exitCode, 0, stderr);
+  const result = JSON.parse(stdout) as {
+    fidelity: { agreementFraction: number };
+    floatNodes: unknown[];
+    operatorTimes: { operator: string; ms: number }[];
+  };
+  assert.deepEqual(result.floatNodes, []);
+  assert.ok(result.fidelity.agreementFraction >= 0.5);
+  assert.ok(result.operatorTimes.every(({ ms }) => ms >= 0));
+  assert.ok(result.operatorTimes.some(({ operator }) => operator === 'QLinearConv'));
+  const report = await rig.read('report.md');
+  for (const part of ['## Fidelity', '| QLinearConv | 2 |', '## Sensitivity', '| depthwise |']) {
+    assert.ok(report.includes(part), part);
+  }
+  const { inputType } = classifierSignature(await readOnnx(rig.path('int8.onnx')), 'int8.onnx');
+  assert.equal(inputType, 'uint8');
 });

@@ -1,0 +1,222 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { cpuInt8Support } from '../benchmark/machine.ts';
+import { listImageFiles } from '../data/list-image-files.ts';
+import { writeTensorShards } from '../data/tensor-shards.ts';
+import { DataError, UsageError } from '../diagnostics/errors.ts';
+import { checkModel } from '../onnx/check.ts';
+import { classifierSignature } from '../onnx/model-signature.ts';
+import type { OnnxModel } from '../onnx/model.ts';
+import { readOnnx } from '../onnx/reader.ts';
+import type { ImageSelection } from '../workers/run-image-batches.ts';
+import { calibrateBy } from './calibrate-automatically.ts';
+import type { CalibrationMethod, CalibrationTable } from './calibration-table.ts';
+import type { FloatNode } from './mark-graph.ts';
+import { normalizationOf, type NormalizationChoice } from './normalization-choice.ts';
+import { packImages } from './pack-images.ts';
+import { prepareModel } from './prepare-model.ts';
+import { quantizeCalibrated } from './quantize-calibrated.ts';
+import type { Target } from './quantize-model.ts';
+
+/** Normalized inputs, each [3, H, W] of the model's size, in any number: they are streamed. */
+export type InputTensors = Iterable<Float32Array> | AsyncIterable<Float32Array>;
+
+/** A folder of photographs, searched at any depth, and how the model wants their pixels. */
+export interface PhotographFolder extends NormalizationChoice {
+  readonly folder: string;
+}
+
+export interface CalibrateModelOptions {
+  readonly images: InputTensors | PhotographFolder;
+  /** `auto` by default: the method that keeps the outputs closest on held-out images. */
+  readonly method?: CalibrationMethod;
+  /** Side of the square input in pixels; needed only where the model leaves it open. */
+  readonly size?: number;
+  readonly workerCount?: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: {
+    readonly phase: 'read' | 'calibrate' | 'correct';
+    readonly done: number;
+    /** Null while images are read from an iterable. */
+    readonly total: number | null;
+  }) => void;
+}
+
+export interface QuantizeModelOptions extends CalibrateModelOptions {
+  /** CPU the model is for; by default this one. */
+  readonly target?: Target;
+  /** Names of nodes that shall stay float. */
+  readonly exclude?: readonly string[];
+}
+
+export interface LibraryQuantization {
+  readonly model: OnnxModel;
+  /** Range of every activation. */
+  readonly ranges: CalibrationTable['tensors'];
+  readonly quantizedLayerCount: number;
+  /** Nodes that stayed float, and why. */
+  readonly floatNodes: readonly FloatNode[];
+}
+
+/** The range of every activation of a float model (a path or a read model) over the images. */
+export async function calibrateModel(
+  model: OnnxModel | string,
+  options: CalibrateModelOptions,
+): Promise<CalibrationTable['tensors']> {
+  return withImages(model, options, async ({ readModel, shared }) => {
+    return (await calibrateInside(readModel, options, shared)).tensors;
+  });
+}
+
+/**
+ * The int8 form of a float classifier (a path or a read model): calibrated on the images, its weights
+ * rounded and its biases corrected on them. The float model is left as it was.
+ */
+export async function quantizeModel(
+  model: OnnxModel | string,
+  options: QuantizeModelOptions,
+): Promise<LibraryQuantization> {
+  return withImages(model, options, async ({ readModel, shared }) => {
+    const { tensors } = await calibrateInside(readModel, options, shared);
+    const quantized = await quantizeCalibrated({
+      ...shared,
+      model: readModel,
+      table: { tensors },
+      settings: {
+        granularity: 'per-channel',
+        weightRange: 'max',
+        target: options.target ?? localTarget(),
+        firstConvolution: 'pad',
+        excluded: new Set(options.exclude ?? []),
+      },
+      onProgress: (done, total) => options.onProgress?.({ phase: 'correct', done, total }),
+    });
+    return {
+      model: quantized.model,
+      ranges: tensors,
+      quantizedLayerCount: quantized.plan.layers.length,
+      floatNodes: quantized.plan.floatNodes,
+    };
+  });
+}
+
+/** The target of this CPU: without VNNI, full-range int8 weights saturate in AVX2's 16-bit sums. */
+export function localTarget(): Target {
+  return cpuInt8Support() === 'avx2' ? 'avx2' : 'vnni';
+}
+
+/** That of onnxruntime's PercentileCalibrater. */
+const DEFAULT_PERCENTILE = 99.999;
+
+interface SharedOptions {
+  readonly images: ImageSelection;
+  readonly batchSize: number;
+  readonly workerCount: number;
+  readonly scratchPath: string;
+  readonly signal?: AbortSignal;
+}
+
+function calibrateInside(
+  model: OnnxModel,
+  { method = 'auto', onProgress }: CalibrateModelOptions,
+  shared: SharedOptions,
+) {
+  return calibrateBy({
+    ...shared,
+    model: prepareModel(model),
+    method,
+    seed: 0,
+    percentile: DEFAULT_PERCENTILE,
+    onProgress: (done, total) => onProgress?.({ phase: 'calibrate', done, total }),
+  });
+}
+
+/** Reads the model, puts the images where workers find them, and clears up afterwards. */
+async function withImages<T>(
+  model: OnnxModel | string,
+  options: CalibrateModelOptions,
+  use: (prepared: { readonly readModel: OnnxModel; readonly shared: SharedOptions }) => Promise<T>,
+): Promise<T> {
+  const shownName = typeof model === 'string' ? model : 'the model';
+  const readModel = typeof model === 'string' ? await readOnnx(model) : model;
+  checkModel(readModel, shownName);
+  const signature = classifierSignature(readModel, shownName);
+  const height = options.size ?? signature.height;
+  const width = options.size ?? signature.width;
+  if (height === null || width === null) {
+    throw new UsageError({
+      code: 'quantize/size-needed',
+      message: `${shownName} takes images of any size`,
+      hint: 'give the option "size", such as size: 224',
+    });
+  }
+  const scratchPath = await mkdtemp(join(tmpdir(), 'drq-library-'));
+  try {
+    const { signal, images, onProgress } = options;
+    const count =
+      'folder' in images
+        ? await packFolder(images, readModel, { height, width, scratchPath }, options)
+        : (
+            await writeTensorShards(
+              scratchPath,
+              [3, height, width],
+              counted(images, (done) => onProgress?.({ phase: 'read', done, total: null })),
+            )
+          ).count;
+    if (count === 0) throw noImages();
+    const shared: SharedOptions = {
+      images: {
+        folder: scratchPath,
+        split: 'train',
+        indices: Array.from({ length: count }, (_, i) => i),
+      },
+      batchSize: 1,
+      workerCount: options.workerCount ?? availableParallelism(),
+      scratchPath,
+      ...(signal === undefined ? {} : { signal }),
+    };
+    return await use({ readModel, shared });
+  } finally {
+    await rm(scratchPath, { recursive: true, force: true });
+  }
+}
+
+async function* counted(
+  images: InputTensors,
+  onCount: (done: number) => void,
+): AsyncGenerator<Float32Array> {
+  let done = 0;
+  for await (const image of images) {
+    yield image;
+    done += 1;
+    onCount(done);
+  }
+}
+
+async function packFolder(
+  images: PhotographFolder,
+  model: OnnxModel,
+  target: { readonly height: number; readonly width: number; readonly scratchPath: string },
+  { signal, onProgress }: CalibrateModelOptions,
+): Promise<number> {
+  const files = (await listImageFiles(images.folder)).map((file) => join(images.folder, file));
+  await packImages({
+    files,
+    folder: target.scratchPath,
+    height: target.height,
+    width: target.width,
+    normalization: normalizationOf(images, model),
+    ...(signal === undefined ? {} : { signal }),
+    onProgress: (done, total) => onProgress?.({ phase: 'read', done, total }),
+  });
+  return files.length;
+}
+
+function noImages(): DataError {
+  return new DataError({
+    code: 'quantize/no-photographs',
+    message: 'there is no image to calibrate on',
+    hint: 'give images like those the model will see, a hundred or so',
+  });
+}
