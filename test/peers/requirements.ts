@@ -217,10 +217,10 @@ function judgeFloat(result: ModelResult): Judgement[] {
   ];
 }
 
-export function describeRatio({ ratio, interval }: LatencyRatio): string {
+export function describeRatio({ ratio, interval, fastestRatio }: LatencyRatio): string {
   const spread =
     interval === null ? '' : ` (${interval[0].toFixed(3)} to ${interval[1].toFixed(3)})`;
-  return `${ratio.toFixed(3)}${spread}`;
+  return `${ratio.toFixed(3)}${spread}, fastest ${fastestRatio.toFixed(3)}`;
 }
 
 function toolOf(result: ModelResult, tool: Tool): ToolResult | undefined {

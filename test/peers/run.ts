@@ -177,7 +177,7 @@ async function timeAgainstBaseline(
   const cell = cells.get(tool)?.[0];
   if (latencyRounds === 0 || tool === BASELINE || tool === 'drq-min-max') return null;
   if (baseline?.error !== null || cell?.error !== null) return null;
-  const hash = createHash('sha256').update(String(latencyRounds));
+  const hash = createHash('sha256').update(`2 ${latencyRounds}`); // 2: format of what is kept
   for (const { outputPath } of [baseline, cell]) hash.update(await readFile(outputPath));
   const path = join(workFolder, 'latency', `${hash.digest('hex').slice(0, 24)}.json`);
   const isKept = !again.has('latency') && !again.has('all');

@@ -21,7 +21,7 @@ function toolResult(
     latency:
       ratio === undefined
         ? null
-        : { ratio, baselineMs: 1, modelMs: ratio, interval: null, blockCount: 1 },
+        : { ratio, baselineMs: 1, modelMs: ratio, interval: null, fastestRatio: 1, blockCount: 1 },
   };
 }
 
