@@ -1,10 +1,16 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { execa } from 'execa';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import sharp from 'sharp';
 import { parseCommandLine } from '../../src/cli/command-line.ts';
+import { graphOf } from '../../src/onnx/model.ts';
+import { readOnnx } from '../../src/onnx/reader.ts';
+import { writeOnnx } from '../../src/onnx/writer.ts';
 import { packageRoot } from '../../src/runtime/package-root.ts';
 import { createRig } from '../support/rig.ts';
+import { TINY_SIZE, tinyConvnet } from '../support/tiny-convnet.ts';
 
 /** Texts of the README's fenced blocks in one language, in order. */
 async function blocksOf(language: string): Promise<string[]> {
@@ -62,4 +68,28 @@ test("the README's command lines are ones that drq takes", async () => {
     const parsed = await parseCommandLine(argv, () => '0');
     assert.equal(parsed.type, 'command', `${line}: ${JSON.stringify(parsed)}`);
   }
+});
+
+test("the README's library example runs under plain Node", async (context) => {
+  const rig = await createRig(context);
+  await writeOnnx(rig.path('model.onnx'), tinyConvnet());
+  await mkdir(rig.path('photographs'));
+  for (let i = 0; i < 4; i += 1) {
+    const background = { r: 40 * i, g: 90, b: 200 - 30 * i };
+    await sharp({ create: { width: 20, height: 20, channels: 3, background } })
+      .png()
+      .toFile(rig.path(`photographs/${i}.png`));
+  }
+  // As npm would put it there, but of this build.
+  await rig.write('node_modules/drq/package.json', '{"type":"module","exports":"./index.js"}');
+  const library = new URL('../../src/index.js', import.meta.url).href;
+  await rig.write('node_modules/drq/index.js', `export * from '${library}';\n`);
+  await rig.write('package.json', '{"type":"module"}');
+  const example = await blockWith('js', '// quantize-model.js');
+  await rig.write('quantize-model.js', example.replaceAll('224', String(TINY_SIZE)));
+  const { stdout } = await execa(process.execPath, ['quantize-model.js'], { cwd: rig.root });
+  assert.match(stdout, /^3 layers in int8, 0 nodes in float$/m);
+  assert.match(stdout, /min: -0\.5, max: 0\.4375/);
+  const quantized = graphOf(await readOnnx(rig.path('model.int8.onnx')));
+  assert.ok(quantized.node.some(({ opType }) => opType === 'QuantizeLinear'));
 });
