@@ -127,6 +127,7 @@ export async function quantizeFolder(
       model,
       images,
       method,
+      equalization: 'activations',
       seed: 0,
       percentile: DEFAULT_PERCENTILE,
       batchSize: 1,

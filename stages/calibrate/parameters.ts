@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { SPLITS } from '../../src/data/dataset-index.ts';
 import { CALIBRATION_METHODS } from '../../src/quantization/calibration-table.ts';
+import { EQUALIZATIONS } from '../../src/quantization/corrections/choose-equalization.ts';
 
 export const calibrateParameters = z.strictObject({
   count: z
@@ -23,6 +24,12 @@ export const calibrateParameters = z.strictObject({
     .default(99.999)
     .describe(
       'Share of values a range keeps, in percent; for the method percentile and as a candidate of auto.',
+    ),
+  equalization: z
+    .enum(EQUALIZATIONS)
+    .default('activations')
+    .describe(
+      'How channels between two layers are scaled before, the function staying the same: so that the activation’s channels have one range (activations), or the weights of both layers do (cross-layer).',
     ),
   batchSize: z
     .int()

@@ -1,9 +1,8 @@
 import { readImageShards } from '../../src/data/image-shards.ts';
 import { checkModel } from '../../src/onnx/check.ts';
 import { readOnnx } from '../../src/onnx/reader.ts';
-import { calibrateBy } from '../../src/quantization/calibrate-automatically.ts';
 import { shownMethod, writeCalibrationTable } from '../../src/quantization/calibration-table.ts';
-import { prepareModel } from '../../src/quantization/prepare-model.ts';
+import { equalizeAndCalibrate } from '../../src/quantization/equalize-and-calibrate.ts';
 import { requireImageModel } from '../../src/quantization/require-image-model.ts';
 import { selectSamples } from '../../src/quantization/select-samples.ts';
 import { defineStage } from '../../src/stage/definition.ts';
@@ -30,7 +29,7 @@ export const calibrate = defineStage({
   isolation: 'in-process',
   async run(context) {
     const { inputs, outputs, parameters, signal } = context;
-    const { split, seed, method, percentile, batchSize, count } = parameters;
+    const { split, seed, method, percentile, equalization, batchSize, count } = parameters;
     const modelPath = inputs['model']!.path; // both are required, so the engine gives them
     const imagesPath = inputs['images']!.path;
     const shards = await readImageShards(imagesPath);
@@ -43,11 +42,12 @@ export const calibrate = defineStage({
         `split ${split} has ${ids.length} images, fewer than count ${count}: all are used`,
       );
     }
-    const { tensors, selection } = await calibrateBy({
-      model: prepareModel(model),
+    const calibration = await equalizeAndCalibrate({
+      model,
       images: { folder: imagesPath, split, indices },
       method,
       percentile,
+      equalization,
       seed,
       batchSize: Math.min(batchSize, maxBatchSize),
       workerCount: context.resources.cpuCount,
@@ -55,6 +55,7 @@ export const calibrate = defineStage({
       signal,
       onProgress: (done, total) => context.progress({ done, total, unit: 'images' }),
     });
+    const { tensors, selection } = calibration;
     const chosen = selection === undefined ? {} : { selection };
     await writeCalibrationTable(outputs['table']!, {
       format: 1,
@@ -65,6 +66,7 @@ export const calibrate = defineStage({
       split,
       samples: [...ids],
       tensors,
+      ...(calibration.equalization === undefined ? {} : { equalization: calibration.equalization }),
     });
     await writeMetricsFile(outputs['report']!, {
       values: [
@@ -82,7 +84,13 @@ export const calibrate = defineStage({
         },
       ],
       notes: [],
-      details: { tensorCount: Object.keys(tensors).length, split, seed, ...chosen },
+      details: {
+        tensorCount: Object.keys(tensors).length,
+        equalizedPairCount: calibration.equalization?.changes.length ?? 0,
+        split,
+        seed,
+        ...chosen,
+      },
     });
   },
 });

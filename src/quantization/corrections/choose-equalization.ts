@@ -11,22 +11,23 @@ export type Equalization = (typeof EQUALIZATIONS)[number];
 /**
  * Scales and shifts for the pairs; ranges are of each pair's activation in the float model, in the
  * order of the pairs. No channel that reaches the bound of its Clip is scaled, and none so much that
- * it would reach it.
+ * it would reach it. `margin` is how much further than these ranges, as a factor, other images are
+ * taken to reach.
  */
 export function chooseEqualization(
   graph: OnnxGraph,
   pairs: readonly EqualizationPair[],
   ranges: readonly ChannelRanges[],
-  method: Exclude<Equalization, 'none'>,
+  { method, margin }: { readonly method: Exclude<Equalization, 'none'>; readonly margin: number },
 ): ChannelChange[] {
   const scales =
     method === 'cross-layer'
-      ? crossLayerScales(graph, pairs, ranges)
-      : pairs.map((pair, i) => activationScales(pair, ranges[i]!)); // ranges follow the pairs
+      ? crossLayerScales(graph, pairs, ranges, margin)
+      : pairs.map((pair, i) => activationScales(pair, ranges[i]!, margin)); // ranges follow the pairs
   return pairs.flatMap((pair, i): ChannelChange[] => {
     const range = ranges[i]!;
     const scale = scales[i]!;
-    const shifts = absorbableShifts(pair, range);
+    const shifts = absorbableShifts(pair, range, margin);
     if (shifts === undefined && scale.every((value) => value === 1)) return [];
     return [
       { tensor: pair.tensor, scales: [...scale], ...(shifts === undefined ? {} : { shifts }) },
@@ -34,20 +35,18 @@ export function chooseEqualization(
   });
 }
 
-/** Room left below the bound of a Clip: other images may reach a little further than these. */
-const CLIP_MARGIN = 1.05;
 /** Channels that are hardly used are not blown up without limit. */
 const LARGEST_SCALE = 64;
 
 /** The most that a channel may be scaled by; 1 where the Clip bites already. */
-function scaleLimit({ high }: EqualizationPair, max: number): number {
+function scaleLimit({ high }: EqualizationPair, max: number, margin: number): number {
   if (high === Infinity) return Infinity;
-  return max * CLIP_MARGIN >= high ? 1 : high / (Math.max(max, 0) * CLIP_MARGIN);
+  return max * margin >= high ? 1 : high / (Math.max(max, 0) * margin);
 }
 
 /** Whether the Clip never acts on the channel, so that scaling it down changes nothing either. */
-function isScalable({ high }: EqualizationPair, max: number): boolean {
-  return high === Infinity || max * CLIP_MARGIN < high;
+function isScalable({ high }: EqualizationPair, max: number, margin: number): boolean {
+  return high === Infinity || max * margin < high;
 }
 
 /**
@@ -58,6 +57,7 @@ function crossLayerScales(
   graph: OnnxGraph,
   pairs: readonly EqualizationPair[],
   ranges: readonly ChannelRanges[],
+  margin: number,
 ): Float64Array[] {
   const weights = layerWeights(graph, pairs);
   const scales = pairs.map(({ channelCount }) => new Float64Array(channelCount).fill(1));
@@ -71,10 +71,10 @@ function crossLayerScales(
       const steps = firstMagnitudes.map((magnitude, c) => {
         const other = secondMagnitudes[c]!; // both are one a channel, as the scales
         const max = ranges[i]!.max[c]!;
-        if (magnitude === 0 || other === 0 || !isScalable(pair, max)) return 1;
+        if (magnitude === 0 || other === 0 || !isScalable(pair, max, margin)) return 1;
         const known = scales[i]![c]!;
         const wanted = known * Math.sqrt(other / magnitude);
-        const limit = Math.min(scaleLimit(pair, max), LARGEST_SCALE);
+        const limit = Math.min(scaleLimit(pair, max, margin), LARGEST_SCALE);
         return Math.min(Math.max(wanted, 1 / LARGEST_SCALE), limit) / known;
       });
       for (const [c, step] of steps.entries()) {
@@ -137,14 +137,18 @@ function magnitudes(
  * serves them all: s = R / r, or √(R / r) where the second layer mixes channels in one scale and its
  * weights pay for what the activation wins (SmoothQuant, Xiao et al. 2022, equation 4 with α = 0.5).
  */
-function activationScales(pair: EqualizationPair, { min, max }: ChannelRanges): Float64Array {
+function activationScales(
+  pair: EqualizationPair,
+  { min, max }: ChannelRanges,
+  margin: number,
+): Float64Array {
   const reach = max.map((value, c) => Math.max(value, -min[c]!)); // one a channel
   const widest = reach.reduce((most, value) => Math.max(most, value), 0);
   const exponent = pair.connection === 'by-channel' ? 1 : 0.5;
   return reach.map((value, c) => {
-    if (value === 0 || !isScalable(pair, max[c]!)) return 1;
-    const wanted = (widest / value) ** exponent;
-    return Math.min(wanted, scaleLimit(pair, max[c]!), LARGEST_SCALE);
+    if (value === 0 || !isScalable(pair, max[c]!, margin)) return 1;
+    const wanted = Math.max(1, widest / (value * margin)) ** exponent;
+    return Math.min(wanted, scaleLimit(pair, max[c]!, margin), LARGEST_SCALE);
   });
 }
 
@@ -155,13 +159,17 @@ const LEAST_SHIFT_FRACTION = 0.01;
  * What every value of a channel exceeds, where a Relu stands between (high-bias absorption, from what
  * was seen rather than from batch norm's statistics): Relu(x) - c = Relu(x - c) while Relu(x) >= c.
  */
-function absorbableShifts(pair: EqualizationPair, range: ChannelRanges): number[] | undefined {
+function absorbableShifts(
+  pair: EqualizationPair,
+  range: ChannelRanges,
+  margin: number,
+): number[] | undefined {
   if (!pair.absorbs || !pair.isRectified) return undefined;
   const shifts = Array.from(range.min, (min, c) => {
     const max = range.max[c]!; // one a channel
     // A margin below: other images may go lower than these.
-    const shift = min - (CLIP_MARGIN - 1) * (max - min);
-    return isScalable(pair, max) && shift > LEAST_SHIFT_FRACTION * max ? shift : 0;
+    const shift = min - (margin - 1) * (max - min);
+    return isScalable(pair, max, margin) && shift > LEAST_SHIFT_FRACTION * max ? shift : 0;
   });
   return shifts.some((shift) => shift !== 0) ? shifts : undefined;
 }

@@ -34,7 +34,11 @@ export async function equalize(options: EqualizeOptions): Promise<ChannelChange[
   const pairs = findEqualizationPairs(graph);
   if (pairs.length === 0) return [];
   const ranges = await channelRanges(options, pairs);
-  let changes = chooseEqualization(graph, pairs, ranges, options.method);
+  let changes = chooseEqualization(graph, pairs, ranges, {
+    method: options.method,
+    // The fewer images were seen, the further others may reach.
+    margin: 1 + 1 / Math.sqrt(options.images.indices.length),
+  });
   // Leaving out a pair changes nothing of the others, so each round can only fail for new reasons.
   for (;;) {
     const failed = await failingPairs(options, pairs, changes);

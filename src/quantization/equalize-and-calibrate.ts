@@ -1,0 +1,47 @@
+import type { OnnxModel } from '../onnx/model.ts';
+import {
+  calibrateBy,
+  type AutomaticCalibration,
+  type AutomaticOptions,
+} from './calibrate-automatically.ts';
+import type { CalibrationTable, RangeMethod } from './calibration-table.ts';
+import type { Equalization } from './corrections/choose-equalization.ts';
+import { equalize } from './corrections/equalize.ts';
+import { prepareCalibrated } from './prepare-calibrated.ts';
+import { prepareModel } from './prepare-model.ts';
+
+export interface EqualizeAndCalibrateOptions extends Omit<AutomaticOptions, 'model'> {
+  /** As it was read. */
+  readonly model: OnnxModel;
+  readonly method: RangeMethod | 'auto';
+  readonly equalization: Equalization;
+}
+
+/** The parts of a calibration table that follow from the model and the images. */
+export type Calibration = Pick<CalibrationTable, 'tensors' | 'equalization'> &
+  Partial<Pick<AutomaticCalibration, 'selection'>>;
+
+/** Equalizes the model, which changes ranges, then finds them. */
+export async function equalizeAndCalibrate(
+  options: EqualizeAndCalibrateOptions,
+): Promise<Calibration> {
+  const { equalization: method, onProgress } = options;
+  if (method === 'none') {
+    return calibrateBy({ ...options, model: prepareModel(options.model) });
+  }
+  const imageCount = options.images.indices.length;
+  const changes = await equalize({
+    ...options,
+    model: prepareModel(options.model),
+    method,
+    onProgress: (done) => onProgress?.(done, 2 * imageCount),
+  });
+  const equalization = { method, changes };
+  const model = prepareCalibrated(options.model, { equalization });
+  const calibration = await calibrateBy({
+    ...options,
+    model,
+    onProgress: (done, total) => onProgress?.(imageCount + done, imageCount + total),
+  });
+  return { ...calibration, equalization };
+}
