@@ -12,7 +12,7 @@ export interface OperatorTime {
   /** As onnxruntime runs it, after its optimisations. */
   readonly operator: string;
   readonly count: number;
-  /** Of one run on one thread, all nodes of the operator together: the median over the runs. */
+  /** On one thread, all nodes of the operator together, in the fastest of the profiled runs. */
   readonly ms: number;
 }
 
@@ -44,23 +44,21 @@ export async function measureOperatorTimes(
   }
 }
 
-/** Operators of profiled nodes, summed within each run and then taken in the middle. */
+/**
+ * Operators of profiled nodes in the fastest run, which a busy machine disturbed least; of one run, so
+ * that the shares add up.
+ */
 export function summarizeNodes(nodes: readonly ProfiledNode[]): OperatorTime[] {
-  const operators = new Map<string, { count: number; totals: number[] }>();
-  for (const { operator, durationsMs } of nodes) {
-    const entry = operators.get(operator) ?? { count: 0, totals: [] };
-    entry.count += 1;
-    for (const [run, ms] of durationsMs.entries()) {
-      entry.totals[run] = (entry.totals[run] ?? 0) + ms;
-    }
-    operators.set(operator, entry);
+  const totals: number[] = [];
+  for (const { durationsMs } of nodes) {
+    for (const [run, ms] of durationsMs.entries()) totals[run] = (totals[run] ?? 0) + ms;
   }
-  return [...operators]
-    .map(([operator, { count, totals }]) => ({ operator, count, ms: median(totals) }))
-    .sort((a, b) => b.ms - a.ms || (a.operator < b.operator ? -1 : 1));
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? 0;
+  const fastest = totals.indexOf(totals.reduce((a, b) => Math.min(a, b), Infinity));
+  const operators = new Map<string, OperatorTime>();
+  for (const { operator, durationsMs } of nodes) {
+    const { count, ms } = operators.get(operator) ?? { count: 0, ms: 0 };
+    const own = durationsMs[fastest] ?? 0;
+    operators.set(operator, { operator, count: count + 1, ms: ms + own });
+  }
+  return [...operators.values()].sort((a, b) => b.ms - a.ms || (a.operator < b.operator ? -1 : 1));
 }

@@ -14,8 +14,8 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   metrics: BASE,
   benchmark: BASE,
   data: BASE,
-  // It runs models over images, in threads.
-  quantization: [...BASE, 'onnx', 'data', 'metrics', 'runtime', 'workers'],
+  // It runs models over images, in threads, for the CPU at hand.
+  quantization: [...BASE, 'benchmark', 'onnx', 'data', 'metrics', 'runtime', 'workers'],
   models: [...BASE, 'onnx', 'data', 'runtime'],
   training: [...BASE, 'onnx', 'data', 'metrics', 'runtime', 'models'],
   runtime: BASE,
