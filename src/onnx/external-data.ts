@@ -1,9 +1,10 @@
+import { clearField } from '@bufbuild/protobuf';
 import { constants } from 'node:fs';
 import { open, realpath, type FileHandle } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, sep } from 'node:path';
 import { OnnxError } from '../diagnostics/errors.ts';
 import { graphsOf } from './attributes.ts';
-import { TensorProto_DataLocation } from './generated/onnx_pb.ts';
+import { TensorProto_DataLocation, TensorProtoSchema } from './generated/onnx_pb.ts';
 import type { Initializer, OnnxModel } from './model.ts';
 import { typeName } from './tensor-data.ts';
 
@@ -12,12 +13,15 @@ const MAX_BYTES = 2 ** 31 - 1;
 
 /**
  * Reads the data that `model` keeps in other files into it, in place. The files lie in the folder of
- * the model or below it (onnx/docs/ExternalData.md); nothing outside is opened.
+ * the model or below it (onnx/docs/ExternalData.md); nothing outside is opened. Returns their names.
  * @throws OnnxError `onnx/external-data` naming tensor and file
  */
-export async function readExternalData(model: OnnxModel, modelPath: string): Promise<void> {
+export async function readExternalData(
+  model: OnnxModel,
+  modelPath: string,
+): Promise<readonly string[]> {
   const tensors = externalTensors(model);
-  if (tensors.length === 0) return;
+  if (tensors.length === 0) return [];
   const folder = await realpath(dirname(modelPath));
   const files = new Map<string, FileHandle>();
   let total = 0;
@@ -50,9 +54,10 @@ export async function readExternalData(model: OnnxModel, modelPath: string): Pro
       const bytes = new Uint8Array(length);
       await readFully(file, bytes, place.offset);
       tensor.rawData = bytes;
-      tensor.dataLocation = TensorProto_DataLocation.DEFAULT;
+      clearField(tensor, TensorProtoSchema.field.dataLocation);
       tensor.externalData = [];
     }
+    return [...files.keys()];
   } finally {
     for (const file of files.values()) await file.close();
   }

@@ -22,9 +22,15 @@ export function decodeOnnx(bytes: Uint8Array, shownName: string): OnnxModel {
  * @throws OnnxError `onnx/malformed`, `onnx/external-data`
  */
 export async function readOnnx(path: string): Promise<OnnxModel> {
+  return (await readOnnxFiles(path)).model;
+}
+
+/** The same, and the names of the other files that data came from, none in most cases. */
+export async function readOnnxFiles(
+  path: string,
+): Promise<{ readonly model: OnnxModel; readonly dataFiles: readonly string[] }> {
   const model = decodeOnnx(await readFile(path), path);
-  await readExternalData(model, path);
-  return model;
+  return { model, dataFiles: await readExternalData(model, path) };
 }
 
 function malformed(shownName: string, reason: string, cause?: unknown): OnnxError {

@@ -3,7 +3,8 @@ import { OnnxError } from '../../src/diagnostics/errors.ts';
 import { checkModel } from '../../src/onnx/check.ts';
 import { describeModel } from '../../src/onnx/describe-model.ts';
 import { classifierSignature, type ClassifierSignature } from '../../src/onnx/model-signature.ts';
-import { readOnnx } from '../../src/onnx/reader.ts';
+import { readOnnxFiles } from '../../src/onnx/reader.ts';
+import { writeOnnx } from '../../src/onnx/writer.ts';
 import { openOnnxSession } from '../../src/runtime/onnx-session.ts';
 import { defineStage } from '../../src/stage/definition.ts';
 import { writeMetricsFile } from '../../src/stage/metrics-file.ts';
@@ -17,7 +18,10 @@ export const importModel = defineStage({
   parameters: importParameters,
   inputs: { model: { kinds: ['file', 'model/onnx'], description: 'The ONNX file.' } },
   outputs: {
-    model: { kind: 'model/onnx', description: 'The same bytes, checked.' },
+    model: {
+      kind: 'model/onnx',
+      description: 'The same bytes, checked.',
+    },
     report: {
       kind: 'metrics',
       description: 'Opset, IR version, operators, parameters, shapes of inputs and outputs.',
@@ -32,14 +36,15 @@ export const importModel = defineStage({
     const { inputs, outputs } = context;
     const { path } = inputs['model']!; // required, so the engine gives it
     context.progress({ done: 0, total: 3, unit: 'steps', label: 'read and check' });
-    const model = await readOnnx(path);
+    const { model, dataFiles } = await readOnnxFiles(path);
     checkModel(model, path);
     const signature = classifierSignature(model, path);
     context.progress({ done: 1, total: 3, unit: 'steps', label: 'run once in onnxruntime' });
     await tryOut(path, signature);
     context.progress({ done: 2, total: 3, unit: 'steps', label: 'report' });
     const description = describeModel(model);
-    await copyFile(path, outputs['model']!);
+    if (dataFiles.length === 0) await copyFile(path, outputs['model']!);
+    else await writeOnnx(outputs['model']!, model);
     await writeMetricsFile(outputs['report']!, {
       values: [
         { name: 'opset', value: description.opset, unit: '', direction: 'neutral' },
@@ -51,7 +56,11 @@ export const importModel = defineStage({
           direction: 'neutral',
         },
       ],
-      notes: [],
+      // The engine knows the digest of the model file only.
+      notes: dataFiles.map(
+        (name) =>
+          `weights came from ${name} beside the model: run this stage with --force when that file alone changes`,
+      ),
       details: {
         operators: { ...description.operators },
         inputs: mutable(description.inputs),

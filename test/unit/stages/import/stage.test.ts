@@ -2,6 +2,11 @@ import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { create } from '@bufbuild/protobuf';
+import {
+  StringStringEntryProtoSchema,
+  TensorProto_DataLocation,
+} from '../../../../src/onnx/generated/onnx_pb.ts';
 import { encodeOnnx, writeOnnx } from '../../../../src/onnx/writer.ts';
 import { readMetricsFile } from '../../../../src/stage/metrics-file.ts';
 import { importModel } from '../../../../stages/import/stage.ts';
@@ -31,6 +36,24 @@ test('a sound model goes through unchanged, with a report', async (t) => {
     Flatten: 1,
     Gemm: 1,
   });
+});
+
+test('weights in a file beside the model come into it', async (t) => {
+  const path = join(await temporaryFolder(t), 'model.onnx');
+  const model = tinyConvnet();
+  const whole = encodeOnnx(model);
+  const [weight] = model.graph!.initializer;
+  await writeFile(`${path}.data`, weight!.rawData);
+  weight!.rawData = new Uint8Array();
+  weight!.dataLocation = TensorProto_DataLocation.EXTERNAL;
+  weight!.externalData = [
+    create(StringStringEntryProtoSchema, { key: 'location', value: 'model.onnx.data' }),
+  ];
+  await writeOnnx(path, model);
+  const { outputs } = await runStage(t, importModel, { inputs: { model: { kind: 'file', path } } });
+  assert.deepEqual(await readFile(outputs['model']!), Buffer.from(whole));
+  const { notes } = await readMetricsFile(outputs['report']!);
+  assert.match(notes.join(), /weights came from model.onnx.data beside the model/);
 });
 
 test('a text file, a truncated model and a wrong attribute are refused with their path', async (t) => {
