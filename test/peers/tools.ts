@@ -5,7 +5,10 @@ import type { EnvironmentName } from './environments.ts';
  * does and nothing beyond it, so that times compare like with like.
  */
 export const DRQ_VARIANTS = {
-  'drq-min-max': { calibrate: { method: 'min-max' }, quantize: { biasCorrection: 'none' } },
+  'drq-min-max': {
+    calibrate: { method: 'min-max', equalization: 'none' },
+    quantize: { rounding: 'nearest', biasCorrection: 'none' },
+  },
   'drq-default': { calibrate: {}, quantize: {} },
 } as const satisfies Record<string, { calibrate: object; quantize: object }>;
 export type DrqVariant = keyof typeof DRQ_VARIANTS;
