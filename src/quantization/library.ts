@@ -10,12 +10,11 @@ import { classifierSignature } from '../onnx/model-signature.ts';
 import type { OnnxModel } from '../onnx/model.ts';
 import { readOnnx } from '../onnx/reader.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
-import { calibrateBy } from './calibrate-automatically.ts';
+import { equalizeAndCalibrate, type Calibration } from './equalize-and-calibrate.ts';
 import type { CalibrationMethod, CalibrationTable } from './calibration-table.ts';
 import type { FloatNode } from './mark-graph.ts';
 import { normalizationOf, type NormalizationChoice } from './normalization-choice.ts';
 import { packImages } from './pack-images.ts';
-import { prepareModel } from './prepare-model.ts';
 import { quantizeCalibrated } from './quantize-calibrated.ts';
 import type { Target } from './quantize-model.ts';
 
@@ -44,6 +43,8 @@ export interface CalibrateModelOptions {
 }
 
 export interface QuantizeModelOptions extends CalibrateModelOptions {
+  /** From `calibrateModel`; by default found here, after channels are equalized where that helps. */
+  readonly ranges?: CalibrationTable['tensors'];
   /** CPU the model is for; by default this one. */
   readonly target?: Target;
   /** Names of nodes that shall stay float. */
@@ -52,7 +53,7 @@ export interface QuantizeModelOptions extends CalibrateModelOptions {
 
 export interface LibraryQuantization {
   readonly model: OnnxModel;
-  /** Range of every activation. */
+  /** Range of every activation of the network as it was quantized, its channels equalized. */
   readonly ranges: CalibrationTable['tensors'];
   readonly quantizedLayerCount: number;
   /** Nodes that stayed float, and why. */
@@ -65,7 +66,7 @@ export async function calibrateModel(
   options: CalibrateModelOptions,
 ): Promise<CalibrationTable['tensors']> {
   return withImages(model, options, async ({ readModel, shared }) => {
-    return (await calibrateInside(readModel, options, shared)).tensors;
+    return (await calibrateInside(readModel, options, shared, 'none')).tensors;
   });
 }
 
@@ -78,11 +79,14 @@ export async function quantizeModel(
   options: QuantizeModelOptions,
 ): Promise<LibraryQuantization> {
   return withImages(model, options, async ({ readModel, shared }) => {
-    const { tensors } = await calibrateInside(readModel, options, shared);
+    const table =
+      options.ranges === undefined
+        ? await calibrateInside(readModel, options, shared, 'activations')
+        : { tensors: options.ranges };
     const quantized = await quantizeCalibrated({
       ...shared,
       model: readModel,
-      table: { tensors },
+      table,
       settings: {
         granularity: 'per-channel',
         weightRange: 'max',
@@ -94,7 +98,7 @@ export async function quantizeModel(
     });
     return {
       model: quantized.model,
-      ranges: tensors,
+      ranges: table.tensors,
       quantizedLayerCount: quantized.plan.layers.length,
       floatNodes: quantized.plan.floatNodes,
     };
@@ -121,11 +125,13 @@ function calibrateInside(
   model: OnnxModel,
   { method = 'auto', onProgress }: CalibrateModelOptions,
   shared: SharedOptions,
-) {
-  return calibrateBy({
+  equalization: 'activations' | 'none',
+): Promise<Calibration> {
+  return equalizeAndCalibrate({
     ...shared,
-    model: prepareModel(model),
+    model,
     method,
+    equalization,
     seed: 0,
     percentile: DEFAULT_PERCENTILE,
     onProgress: (done, total) => onProgress?.({ phase: 'calibrate', done, total }),
