@@ -3,7 +3,7 @@
  * PyTorch's (written by export_models.py, both exporters) and those that the Python package `onnx`
  * carries (onnx/backend/test/data/light, opset 9). Random inputs: this is about graphs, not accuracy.
  */
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { createSqnrAccumulator } from '../../src/metrics/sqnr.ts';
@@ -12,8 +12,8 @@ import { makeValueInfo } from '../../src/onnx/build.ts';
 import { checkModel } from '../../src/onnx/check.ts';
 import { classifierSignature } from '../../src/onnx/model-signature.ts';
 import { cloneModel, graphOf, type OnnxModel } from '../../src/onnx/model.ts';
-import { readOnnx } from '../../src/onnx/reader.ts';
-import { writeOnnx } from '../../src/onnx/writer.ts';
+import { decodeOnnx, readOnnx } from '../../src/onnx/reader.ts';
+import { encodeOnnx, writeOnnx } from '../../src/onnx/writer.ts';
 import { markGraph } from '../../src/quantization/mark-graph.ts';
 import { rangeOf } from '../../src/quantization/observers/min-max.ts';
 import { readOptimizedGraph } from '../../src/quantization/optimized-graph.ts';
@@ -32,10 +32,15 @@ export interface Coverage {
   /** Prepared against original, and quantized against original, on one random image. */
   readonly preparedSqnrDb: number | null;
   readonly quantizedSqnrDb: number | null;
+  /** Whether a read and a write keep every byte of the file. */
+  readonly keepsBytes: boolean;
 }
 
-/** Networks of which nothing may stay float between the first and the last quantized layer. */
-export const FULLY_INTEGER = /alexnet|mobilenet_v2|resnet|densenet|inception_v3/;
+/**
+ * Networks of which nothing may stay float between the first and the last quantized layer, but LRN, which
+ * the AlexNet and Inception of 2012 to 2014 have and onnxruntime has in float only.
+ */
+const FULLY_INTEGER = /alexnet|mobilenet_v2|resnet|densenet|inception/;
 
 export async function coverageOf(path: string): Promise<Coverage> {
   const folder = await mkdtemp(join(tmpdir(), 'drq-coverage-'));
@@ -78,8 +83,10 @@ export async function coverageOf(path: string): Promise<Coverage> {
     const outside = optimized.floatNodes.filter(({ node }) => !isInside(node));
     const [name = ''] = outputs;
     const reference = float[name] ?? new Float32Array();
+    const bytes = await readFile(path);
     return {
       model: basename(path),
+      keepsBytes: bytes.equals(encodeOnnx(decodeOnnx(bytes, path))),
       layerCount: quantized.plan.layers.length,
       floatInside: countKinds(inside),
       floatOutside: countKinds(outside),
@@ -91,22 +98,32 @@ export async function coverageOf(path: string): Promise<Coverage> {
   }
 }
 
-/** Coverage of every .onnx file of a folder, by name; one that fails is told and the others go on. */
-export async function coverFolder(
-  folder: string,
+/**
+ * Covers every .onnx file of the folders and returns what is wrong, one line each: a model that does not
+ * go through, one that a write changes, and float operators where there must be none.
+ */
+export async function coverFolders(
+  folders: readonly string[],
   log: (line: string) => void,
-): Promise<readonly (Coverage | { readonly model: string; readonly error: string })[]> {
-  const files = (await readdir(folder)).filter((file) => file.endsWith('.onnx')).sort();
-  const rows = [];
-  for (const file of files) {
-    const row = await coverageOf(join(folder, file)).catch((error: unknown) => ({
-      model: file,
-      error: error instanceof Error ? error.message : String(error),
-    }));
-    rows.push(row);
-    log(JSON.stringify(row));
+): Promise<string[]> {
+  const faults: string[] = [];
+  for (const folder of folders) {
+    const files = (await readdir(folder)).filter((file) => file.endsWith('.onnx')).sort();
+    if (files.length === 0) faults.push(`${folder} holds no .onnx file`);
+    for (const file of files) {
+      try {
+        const coverage = await coverageOf(join(folder, file));
+        log(JSON.stringify(coverage));
+        if (!coverage.keepsBytes) faults.push(`${file}: a read and a write change it`);
+        const isFloat = Object.keys(coverage.floatInside).some((kind) => kind !== 'LRN');
+        if (FULLY_INTEGER.test(file) && isFloat)
+          faults.push(`${file}: ${JSON.stringify(coverage.floatInside)} in float`);
+      } catch (error) {
+        faults.push(`${file}: ${error instanceof Error ? error.message : String(error)}`);
+      }
+    }
   }
-  return rows;
+  return faults;
 }
 
 interface Input {

@@ -5,10 +5,13 @@
  * npm run test:peers -- --shared FOLDER [--models a,b] [--model NAME=FILE] [--peers a,b] [--rounds 1]
  *   [--latency-rounds 2] [--many-images 1024] [--stride 0] [--again TOOL,…] [--work FOLDER]
  *   [--python NAME=INTERPRETER]
+ * npm run test:peers -- --coverage FOLDER [--coverage FOLDER …]
  *
  * Python environments, exported models and finished measurements are kept in the work folder (below the
  * temporary folder), so a run that was stopped goes on where it was; --again measures anew. --model adds
  * networks trained on the five grades by drq. --many-images quantizes ResNet-50 with that many images.
+ * --coverage takes every .onnx file of a folder (as export_models.py writes, or the Python package onnx
+ * carries in backend/test/data/light) through the quantizer and fails on operators left in float.
  * --stride n lets onnxruntime's histograms take n images at once where memory is short.
  */
 import { createHash } from 'node:crypto';
@@ -26,6 +29,7 @@ import {
   say,
   userPath,
 } from '../support/benchmark-program.ts';
+import { coverFolders } from './coverage.ts';
 import { createEnvironments, type Environments } from './environments.ts';
 import { collectModels, MODEL_NAMES, type PeerModel } from './models.ts';
 import { preparePhotographs, type Photographs } from './photographs.ts';
@@ -72,8 +76,15 @@ async function main(): Promise<void> {
       again: { type: 'string', default: '' },
       work: { type: 'string', default: join(tmpdir(), 'drq-peers') },
       python: { type: 'string', multiple: true, default: [] },
+      coverage: { type: 'string', multiple: true, default: [] },
     },
   });
+  if (values.coverage.length > 0) {
+    const faults = await coverFolders(values.coverage.map(userPath), say);
+    for (const fault of faults) say(`fault: ${fault}`);
+    if (faults.length > 0) process.exitCode = 1;
+    return;
+  }
   const workFolder = userPath(values.work);
   const environments = createEnvironments(join(workFolder, 'environments'), values.python);
   const settings: Settings = {
