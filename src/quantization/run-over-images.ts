@@ -5,7 +5,12 @@ import { unwrapTask, type TaskResult } from '../workers/task-result.ts';
 
 export interface RunOverImages<Request, Value> {
   readonly task:
-    'observe-tensors' | 'try-ranges' | 'collect-outputs' | 'sample-patches' | 'tensor-noise' | 'switch-layers';
+    | 'observe-tensors'
+    | 'try-ranges'
+    | 'collect-outputs'
+    | 'sample-patches'
+    | 'tensor-noise'
+    | 'switch-layers';
   readonly run: ImageRun;
   readonly request: (run: ImageRun) => Request;
   /** Called once a chunk, in the order of the images whatever the number of workers. */

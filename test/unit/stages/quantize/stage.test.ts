@@ -70,7 +70,10 @@ test('corrected biases bring the mean of the outputs back', async (t) => {
   const reference = await rowsOf(inputs.model.path);
   const shifts: number[] = [];
   for (const biasCorrection of ['none', 'local']) {
-    const { outputs } = await runStage(t, quantize, { inputs, parameters: { biasCorrection, rounding: 'nearest' } });
+    const { outputs } = await runStage(t, quantize, {
+      inputs,
+      parameters: { biasCorrection, rounding: 'nearest' },
+    });
     const rows = await rowsOf(outputs['model']!);
     shifts.push(meanShift(reference, rows));
     assert.ok(fidelityOf(reference, rows).logitsSqnrDb! > 25);
@@ -163,4 +166,16 @@ test('what needs images is refused without them', async (t) => {
     }),
     { code: 'quantize/images-needed', message: /inputType uint8, accuracyBudget 1 needs/ },
   );
+});
+
+test('for avx2 the report proves that no sum of two products overflows 16 bits', async (t) => {
+  const inputs = await prepared(t);
+  const worstOf = async (target: string): Promise<number> => {
+    const { outputs } = await runStage(t, quantize, { inputs, parameters: { target } });
+    const { values } = await readMetricsFile(outputs['report']!);
+    return Number(values.find(({ name }) => name === 'worstPairSum')?.value);
+  };
+  assert.ok((await worstOf('avx2')) <= 32_767);
+  assert.equal(await worstOf('portable'), await worstOf('avx2'));
+  assert.ok((await worstOf('vnni')) > 32_767);
 });
