@@ -67,7 +67,13 @@ export async function observeActivations(
     await runOverImages<ObserveRequest, Observed>({
       ...options,
       task: 'observe-tensors',
-      run: { modelPath, images, batchSize: options.batchSize, graphOptimization: 'all' },
+      run: {
+        modelPath,
+        images,
+        batchSize: options.batchSize,
+        graphOptimization: 'all',
+        memory: 'exact',
+      },
       request: (run) => ({ run, tensors, observer, heldOut, ...collected }),
       onChunk: (chunk) => {
         kept = merged(kept, chunk.kept);

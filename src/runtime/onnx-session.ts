@@ -16,6 +16,11 @@ export interface SessionOptions {
   readonly optimizedModelPath?: string;
   /** Start of the name of a profile (Chrome trace, JSON), which `release` completes. */
   readonly profilePrefix?: string;
+  /**
+   * `exact` allocates what a run needs and frees it: for runs whose outputs are large, where the
+   * arena and its growth by powers of two only cost memory. `arena`, the default, is faster else.
+   */
+  readonly memory?: 'arena' | 'exact';
   /** `session.*` configuration entries without the prefix, such as `{ 'intra_op.allow_spinning': '0' }`. */
   readonly configuration?: Readonly<Record<string, string>>;
 }
@@ -44,6 +49,7 @@ export async function openOnnxSession(
     executionMode: 'sequential',
     graphOptimizationLevel: options.graphOptimization ?? 'all',
     logSeverityLevel: 3,
+    ...(options.memory === 'exact' ? { enableCpuMemArena: false, enableMemPattern: false } : {}),
     ...(options.optimizedModelPath === undefined
       ? {}
       : { optimizedModelFilePath: options.optimizedModelPath }),

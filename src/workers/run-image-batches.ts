@@ -16,7 +16,8 @@ export interface ImageRun {
   readonly batchSize: number;
   /** `disabled` keeps every operator of the model as it is. */
   readonly graphOptimization: 'disabled' | 'all';
-  /** See `SessionOptions`. */
+  /** See `SessionOptions`; likewise the next. */
+  readonly memory?: 'arena' | 'exact';
   readonly configuration?: Readonly<Record<string, string>>;
 }
 
@@ -43,7 +44,7 @@ export async function runImageBatches(
 
 /** Reads the images one batch at a time, ready for the model's first input. */
 export async function eachBatch(
-  { modelPath, images, batchSize, graphOptimization, configuration }: ImageRun,
+  { modelPath, images, batchSize, graphOptimization, memory = 'arena', configuration }: ImageRun,
   onBatch: (
     session: OnnxSession,
     feeds: Readonly<Record<string, OnnxTensor>>,
@@ -55,6 +56,7 @@ export async function eachBatch(
     openOnnxSession(modelPath, {
       threadCount: 1,
       graphOptimization,
+      memory,
       ...(configuration === undefined ? {} : { configuration }),
     }),
   );
