@@ -87,6 +87,6 @@ function notAClassifier(shownName: string, reason: string): OnnxError {
   return new OnnxError({
     code: 'onnx/not-a-classifier',
     message: `${shownName}: ${reason}; a model here takes one image input [N, 3, H, W]`,
-    hint: 'export the model with channels first and a single input',
+    hint: 'export the model with channels first (tf2onnx: --inputs-as-nchw) and a single input',
   });
 }
