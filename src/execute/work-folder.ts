@@ -5,7 +5,7 @@ import { fileNameOf } from '../plan/output-path.ts';
 import { ARTIFACT_KINDS } from '../stage/artifact.ts';
 import { systemErrorCode, withStoreErrors } from '../store/system-error.ts';
 
-/** Where one stage runs: `artifacts/work/<runId>/<stageId>/`. */
+/** Where one stage runs: `artifacts/attempts/<runId>/<stageId>/`. */
 export interface WorkFolder {
   readonly path: string;
   readonly scratchPath: string;
@@ -16,7 +16,7 @@ export interface WorkFolder {
 
 /** The paths of a stage's work folder; nothing is made. */
 export function workFolderOf(storeFolder: string, runId: string, node: StageNode): WorkFolder {
-  const path = join(storeFolder, 'work', runId, fileNameOf(node.id));
+  const path = join(storeFolder, 'attempts', runId, fileNameOf(node.id));
   const scratchPath = join(path, 'scratch');
   const outputs: Record<string, string> = {};
   for (const [name, { kind }] of Object.entries(node.outputs)) {

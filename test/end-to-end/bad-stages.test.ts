@@ -71,7 +71,7 @@ hint: await every promise in run, and catch what timers and listeners throw; DRQ
     'it writes no output',
     kindWith(''),
     `failed      own  the stage ended without writing its output "out" (a file of kind file) (stage/missing-output)
-  hint: it was expected at ROOT/artifacts/work/RUN/own/outputs/out`,
+  hint: it was expected at ROOT/artifacts/attempts/RUN/own/outputs/out`,
   ),
   {
     ...ownKind(

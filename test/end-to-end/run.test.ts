@@ -135,8 +135,8 @@ test('a failing stage: exit 1, one message with the place of its log, no stack t
       stderr: `run         count  never run
 failed      count  no counting today (count/refused)
   hint: come back
-  log:    ROOT/artifacts/work/RUN/count/log.txt
-  folder: ROOT/artifacts/work/RUN/count
+  log:    ROOT/artifacts/attempts/RUN/count/log.txt
+  folder: ROOT/artifacts/attempts/RUN/count
 skipped     other  count failed
 skipped     join  count failed
 1 failed in TIME

@@ -6,8 +6,8 @@ const TEXT = 'stages:\n  quantize:\n    parameters:\n      granularity: per-chan
 const START = TEXT.indexOf('per-chanel');
 
 function render(text: string, start: number, end: number): string {
-  const range = { file: '/work/p.yaml', start, end };
-  return renderDiagnostics([{ code: 'a/b', message: 'm', range }], () => text, '/work');
+  const range = { file: '/project/p.yaml', start, end };
+  return renderDiagnostics([{ code: 'a/b', message: 'm', range }], () => text, '/project');
 }
 
 test('a diagnostic has place, message, underlined excerpt and hint', () => {
@@ -17,13 +17,13 @@ test('a diagnostic has place, message, underlined excerpt and hint', () => {
         code: 'pipeline/invalid-value',
         message:
           'stage "quantize": parameter "granularity" must be per-tensor or per-channel, received "per-chanel"',
-        range: { file: '/work/pipelines/p.yaml', start: START, end: START + 10 },
+        range: { file: '/project/pipelines/p.yaml', start: START, end: START + 10 },
         hint: 'did you mean "per-channel"?',
       },
       { code: 'pipeline/unknown-var', message: '--set vars.x=1: there is no var "x"' },
     ],
     () => TEXT,
-    '/work',
+    '/project',
   );
   assert.equal(
     text,
@@ -68,6 +68,10 @@ test('a long line is shown as a window around the place', () => {
 
 test('a file that cannot be read, or lies elsewhere, is still named', () => {
   const range = { file: '/other/p.yaml', start: 0, end: 0 };
-  const text = renderDiagnostics([{ code: 'a/b', message: 'm', range }], () => undefined, '/work');
+  const text = renderDiagnostics(
+    [{ code: 'a/b', message: 'm', range }],
+    () => undefined,
+    '/project',
+  );
   assert.equal(text, '/other/p.yaml error a/b\n  m\n');
 });

@@ -93,7 +93,7 @@ test('an abort in mid-stage leaves no half result, and the next run recovers', a
     ['interrupted'],
   );
   assert.ok(!existsSync(join(root, 'artifacts/results')));
-  assert.deepEqual(await readdir(join(root, 'artifacts/work')), []);
+  assert.deepEqual(await readdir(join(root, 'artifacts/attempts')), []);
   assert.deepEqual(await readdir(join(root, 'artifacts/locks')), []);
   const second = await runTiny(pipeline);
   assert.deepEqual(second.lines, ['run careless  never run']);

@@ -120,7 +120,7 @@ test('an abort ends the process and leaves nothing', async (t) => {
   assert.equal(record.interrupted, true);
   assert.throws(() => process.kill(pid, 0), /ESRCH/);
   assert.ok(!existsSync(join(root, 'artifacts/results')));
-  assert.deepEqual(await readdir(join(root, 'artifacts/work')), []);
+  assert.deepEqual(await readdir(join(root, 'artifacts/attempts')), []);
 });
 
 test('the process ends itself when its parent dies', async (t) => {
