@@ -47,7 +47,7 @@ test('a disk that fills', async (context) => {
     assertSays(
       rig,
       await rig.drq('run', 'p.yaml'),
-      /^failed {6}ingest {2}the disk is full: ROOT\/artifacts\/work\/RUN\/ingest\S* cannot be written \(.*0 B free\) \(store\/disk-full\)\n {2}hint: free some space and run again: finished stages are kept, nothing half-written is used$/,
+      /^failed {6}ingest {2}the disk is full: ROOT\/artifacts\/attempts\/RUN\/ingest\S* cannot be written \(.*0 B free\) \(store\/disk-full\)\n {2}hint: free some space and run again: finished stages are kept, nothing half-written is used$/,
     );
     await execa('mount', ['-o', 'remount,size=50m', artifacts]);
     await succeeds(rig);
