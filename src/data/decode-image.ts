@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { imageSize } from 'image-size';
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import { DataError } from '../diagnostics/errors.ts';
 import {
@@ -44,7 +45,7 @@ export async function decodeImage(
   options: DecodeOptions,
 ): Promise<Uint8Array> {
   const shownName = options.shownName ?? (typeof source === 'string' ? source : 'the image');
-  const bytes = typeof source === 'string' ? await readImageFile(source) : source;
+  const bytes = typeof source === 'string' ? readImageFile(source) : source;
   const size = await readImageSize(bytes, shownName, options.limitPixels);
   const box = options.circleCrop === true ? await locateRetina(bytes, size, shownName) : null;
   const target = { width: options.width, height: options.height };
@@ -76,6 +77,23 @@ export async function readImageSize(
   shownName: string,
   limitPixels = DEFAULT_LIMIT_PIXELS,
 ): Promise<PixelSize> {
+  const { width, height } = readJpegSize(bytes) ?? (await readAnySize(bytes, shownName));
+  if (width * height > limitPixels) throw tooLarge(shownName, { width, height }, limitPixels);
+  return { width, height };
+}
+
+/** Asking libvips costs two hand-overs between threads, a tenth of the time of a small photograph. */
+function readJpegSize(bytes: Uint8Array): PixelSize | null {
+  try {
+    const { type, width, height } = imageSize(bytes);
+    return type === 'jpg' ? { width, height } : null;
+  } catch {
+    return null; // libvips then says what is wrong
+  }
+}
+
+/** @throws DataError `data/unreadable-image` */
+async function readAnySize(bytes: Uint8Array, shownName: string): Promise<PixelSize> {
   let metadata: Metadata;
   try {
     metadata = await open(bytes).metadata();
@@ -83,11 +101,8 @@ export async function readImageSize(
     throw unreadable(shownName, cause);
   }
   const { format, width, height } = metadata;
-  if (!PHOTOGRAPH_FORMATS.has(format)) {
-    throw unreadable(shownName, new Error(`${format} is not a format of photographs`));
-  }
-  if (width * height > limitPixels) throw tooLarge(shownName, { width, height }, limitPixels);
-  return { width, height };
+  if (PHOTOGRAPH_FORMATS.has(format)) return { width, height };
+  throw unreadable(shownName, new Error(`${format} is not a format of photographs`));
 }
 
 /** @throws DataError `data/unreadable-image` */
@@ -138,9 +153,10 @@ function stretch(size: PixelSize): ResizeGeometry {
 }
 
 /** The bytes of an image file. @throws DataError `data/unreadable-image` */
-export async function readImageFile(path: string): Promise<Uint8Array> {
+function readImageFile(path: string): Uint8Array {
   try {
-    return await readFile(path);
+    // Not asynchronous, as in the shard writer: it would wait behind the images being decoded.
+    return readFileSync(path);
   } catch (cause) {
     throw unreadable(path, cause);
   }

@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { open, writeFile, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InternalError } from '../diagnostics/errors.ts';
@@ -61,7 +62,9 @@ export function createShardWriter(
         throw new InternalError(`image ${entry.id} has ${pixels.length} bytes, not ${byteCount}`);
       }
       const shard = await shardFor(split);
-      await shard.appendFile(pixels);
+      // Not asynchronous: that would wait behind the images being decoded in the same few native
+      // threads, several milliseconds for a write of a fraction of one.
+      writeFileSync(shard.fd, pixels);
       splits[split].entries.push(entry);
     },
     async finish(normalization) {

@@ -19,7 +19,8 @@ export interface WorkerPool<Request, Response> {
 /**
  * The only place that makes threads. `task` is a file name in `tasks/` without extension; the file's
  * export `run` takes the request (plain data) and returns the response. Threads are started at once
- * and kept, so that no timing ever includes a start.
+ * and kept, so that no timing ever includes a start. `tasksPerThread` above one is for tasks that
+ * mostly wait for native threads of their own, as sharp's do.
  *
  * A thread is never ended in the middle of a task: onnxruntime-node then aborts the whole process
  * (an uncaught Napi::Error). Piscina ends the thread of a running task when its signal is aborted,
@@ -28,7 +29,9 @@ export interface WorkerPool<Request, Response> {
 export function createWorkerPool<Request, Response>(
   task: string,
   threadCount: number,
+  tasksPerThread = 1,
 ): WorkerPool<Request, Response> {
+  const mostRunning = threadCount * tasksPerThread;
   const pool = new Piscina({
     // A string, not an import: TypeScript does not rewrite it, and Piscina loads the compiled file.
     filename: new URL(`./tasks/${task}.js`, import.meta.url).href,
@@ -36,7 +39,7 @@ export function createWorkerPool<Request, Response>(
     minThreads: threadCount,
     maxThreads: threadCount,
     idleTimeout: Infinity,
-    concurrentTasksPerWorker: 1,
+    concurrentTasksPerWorker: tasksPerThread,
     atomics: 'disabled',
   });
   const waiting: PendingTask[] = [];
@@ -49,7 +52,7 @@ export function createWorkerPool<Request, Response>(
   let isClosed = false;
 
   const startNext = (): void => {
-    while (running.size < threadCount) {
+    while (running.size < mostRunning) {
       const next = waiting.shift();
       if (next === undefined) return;
       const execution = next.start().finally(() => {

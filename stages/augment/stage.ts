@@ -23,7 +23,10 @@ import { augmentParameters, type AugmentParameters } from './parameters.ts';
 
 /** Images a worker is given at a time: enough to hide the messages, few enough to keep little in memory. */
 const IMAGES_PER_REQUEST = 4;
-/** Requests under way for each worker: one being worked on, one ready. */
+/**
+ * Requests a worker works on at a time: while sharp decodes an image of one in its own thread, the
+ * other is read, copied and summed. More gains nothing.
+ */
 const REQUESTS_PER_WORKER = 2;
 
 export const augment = defineStage({
@@ -89,6 +92,7 @@ async function writeImages(
   const pool = createWorkerPool<DecodeImagesRequest, DecodeImagesResponse>(
     'decode-images',
     threadCount,
+    REQUESTS_PER_WORKER,
   );
   const settings = {
     width: parameters.sizePx,
@@ -98,31 +102,42 @@ async function writeImages(
     seed: parameters.seed,
   };
   const replicas = planReplicas(parameters);
+  const byteCount = parameters.sizePx ** 2 * 3;
+  const freeTargets = Array.from(
+    // As many requests as are worked on wait, decoded, for their turn to be written.
+    { length: 2 * threadCount * REQUESTS_PER_WORKER },
+    () => new SharedArrayBuffer(IMAGES_PER_REQUEST * parameters.copies * byteCount),
+  );
   let trainingSums = NO_SUMS;
   let done = 0;
   try {
     await runInOrder({
       items: batches,
-      inFlight: threadCount * REQUESTS_PER_WORKER,
+      inFlight: freeTargets.length,
       signal,
-      process: (batch) =>
-        pool.run({
-          settings,
-          images: batch.map(({ id, file, split }) => ({
-            id,
-            path: join(datasetFolder, file),
-            replicas: split === 'train' ? replicas : [],
-          })),
-        }),
-      async consume(response, batchIndex) {
+      async process(batch) {
+        const target = freeTargets.pop()!; // one for each request in flight
+        const images = batch.map(({ id, file, split }) => ({
+          id,
+          path: join(datasetFolder, file),
+          replicas: split === 'train' ? replicas : [],
+        }));
+        return { target, images, response: await pool.run({ settings, target, images }) };
+      },
+      async consume({ target, images: requested, response }, batchIndex) {
         if ('failure' in response) throw new DataError(response.failure);
-        const decoded = response.images;
+        let offset = 0;
         for (const [i, image] of batches[batchIndex]!.entries()) {
-          const { pixels, sums } = decoded[i]!; // one result an image
-          await appendCopies(writer, image, pixels, parameters.sizePx ** 2 * 3);
-          if (image.split === 'train') trainingSums = addSums(trainingSums, sums);
+          const { replicas } = requested[i]!; // one of each an image
+          for (let copy = 0; copy <= replicas.length; copy += 1, offset += byteCount) {
+            const pixels = new Uint8Array(target, offset, byteCount);
+            const { id, label, split } = image;
+            await writer.append(split, { id, label, copy }, pixels);
+          }
+          if (image.split === 'train') trainingSums = addSums(trainingSums, response.sums[i]!);
         }
-        done += decoded.length;
+        freeTargets.push(target);
+        done += requested.length;
         context.progress({ done, total: images.length, unit: 'images' });
       },
     });
@@ -130,18 +145,6 @@ async function writeImages(
     await pool.close();
   }
   return trainingSums;
-}
-
-async function appendCopies(
-  writer: ShardWriter,
-  { id, label, split }: DatasetImage,
-  pixels: Uint8Array,
-  byteCount: number,
-): Promise<void> {
-  for (let copy = 0; copy * byteCount < pixels.length; copy += 1) {
-    const one = pixels.subarray(copy * byteCount, (copy + 1) * byteCount);
-    await writer.append(split, { id, label, copy }, one);
-  }
 }
 
 /** The flipped copies come last, as in the paper's scripts. */

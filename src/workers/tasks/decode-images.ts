@@ -1,6 +1,6 @@
 import { augmentImage, type AugmentationRanges } from '../../data/augment-image.ts';
 import { sumChannels, type ChannelSums } from '../../data/channel-sums.ts';
-import { decodeImage, readImageFile } from '../../data/decode-image.ts';
+import { decodeImage } from '../../data/decode-image.ts';
 import type { PixelSize } from '../../data/resize-geometry.ts';
 import { DataError } from '../../diagnostics/errors.ts';
 import { createRandom } from '../../numeric/random.ts';
@@ -13,6 +13,11 @@ export interface DecodeSettings extends PixelSize {
 
 export interface DecodeImagesRequest {
   readonly settings: DecodeSettings;
+  /**
+   * Takes the pixels of all images, one after another, uint8 [copies, H, W, 3] each. Shared, because
+   * messages would copy them twice into memory fresh from the system.
+   */
+  readonly target: SharedArrayBuffer;
   readonly images: readonly {
     readonly path: string;
     /** Names the random streams of its copies. */
@@ -20,13 +25,6 @@ export interface DecodeImagesRequest {
     /** Random changes of copies 1 and up; copy 0 is the image as decoded. */
     readonly replicas: readonly AugmentationRanges[];
   }[];
-}
-
-export interface DecodedImage {
-  /** Uint8 [copies, H, W, 3]. */
-  readonly pixels: Uint8Array;
-  /** Of copy 0. */
-  readonly sums: ChannelSums;
 }
 
 /** The fault of the first image that cannot be decoded; errors lose their class between threads. */
@@ -37,37 +35,41 @@ export interface DecodeFailure {
 }
 
 export type DecodeImagesResponse =
-  { readonly images: readonly DecodedImage[] } | { readonly failure: DecodeFailure };
+  /** Of copy 0 of each image. */
+  { readonly sums: readonly ChannelSums[] } | { readonly failure: DecodeFailure };
 
 /** Decodes each image once and makes its copies; what is random depends on seed, id and copy alone. */
 export async function run(request: DecodeImagesRequest): Promise<DecodeImagesResponse> {
   try {
-    // All files of the request are read ahead, so that the decoder never waits for the disk.
-    const reading = request.images.map(({ path }) => readImageFile(path));
-    for (const promise of reading) void promise.catch(() => undefined); // reported in its turn
-    const images: DecodedImage[] = [];
-    for (const [i, image] of request.images.entries()) {
-      const bytes = await reading[i]!; // one an image
-      images.push(await decodeCopies(request.settings, image, bytes));
+    const { settings, images } = request;
+    const sums: ChannelSums[] = [];
+    let offset = 0;
+    for (const image of images) {
+      const pixels = await decodeImage(image.path, {
+        ...settings,
+        shownName: `${image.id} (${image.path})`,
+      });
+      const byteCount = pixels.length * (1 + image.replicas.length);
+      writeCopies(settings, image, pixels, new Uint8Array(request.target, offset, byteCount));
+      sums.push(sumChannels(pixels));
+      offset += byteCount;
     }
-    return { images };
+    return { sums };
   } catch (error) {
     if (!(error instanceof DataError)) throw error;
     return { failure: { code: error.code, message: error.message, hint: error.hint ?? '' } };
   }
 }
 
-async function decodeCopies(
+function writeCopies(
   settings: DecodeSettings,
-  { path, id, replicas }: DecodeImagesRequest['images'][number],
-  bytes: Uint8Array,
-): Promise<DecodedImage> {
-  const original = await decodeImage(bytes, { ...settings, shownName: `${id} (${path})` });
-  const pixels = new Uint8Array(original.length * (1 + replicas.length));
-  pixels.set(original, 0);
+  { id, replicas }: DecodeImagesRequest['images'][number],
+  original: Uint8Array,
+  target: Uint8Array,
+): void {
+  target.set(original);
   for (const [i, ranges] of replicas.entries()) {
     const random = createRandom(settings.seed, `augment/${id}/${i + 1}`);
-    pixels.set(augmentImage(original, settings, ranges, random), original.length * (i + 1));
+    target.set(augmentImage(original, settings, ranges, random), original.length * (i + 1));
   }
-  return { pixels, sums: sumChannels(original) };
 }
