@@ -31,6 +31,7 @@ export interface AutomaticCalibration {
  */
 const CANDIDATES = [
   'min-max',
+  'mean-min-max',
   'percentile',
   'mse',
   'l2-histogram',

@@ -7,6 +7,7 @@ import { EQUALIZATIONS } from './corrections/choose-equalization.ts';
 /** How ranges follow from what was observed, simplest first. */
 export const RANGE_METHODS = [
   'min-max',
+  'mean-min-max',
   'moving-average',
   'percentile',
   'mse',

@@ -1,6 +1,7 @@
 import type { RangeMethod } from './calibration-table.ts';
 import { entropyRange } from './observers/entropy.ts';
 import { l2HistogramRange } from './observers/l2-histogram.ts';
+import { meanRange } from './observers/mean-range.ts';
 import { movingAverageRange } from './observers/moving-average.ts';
 import { mseRange } from './observers/mse.ts';
 import type { ObserverState } from './observers/observer.ts';
@@ -15,7 +16,8 @@ export interface RangeChoice {
 
 /** What must be observed for a method's ranges. */
 export function observerFor(method: RangeMethod): 'min-max' | 'histogram' {
-  return method === 'min-max' || method === 'moving-average' ? 'min-max' : 'histogram';
+  const needsRangesOnly: readonly RangeMethod[] = ['min-max', 'mean-min-max', 'moving-average'];
+  return needsRangesOnly.includes(method) ? 'min-max' : 'histogram';
 }
 
 /** The range to quantize of one tensor. */
@@ -26,6 +28,8 @@ export function chooseRange(
   switch (method) {
     case 'min-max':
       return { min: state.min, max: state.max };
+    case 'mean-min-max':
+      return meanRange(state);
     case 'moving-average':
       return movingAverageRange(state);
     case 'percentile':

@@ -5,7 +5,7 @@ import {
   type AutomaticOptions,
 } from './calibrate-automatically.ts';
 import type { CalibrationTable, RangeMethod } from './calibration-table.ts';
-import type { Equalization } from './corrections/choose-equalization.ts';
+import { resolveEqualization, type EqualizationChoice } from './corrections/choose-equalization.ts';
 import { equalize } from './corrections/equalize.ts';
 import { prepareCalibrated } from './prepare-calibrated.ts';
 import { prepareModel } from './prepare-model.ts';
@@ -14,7 +14,7 @@ export interface EqualizeAndCalibrateOptions extends Omit<AutomaticOptions, 'mod
   /** As it was read. */
   readonly model: OnnxModel;
   readonly method: RangeMethod | 'auto';
-  readonly equalization: Equalization;
+  readonly equalization: EqualizationChoice;
 }
 
 /** The parts of a calibration table that follow from the model and the images. */
@@ -25,11 +25,12 @@ export type Calibration = Pick<CalibrationTable, 'tensors' | 'equalization'> &
 export async function equalizeAndCalibrate(
   options: EqualizeAndCalibrateOptions,
 ): Promise<Calibration> {
-  const { equalization: method, onProgress } = options;
+  const { onProgress } = options;
+  const imageCount = options.images.indices.length;
+  const method = resolveEqualization(options.equalization, imageCount);
   if (method === 'none') {
     return calibrateBy({ ...options, model: prepareModel(options.model) });
   }
-  const imageCount = options.images.indices.length;
   const changes = await equalize({
     ...options,
     model: prepareModel(options.model),

@@ -81,7 +81,7 @@ export async function quantizeModel(
   return withImages(model, options, async ({ readModel, shared }) => {
     const table =
       options.ranges === undefined
-        ? await calibrateInside(readModel, options, shared, 'activations')
+        ? await calibrateInside(readModel, options, shared, 'auto')
         : { tensors: options.ranges };
     const quantized = await quantizeCalibrated({
       ...shared,
@@ -125,7 +125,7 @@ function calibrateInside(
   model: OnnxModel,
   { method = 'auto', onProgress }: CalibrateModelOptions,
   shared: SharedOptions,
-  equalization: 'activations' | 'none',
+  equalization: 'auto' | 'none',
 ): Promise<Calibration> {
   return equalizeAndCalibrate({
     ...shared,

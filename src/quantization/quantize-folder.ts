@@ -127,7 +127,7 @@ export async function quantizeFolder(
       model,
       images,
       method,
-      equalization: 'activations',
+      equalization: 'auto',
       seed: 0,
       percentile: DEFAULT_PERCENTILE,
       batchSize: 1,

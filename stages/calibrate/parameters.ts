@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { SPLITS } from '../../src/data/dataset-index.ts';
 import { CALIBRATION_METHODS } from '../../src/quantization/calibration-table.ts';
-import { EQUALIZATIONS } from '../../src/quantization/corrections/choose-equalization.ts';
+import { EQUALIZATION_CHOICES } from '../../src/quantization/corrections/choose-equalization.ts';
 
 export const calibrateParameters = z.strictObject({
   count: z
@@ -15,7 +15,7 @@ export const calibrateParameters = z.strictObject({
     .enum(CALIBRATION_METHODS)
     .default('auto')
     .describe(
-      'How a range is chosen: everything seen (min-max), its average over images (moving-average), without outliers (percentile), with the least squared error (mse; l2-histogram as PyTorch does), with the least loss of information (entropy), or by what keeps the outputs closest on held-out calibration images (auto).',
+      'How a range is chosen: everything seen (min-max), the mean of the images’ ranges (mean-min-max), their moving average (moving-average), without outliers (percentile), with the least squared error (mse; l2-histogram as PyTorch does), with the least loss of information (entropy), or by what keeps the outputs closest on held-out calibration images (auto).',
     ),
   percentile: z
     .number()
@@ -26,10 +26,10 @@ export const calibrateParameters = z.strictObject({
       'Share of values a range keeps, in percent; for the method percentile and as a candidate of auto.',
     ),
   equalization: z
-    .enum(EQUALIZATIONS)
-    .default('activations')
+    .enum(EQUALIZATION_CHOICES)
+    .default('auto')
     .describe(
-      'How channels between two layers are scaled before, the function staying the same: so that the activation’s channels have one range (activations), or the weights of both layers do (cross-layer).',
+      'How channels between two layers are scaled before, the function staying the same: so that the activation’s channels have one range (activations), or the weights of both layers do (cross-layer). auto: activations from 64 images on, none below.',
     ),
   batchSize: z
     .int()

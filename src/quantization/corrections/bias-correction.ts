@@ -10,6 +10,7 @@ import type { BiasCorrections } from '../insert-qdq.ts';
 import type { PlannedLayer, QuantizationPlan } from '../quantization-plan.ts';
 import { runOverImages } from '../run-over-images.ts';
 import { dequantizeWeight } from '../weights.ts';
+import { createRobustMean } from './robust-mean.ts';
 
 export interface BiasCorrectionOptions {
   /** Prepared by `prepareModel`; the plan was made for it. */
@@ -25,9 +26,9 @@ export interface BiasCorrectionOptions {
 }
 
 /**
- * Local bias correction: for each layer and output channel, the mean of the float output less the
- * mean of the output with quantized weights and quantized input, the input being the float network's
- * own. Each layer corrects its own error only, so nothing is counted twice and one pass over the
+ * Local bias correction: for each layer and output channel, the float output less the output with
+ * quantized weights and quantized input, the input being the float network's own, averaged over the
+ * image and, robustly (see `createRobustMean`), over the images. Each layer corrects its own error only, so nothing is counted twice and one pass over the
  * images serves all layers (a local form of Nagel et al. 2019, section 4.2).
  */
 export async function correctBiases(options: BiasCorrectionOptions): Promise<BiasCorrections> {
@@ -37,8 +38,7 @@ export async function correctBiases(options: BiasCorrectionOptions): Promise<Bia
   try {
     const { model, outputs } = pairedModel(options);
     await writeOnnx(modelPath, model);
-    const sums = layers.map((layer) => new Float64Array(layer.channelCount));
-    let total = 0;
+    const means = layers.map((layer) => createRobustMean(layer.channelCount));
     await runOverImages<CollectRequest, readonly Float32Array[]>({
       ...options,
       task: 'collect-outputs',
@@ -49,26 +49,16 @@ export async function correctBiases(options: BiasCorrectionOptions): Promise<Bia
         graphOptimization: 'disabled',
       },
       request: (run) => ({ run, outputs }),
-      onChunk: (values, imageCount) => {
-        total += imageCount;
-        for (const [i, sum] of sums.entries()) addRows(sum, values[i] ?? new Float32Array());
+      onChunk: (values) => {
+        for (const [i, mean] of means.entries()) mean.add(values[i] ?? new Float32Array());
       },
     });
     return new Map(
-      layers.map((layer, i) => [
-        layer.outputTensor,
-        // Both lists follow `layers`.
-        sums[i]!.map((sum) => sum / total),
-      ]),
+      layers.map((layer, i) => [layer.outputTensor, means[i]!.finish()]), // both follow `layers`
     );
   } finally {
     await rm(modelPath, { force: true });
   }
-}
-
-/** Adds each row of [N, C] to a sum [C], in float64 and in order. */
-function addRows(sum: Float64Array, rows: Float32Array): void {
-  for (let i = 0; i < rows.length; i += 1) sum[i % sum.length]! += rows[i]!; // rows is N * C long
 }
 
 /**

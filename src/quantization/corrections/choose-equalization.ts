@@ -7,6 +7,23 @@ import type { EqualizationPair } from './equalization-pairs.ts';
 /** `cross-layer`: weights of both layers alike; `activations`: channels of what is between them alike. */
 export const EQUALIZATIONS = ['none', 'cross-layer', 'activations'] as const;
 export type Equalization = (typeof EQUALIZATIONS)[number];
+/** `auto` is `resolveEqualization`'s. */
+export const EQUALIZATION_CHOICES = ['auto', ...EQUALIZATIONS] as const;
+export type EqualizationChoice = (typeof EQUALIZATION_CHOICES)[number];
+
+/**
+ * Fewer images say too little of the range of each channel, and every channel that goes further is
+ * clipped, as it would not be in the range of the whole tensor. Measured on a MobileNetV2 (dB of logits
+ * with and without): 16.9 and 28.6 for 1 image, 26.2 and 29.0 for 4, 29.3 and 29.5 for 32, 29.7 and
+ * 29.1 for 64, 30.3 and 29.9 for 128.
+ */
+const LEAST_IMAGE_COUNT = 64;
+
+/** For `auto` the scaling of activations' channels, where there are images enough to know their ranges. */
+export function resolveEqualization(choice: EqualizationChoice, imageCount: number): Equalization {
+  if (choice !== 'auto') return choice;
+  return imageCount < LEAST_IMAGE_COUNT ? 'none' : 'activations';
+}
 
 /**
  * Scales and shifts for the pairs; ranges are of each pair's activation in the float model, in the

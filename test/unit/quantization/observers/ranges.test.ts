@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { createHistogramObserver } from '../../../../src/quantization/observers/histogram.ts';
+import { meanRange } from '../../../../src/quantization/observers/mean-range.ts';
 import { mseRange } from '../../../../src/quantization/observers/mse.ts';
 import { percentileRange } from '../../../../src/quantization/observers/percentile.ts';
 import { dequantizeLinear, quantizeLinear } from '../../../../src/quantization/linear.ts';
@@ -19,6 +20,17 @@ function squaredError(values: Float32Array, range: TensorRange): number {
   const back = dequantizeLinear(quantizeLinear(values, parameters), parameters);
   return values.reduce((sum, value, i) => sum + (value - back[i]!) ** 2, 0);
 }
+
+test('the mean range counts each image once, in whatever order', () => {
+  const images = [Float32Array.of(-1, 3), Float32Array.of(0, 5), Float32Array.of(-2, 100)];
+  const rangeOf = (order: readonly Float32Array[]): TensorRange => {
+    const observer = createHistogramObserver('tensor');
+    for (const values of order) observer.observe(values);
+    return meanRange(observer.finish());
+  };
+  assert.deepEqual(rangeOf(images), { min: -1, max: 36 });
+  assert.deepEqual(rangeOf(images.toReversed()), { min: -1, max: 36 });
+});
 
 test('percentiles of 0 to 999 leave out the share that was asked for', () => {
   const values = Float32Array.from({ length: 1000 }, (_, i) => i);
