@@ -15,6 +15,8 @@ export interface StageRequest {
   readonly declaredOutputPaths: Readonly<Record<string, string>>;
   readonly workFolder: string;
   readonly scratchPath: string;
+  /** Of the stage's key, so that the next run of the same finds it; made by the stage. */
+  readonly checkpointPath: string;
   readonly logPath: string;
   readonly cpuCount: number;
   readonly projectRoot: string;
@@ -23,6 +25,7 @@ export interface StageRequest {
 export interface StageListener {
   progress(update: ProgressUpdate): void;
   warn(message: string): void;
+  notice(message: string): void;
 }
 
 export interface StageExecution {

@@ -94,6 +94,8 @@ async function performStage(
         warnings.push(message);
         context.emit({ type: 'stage-warning', stageId: node.id, message });
       },
+      notice: (message: string) =>
+        context.emit({ type: 'stage-notice', stageId: node.id, message }),
     };
     const result = await runStage(context, { node, inspected, work, listener, warnings });
     meter.finish();

@@ -44,6 +44,10 @@ export function failureLines(event: EventOf<'stage-failed'>): readonly string[] 
   ];
 }
 
+export function noticeLine(event: EventOf<'stage-notice'>): string {
+  return labelled('note', `${event.stageId}  ${event.message}`);
+}
+
 export function warningLine(event: EventOf<'stage-warning'>): string {
   return labelled('warning', `${event.stageId}  ${event.message}`);
 }

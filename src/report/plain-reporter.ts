@@ -2,6 +2,7 @@ import type { Writable } from 'node:stream';
 import {
   failureLines,
   finishedLine,
+  noticeLine,
   progressText,
   skippedLine,
   stageLine,
@@ -45,6 +46,8 @@ function plainLines(
       if (now() - (shownAt.get(event.stageId) ?? 0) < PROGRESS_INTERVAL_MS) return [];
       shownAt.set(event.stageId, now());
       return [`            ${event.stageId}  ${progressText(event)}`];
+    case 'stage-notice':
+      return [noticeLine(event)];
     case 'stage-warning':
       return [warningLine(event)];
     case 'stage-finished':

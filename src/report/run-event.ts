@@ -33,6 +33,8 @@ export type RunEvent =
       readonly unitsPerSecond?: number;
       readonly remainingMs?: number;
     }
+  /** News of this run alone, such as where it goes on from. */
+  | { readonly type: 'stage-notice'; readonly stageId: StageId; readonly message: string }
   | { readonly type: 'stage-warning'; readonly stageId: StageId; readonly message: string }
   | {
       readonly type: 'stage-finished';

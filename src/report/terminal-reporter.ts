@@ -2,6 +2,7 @@ import { createLogUpdate } from 'log-update';
 import pc from 'picocolors';
 import {
   failureLines,
+  noticeLine,
   progressText,
   showDuration,
   skippedLine,
@@ -56,6 +57,9 @@ export function createTerminalReporter(output: NodeJS.WriteStream): Reporter {
           draw();
           break;
         }
+        case 'stage-notice':
+          print([noticeLine(event)]);
+          break;
         case 'stage-warning':
           print([pc.yellow(warningLine(event))]);
           break;

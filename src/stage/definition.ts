@@ -41,6 +41,8 @@ export interface StageContext<Parameters> {
   log(line: string): void;
   /** A line the user must see now and find in the run record. */
   warn(message: string): void;
+  /** A line the user should see now; unlike a warning it is not part of the result. */
+  notice(message: string): void;
   /** Aborted on Ctrl-C or when another stage failed; long work must look at it. */
   readonly signal: AbortSignal;
   readonly stageId: string;
@@ -57,6 +59,11 @@ export interface StageContext<Parameters> {
   readonly declaredOutputPaths?: Readonly<Record<string, string>>;
   /** An empty folder for temporary files, on the same disk as the outputs; kept when the stage fails. */
   readonly scratchPath: string;
+  /**
+   * Where the stage may keep what a killed, interrupted or failed run of the same key goes on from. The
+   * stage makes the folder; the engine removes it once the result is stored.
+   */
+  readonly checkpointPath: string;
   readonly resources: { readonly cpuCount: number };
   /** Folder of the pipeline's project; only for messages that show paths. */
   readonly projectRoot: string;
@@ -82,6 +89,8 @@ export interface StageDefinition<Schema extends z.ZodObject = z.ZodObject> {
   readonly defaultCpuCount: number | 'all';
   /** `process`: runs in a child process, with `environment` set before it starts. */
   readonly isolation: 'in-process' | 'process';
+  /** How long the stage may take to end after an abort before it is given up; 5 s when left out. */
+  readonly abortGraceMs?: number;
   environment?(resources: { readonly cpuCount: number }): Readonly<Record<string, string>>;
   run(context: StageContext<z.output<Schema>>): Promise<void>;
 }

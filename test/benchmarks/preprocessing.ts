@@ -146,12 +146,14 @@ async function runAugment(dataset: string, target: string): Promise<number> {
     progress: () => undefined,
     log: () => undefined,
     warn: () => undefined,
+    notice: () => undefined,
     signal: new AbortController().signal,
     stageId: 'augment',
     parameters: augment.parameters.parse({ sizePx: SIZE_PX }),
     inputs: { dataset: { kind: 'dataset', path: dataset, digest: '' as Digest } }, // not read
     outputs: { images: target, report: `${target}.json` },
     scratchPath: target,
+    checkpointPath: join(target, 'checkpoints'),
     resources: { cpuCount: WORKERS },
     projectRoot: dataset,
   });

@@ -72,12 +72,14 @@ async function runStage(stage: AnyStageDefinition, call: StageCall): Promise<voi
     progress: () => undefined,
     log: () => undefined,
     warn: say,
+    notice: say,
     signal: new AbortController().signal,
     stageId: stage.kind,
     parameters: (stage.parameters as z.ZodObject).parse(call.parameters), // every stage's are an object
     inputs: call.inputs,
     outputs: call.outputs,
     scratchPath,
+    checkpointPath: join(scratchPath, 'checkpoints'),
     resources: { cpuCount: CPU_COUNT },
     projectRoot: call.folder,
   });

@@ -16,6 +16,7 @@ export interface StageRun {
   readonly progress: readonly ProgressUpdate[];
   readonly logLines: readonly string[];
   readonly warnings: readonly string[];
+  readonly notices: readonly string[];
 }
 
 export interface StageRunOptions {
@@ -28,6 +29,8 @@ export interface StageRunOptions {
   >;
   readonly cpuCount?: number;
   readonly signal?: AbortSignal;
+  /** Left out: one of its own that nothing is in. */
+  readonly checkpointPath?: string;
 }
 
 /** A folder that is removed when the test ends. */
@@ -61,6 +64,7 @@ export async function runStage(
   const progress: ProgressUpdate[] = [];
   const logLines: string[] = [];
   const warnings: string[] = [];
+  const notices: string[] = [];
   const inputs = Object.fromEntries(
     Object.entries(options.inputs).map(([name, { kind, path }]) => [
       name,
@@ -72,6 +76,7 @@ export async function runStage(
     progress: (update) => progress.push(update),
     log: (line) => logLines.push(line),
     warn: (message) => warnings.push(message),
+    notice: (message) => notices.push(message),
     signal: options.signal ?? new AbortController().signal,
     stageId: definition.kind,
     parameters: (definition.parameters as z.ZodObject).parse(options.parameters ?? {}),
@@ -79,9 +84,10 @@ export async function runStage(
     outputs,
     declaredOutputPaths,
     scratchPath,
+    checkpointPath: options.checkpointPath ?? join(folder, 'checkpoints'),
     resources: { cpuCount: options.cpuCount ?? 1 },
     projectRoot: folder,
   };
   await definition.run(context);
-  return { outputs, scratchPath, progress, logLines, warnings };
+  return { outputs, scratchPath, progress, logLines, warnings, notices };
 }

@@ -1,11 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { InterruptedError } from '../../diagnostics/errors.ts';
 import type { Executor, StageExecution } from '../executor.ts';
+import { ABORT_GRACE_MS } from './abort-grace.ts';
 import { runDefinition } from './run-definition.ts';
 import { runInProcess } from './stage-process.ts';
-
-/** A stage that does not look at its signal is waited for this long, then given up. */
-const ABORT_GRACE_MS = 5000;
 
 /**
  * Runs stages on this machine. `stageCommand` are the arguments of node that serve one request
@@ -25,7 +23,9 @@ async function runHere(execution: StageExecution): Promise<void> {
   const settled = new AbortController();
   const giveUp = async (): Promise<never> => {
     await aborted(signal, settled.signal);
-    await delay(ABORT_GRACE_MS, undefined, { signal: settled.signal });
+    await delay(execution.definition.abortGraceMs ?? ABORT_GRACE_MS, undefined, {
+      signal: settled.signal,
+    });
     throw new InterruptedError();
   };
   const run = runDefinition(execution);

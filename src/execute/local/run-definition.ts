@@ -27,6 +27,10 @@ export async function runDefinition(execution: StageExecution): Promise<void> {
         writeLine(`warning: ${message}`);
         listener.warn(message);
       },
+      notice: (message) => {
+        writeLine(message);
+        listener.notice(message);
+      },
       signal,
       stageId: request.stageId,
       parameters: parsed.data,
@@ -34,6 +38,7 @@ export async function runDefinition(execution: StageExecution): Promise<void> {
       outputs: request.outputs,
       declaredOutputPaths: request.declaredOutputPaths,
       scratchPath: request.scratchPath,
+      checkpointPath: request.checkpointPath,
       resources: { cpuCount: request.cpuCount },
       projectRoot: request.projectRoot,
     });

@@ -45,6 +45,7 @@ export async function serveStage(
       progress: (update: Extract<StageMessage, { type: 'progress' }>['update']) =>
         tell({ type: 'progress', update }),
       warn: (message: string) => tell({ type: 'warning', message }),
+      notice: (message: string) => tell({ type: 'notice', message }),
     };
     await runDefinition({ request, definition, listener, signal });
     await tellAndWait({ type: 'finished' });

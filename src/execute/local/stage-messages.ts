@@ -12,6 +12,7 @@ export const stageMessageSchema = z.discriminatedUnion('type', [
     }),
   }),
   z.strictObject({ type: z.literal('warning'), message: z.string() }),
+  z.strictObject({ type: z.literal('notice'), message: z.string() }),
   z.strictObject({ type: z.literal('finished') }),
   z.strictObject({
     type: z.literal('failed'),

@@ -4,10 +4,8 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InterruptedError, StageError } from '../../diagnostics/errors.ts';
 import type { StageExecution, StageListener } from '../executor.ts';
+import { ABORT_GRACE_MS } from './abort-grace.ts';
 import { stageMessageSchema, type StageMessage } from './stage-messages.ts';
-
-/** From a polite request to end until the process is killed. */
-const KILL_AFTER_MS = 5000;
 
 interface Exit {
   readonly code: number | null;
@@ -33,7 +31,8 @@ export async function runInProcess(
   } finally {
     closeSync(log);
   }
-  const last = await superviseChild(child, listener, signal);
+  const graceMs = definition.abortGraceMs ?? ABORT_GRACE_MS;
+  const last = await superviseChild({ child, listener, signal, graceMs });
   throwIfAborted(signal);
   const { outcome, exit } = last;
   if (outcome?.type === 'finished') return;
@@ -45,16 +44,23 @@ export async function runInProcess(
 }
 
 /** Waits for the process to end; passes on what it says; ends it when the run is aborted. */
-async function superviseChild(
-  child: ChildProcess,
-  listener: StageListener,
-  signal: AbortSignal,
-): Promise<{ readonly outcome: StageMessage | null; readonly exit: Exit }> {
+async function superviseChild({
+  child,
+  listener,
+  signal,
+  graceMs,
+}: {
+  readonly child: ChildProcess;
+  readonly listener: StageListener;
+  readonly signal: AbortSignal;
+  /** From a polite request to end until the process is killed. */
+  readonly graceMs: number;
+}): Promise<{ readonly outcome: StageMessage | null; readonly exit: Exit }> {
   let outcome: StageMessage | null = null;
   let killTimer: NodeJS.Timeout | undefined;
   const stop = (): void => {
     child.kill('SIGTERM');
-    killTimer = setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS);
+    killTimer = setTimeout(() => child.kill('SIGKILL'), graceMs);
   };
   child.on('message', (raw) => {
     const parsed = stageMessageSchema.safeParse(raw);
@@ -62,6 +68,7 @@ async function superviseChild(
     const message = parsed.data;
     if (message.type === 'progress') listener.progress(message.update);
     else if (message.type === 'warning') listener.warn(message.message);
+    else if (message.type === 'notice') listener.notice(message.message);
     else outcome = message;
   });
   try {

@@ -32,7 +32,7 @@ async function processStage(root: string, body: string): Promise<TinyStage> {
        kind: 'own', version: 1, description: '', parameters: z.looseObject({}),
        inputs: {}, outputs: {}, runtimes: [], cache: 'content', scheduling: 'parallel',
        defaultCpuCount: 1, isolation: 'process',
-       async run({ outputs, scratchPath, parameters, progress, warn, log, signal }) { ${body} },
+       async run({ outputs, scratchPath, checkpointPath, parameters, progress, warn, notice, log, signal }) { ${body} },
      };`,
   );
   return {
@@ -69,7 +69,7 @@ test('a stage in a process of its own has its environment, and its events arrive
   const { record, events } = await runOwn(
     root,
     `console.log('a library prints'); log('a line');
-     progress({ done: 1, total: 2, unit: 'steps' }); warn('look');
+     progress({ done: 1, total: 2, unit: 'steps' }); warn('look'); notice('news');
      setInterval(() => undefined, 1000); // a handle left open must not keep the process
      writeFileSync(outputs.out, process.env.TINY_THREADS + process.pid);`,
   );
@@ -78,6 +78,7 @@ test('a stage in a process of its own has its environment, and its events arrive
   assert.equal(text[0], '1');
   assert.notEqual(text.slice(1), String(process.pid));
   assert.ok(events.some((event) => event.type === 'stage-warning' && event.message === 'look'));
+  assert.ok(events.some((event) => event.type === 'stage-notice' && event.message === 'news'));
   assert.ok(events.some((event) => event.type === 'stage-progress' && event.total === 2));
 });
 
@@ -123,6 +124,34 @@ test('an abort ends the process and leaves nothing', async (t) => {
   assert.deepEqual(await readdir(join(root, 'artifacts/attempts')), []);
 });
 
+test('a stage that asks for it gets longer to end after an abort', async (t) => {
+  const root = await temporaryProject(t);
+  const pidPath = join(root, 'pid');
+  const endPath = join(root, 'end');
+  const stage = await processStage(
+    root,
+    `writeFileSync(${JSON.stringify(pidPath)}, String(process.pid));
+     await new Promise((resolve) => signal.addEventListener('abort', () => setTimeout(resolve, 400)));
+     writeFileSync(${JSON.stringify(endPath)}, 'done');`,
+  );
+  const executor = createLocalExecutor([await entry(root)]);
+  for (const [abortGraceMs, ends] of [
+    [50, false],
+    [10_000, true],
+  ] as const) {
+    const pipeline = tinyPipeline(root, [
+      { ...stage, definition: { ...stage.definition, abortGraceMs } },
+    ]);
+    const controller = new AbortController();
+    await writeFile(pidPath, '');
+    const running = runTiny(pipeline, { executor }, controller.signal);
+    await waitForPid(pidPath);
+    controller.abort();
+    await running;
+    assert.equal(existsSync(endPath), ends);
+  }
+});
+
 test('the process ends itself when its parent dies', async (t) => {
   const root = await temporaryProject(t);
   await processStage(
@@ -139,6 +168,7 @@ test('the process ends itself when its parent dies', async (t) => {
     declaredOutputPaths: {},
     workFolder: root,
     scratchPath: root,
+    checkpointPath: join(root, 'checkpoints'),
     logPath: join(root, 'log.txt'),
     cpuCount: 1,
     projectRoot: root,

@@ -32,6 +32,7 @@ const events: RunEvent[] = [
     unitsPerSecond: 0.2,
     remainingMs: 35_000,
   },
+  { type: 'stage-notice', stageId: train, message: 'resumes from epoch 2, step 3' },
   { type: 'stage-warning', stageId: train, message: 'few images' },
   {
     type: 'stage-failed',
@@ -69,6 +70,7 @@ test('plain lines say what is done and why, and where a failure lies', () => {
     `up to date  ingest
 run         train  parameters.epochs 5 → 10
             train  3/10 epochs  5.0 s per epoch  35.0 s left  loss 0.9
+note        train  resumes from epoch 2, step 3
 warning     train  few images
 failed      train  out of memory (stage/killed)
   hint: smaller batch
