@@ -1,14 +1,15 @@
+/** [kernel height, kernel width, inputs, outputs]; a depthwise kernel has one output an input. */
+type KernelSize = readonly [number, number, number, number];
+
 /** PyTorch's [out, in, kh, kw] (depthwise [channels, 1, kh, kw]) → [kh, kw, in, out] (depthwise [kh, kw, channels, 1]). */
 export function convolutionFromTorch(
   data: Float32Array,
-  [kernelHeight, kernelWidth, inputs, outputs]: readonly [number, number, number, number],
+  size: KernelSize,
   depthwise: boolean,
 ): Float32Array {
   const result = new Float32Array(data.length);
-  const area = kernelHeight * kernelWidth;
-  eachConvolutionWeight([kernelHeight, kernelWidth, inputs, outputs], (hwio, k, i, o) => {
-    // Every index is below the product of the sizes, which is both arrays' length.
-    result[hwio] = depthwise ? data[i * area + k]! : data[(o * inputs + i) * area + k]!;
+  eachConvolutionWeight(size, depthwise, (hwio, oihw) => {
+    result[hwio] = data[oihw]!; // both arrays are as long as the product of the sizes
   });
   return result;
 }
@@ -16,25 +17,29 @@ export function convolutionFromTorch(
 /** The other way: [kh, kw, in, out] → [out, in, kh, kw], which is ONNX's layout as well. */
 export function convolutionToTorch(
   data: Float32Array,
-  [kernelHeight, kernelWidth, inputs, outputs]: readonly [number, number, number, number],
+  size: KernelSize,
   depthwise: boolean,
 ): Float32Array {
   const result = new Float32Array(data.length);
-  const area = kernelHeight * kernelWidth;
-  eachConvolutionWeight([kernelHeight, kernelWidth, inputs, outputs], (hwio, k, i, o) => {
-    result[depthwise ? i * area + k : (o * inputs + i) * area + k] = data[hwio]!; // same lengths
+  eachConvolutionWeight(size, depthwise, (hwio, oihw) => {
+    result[oihw] = data[hwio]!; // as above
   });
   return result;
 }
 
 function eachConvolutionWeight(
-  [kernelHeight, kernelWidth, inputs, outputs]: readonly [number, number, number, number],
-  visit: (hwioIndex: number, kernelIndex: number, input: number, output: number) => void,
+  [kernelHeight, kernelWidth, inputs, outputs]: KernelSize,
+  depthwise: boolean,
+  visit: (hwioIndex: number, oihwIndex: number) => void,
 ): void {
+  const area = kernelHeight * kernelWidth;
   let index = 0;
-  for (let k = 0; k < kernelHeight * kernelWidth; k += 1) {
+  for (let k = 0; k < area; k += 1) {
     for (let i = 0; i < inputs; i += 1) {
-      for (let o = 0; o < outputs; o += 1) visit(index++, k, i, o);
+      for (let o = 0; o < outputs; o += 1) {
+        visit(index, (depthwise ? i : o * inputs + i) * area + k);
+        index += 1;
+      }
     }
   }
 }
