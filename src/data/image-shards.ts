@@ -90,24 +90,26 @@ export async function openShardReader(folder: string): Promise<ShardReader> {
 }
 
 /**
- * Normalizes packed pixels for a network: uint8 [N, H, W, 3] → float32 [N, 3, H, W],
- * (pixel / 255 - mean) / std.
+ * Normalizes packed pixels for a network: uint8 [N, H, W, 3] → float32 [N, 3, H, W], or [N, H, W, 3]
+ * for `nhwc`; (pixel / 255 - mean) / std.
  */
-export function normalizeToNchw(
+export function normalizePixels(
   pixelsNhwc: Uint8Array,
   imageCount: number,
   pixelsPerImage: number,
   { mean, std }: Normalization,
   target: Float32Array,
+  layout: 'nchw' | 'nhwc' = 'nchw',
 ): void {
+  const step = layout === 'nchw' ? 1 : 3;
   for (let n = 0; n < imageCount; n += 1) {
     for (let c = 0; c < 3; c += 1) {
       const scale = 1 / (255 * std[c as 0 | 1 | 2]);
       const shift = mean[c as 0 | 1 | 2] / std[c as 0 | 1 | 2];
       let from = n * pixelsPerImage * 3 + c;
-      let to = (n * 3 + c) * pixelsPerImage;
+      let to = layout === 'nchw' ? (n * 3 + c) * pixelsPerImage : from;
       // Both indices stay inside their arrays: the caller sized them for imageCount images.
-      for (let p = 0; p < pixelsPerImage; p += 1, from += 3, to += 1) {
+      for (let p = 0; p < pixelsPerImage; p += 1, from += 3, to += step) {
         target[to] = pixelsNhwc[from]! * scale - shift;
       }
     }

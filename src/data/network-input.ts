@@ -1,22 +1,23 @@
 import { InternalError } from '../diagnostics/errors.ts';
-import { normalizeToNchw, type Normalization } from './image-shards.ts';
+import { normalizePixels, type Normalization } from './image-shards.ts';
 
 /** What a network takes: normalized float32, or the pixels themselves. */
 export interface InputForm {
   readonly type: 'float32' | 'uint8';
-  /** Of float32 always NCHW. */
   readonly layout: 'nchw' | 'nhwc';
 }
 
 export const FLOAT_NCHW: InputForm = { type: 'float32', layout: 'nchw' };
 
 /**
- * The form of an input with this element type and shape. Only uint8 inputs may have the channels last:
- * pixels lie so in memory.
+ * The form of an input with this element type and shape; channels stand last where only the last
+ * dimension is 3.
  */
 export function inputFormOf(type: string, shape: readonly (number | string | null)[]): InputForm {
-  if (type !== 'uint8') return FLOAT_NCHW;
-  return { type, layout: shape[3] === 3 && shape[1] !== 3 ? 'nhwc' : 'nchw' };
+  return {
+    type: type === 'uint8' ? 'uint8' : 'float32',
+    layout: shape[3] === 3 && shape[1] !== 3 ? 'nhwc' : 'nchw',
+  };
 }
 
 export interface PackedImages {
@@ -40,13 +41,13 @@ export function toNetworkInput(images: PackedImages, { type, layout }: InputForm
   if (pixelsNhwc.length !== imageCount * pixelCount * 3) {
     throw new InternalError(`${pixelsNhwc.length} bytes for ${imageCount} images`);
   }
-  if (layout === 'nhwc') return { data: pixelsNhwc, dims: [imageCount, height, width, 3] };
-  const dims = [imageCount, 3, height, width];
+  const dims = layout === 'nhwc' ? [imageCount, height, width, 3] : [imageCount, 3, height, width];
   if (type === 'float32') {
     const data = new Float32Array(pixelsNhwc.length);
-    normalizeToNchw(pixelsNhwc, imageCount, pixelCount, normalization, data);
+    normalizePixels(pixelsNhwc, imageCount, pixelCount, normalization, data, layout);
     return { data, dims };
   }
+  if (layout === 'nhwc') return { data: pixelsNhwc, dims };
   const data = new Uint8Array(pixelsNhwc.length);
   // uint8 [N, H, W, 3] → uint8 [N, 3, H, W]; every index lies inside, as the lengths are equal.
   for (let n = 0; n < imageCount; n += 1) {

@@ -7,7 +7,7 @@ export interface ClassifierSignature {
   readonly inputName: string;
   /** `uint8`: it takes the pixels themselves. */
   readonly inputType: 'float32' | 'uint8';
-  /** `nhwc`: [N, H, W, 3], which only models of uint8 pixels may have. */
+  /** `nhwc`: [N, H, W, 3], as TensorFlow's exporters leave it. */
   readonly inputLayout: 'nchw' | 'nhwc';
   readonly batchSize: number | null;
   readonly height: number | null;
@@ -19,7 +19,7 @@ export interface ClassifierSignature {
 }
 
 /**
- * The signature of a model with one image input, float32 [N, 3, H, W] or uint8 pixels in either
+ * The signature of a model with one image input, float32 or uint8 pixels in either
  * layout, and class scores as its first output. @throws OnnxError `onnx/not-a-classifier` when it has another form.
  */
 export function classifierSignature(model: OnnxModel, shownName: string): ClassifierSignature {
@@ -35,7 +35,7 @@ export function classifierSignature(model: OnnxModel, shownName: string): Classi
   }
   const inputDims = dimsOf(input);
   const inputType = elementTypeOf(input) === DataType.UINT8 ? 'uint8' : 'float32';
-  const isNhwc = inputType === 'uint8' && inputDims[3] === 3 && inputDims[1] !== 3;
+  const isNhwc = inputDims[3] === 3 && inputDims[1] !== 3;
   const [batchSize = null, ...others] = inputDims;
   const [channels = null, height = null, width = null] = isNhwc
     ? [others[2], others[0], others[1]]
@@ -86,7 +86,7 @@ function endsInSoftmax(graph: OnnxGraph, outputName: string): boolean {
 function notAClassifier(shownName: string, reason: string): OnnxError {
   return new OnnxError({
     code: 'onnx/not-a-classifier',
-    message: `${shownName}: ${reason}; a model here takes one image input [N, 3, H, W]`,
-    hint: 'export the model with channels first (tf2onnx: --inputs-as-nchw) and a single input',
+    message: `${shownName}: ${reason}; a model here takes one image input [N, 3, H, W] or [N, H, W, 3]`,
+    hint: 'export the model with a single input of three channels',
   });
 }

@@ -18,7 +18,10 @@ import { packImages } from './pack-images.ts';
 import { quantizeCalibrated } from './quantize-calibrated.ts';
 import type { Target } from './quantize-model.ts';
 
-/** Normalized inputs, each [3, H, W] of the model's size, in any number: they are streamed. */
+/**
+ * Normalized inputs, each [3, H, W] of the model's size ([H, W, 3] where it takes channels last), in
+ * any number: they are streamed.
+ */
 export type InputTensors = Iterable<Float32Array> | AsyncIterable<Float32Array>;
 
 /** A folder of photographs, searched at any depth, and how the model wants their pixels. */
@@ -166,7 +169,7 @@ async function withImages<T>(
         : (
             await writeTensorShards(
               scratchPath,
-              [3, height, width],
+              signature.inputLayout === 'nchw' ? [3, height, width] : [height, width, 3],
               counted(images, (done) => onProgress?.({ phase: 'read', done, total: null })),
             )
           ).count;

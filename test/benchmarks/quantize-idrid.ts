@@ -9,7 +9,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { normalizeToNchw, openShardReader } from '../../src/data/image-shards.ts';
+import { normalizePixels, openShardReader } from '../../src/data/image-shards.ts';
 import { listImageFiles } from '../../src/data/list-image-files.ts';
 import { argmax } from '../../src/metrics/ranking.ts';
 import { packageRoot } from '../../src/runtime/package-root.ts';
@@ -157,7 +157,7 @@ async function quantizeByOnnxruntime(
   for (let i = 0; i < count; i += 1) await reader.read('train', i, pixels, i * pixelCount * 3);
   await reader.close();
   const inputs = new Float32Array(pixels.length); // [N, 3, H, W]
-  normalizeToNchw(pixels, count, pixelCount, reader.shards.normalization, inputs);
+  normalizePixels(pixels, count, pixelCount, reader.shards.normalization, inputs);
   const inputsPath = join(packed, 'inputs.f32');
   await writeFile(inputsPath, inputs);
   const outputPath = join(folder, 'onnxruntime.onnx');

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { normalizeToNchw, openShardReader, type ImageShards } from '../../src/data/image-shards.ts';
+import { normalizePixels, openShardReader, type ImageShards } from '../../src/data/image-shards.ts';
 import { packImages } from '../../src/quantization/pack-images.ts';
 import type { ImageSelection } from '../../src/workers/run-image-batches.ts';
 import { requiredImages, say } from '../support/benchmark-program.ts';
@@ -105,7 +105,7 @@ async function writeInputs(folder: string, count: number): Promise<void> {
   try {
     for (let i = 0; i < count; i += 1) {
       await reader.read('train', i, pixels);
-      normalizeToNchw(pixels, 1, width * height, normalization, values);
+      normalizePixels(pixels, 1, width * height, normalization, values);
       await file.write(new Uint8Array(values.buffer));
     }
   } finally {

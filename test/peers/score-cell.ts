@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { planBlocks } from '../../src/benchmark/protocol.ts';
 import { speedup, type PairedBlock } from '../../src/benchmark/statistics.ts';
-import { normalizeToNchw, openShardReader } from '../../src/data/image-shards.ts';
+import { normalizePixels, openShardReader } from '../../src/data/image-shards.ts';
 import { argmax } from '../../src/metrics/ranking.ts';
 import { createSqnrAccumulator } from '../../src/metrics/sqnr.ts';
 import { createRandom } from '../../src/numeric/random.ts';
@@ -171,7 +171,7 @@ export async function latencyRatio(
     const pixels = new Uint8Array(width * height * 3);
     await reader.read(images.split, index, pixels);
     const input = new Float32Array(pixels.length); // [1, 3, H, W]
-    normalizeToNchw(pixels, 1, width * height, normalization, input);
+    normalizePixels(pixels, 1, width * height, normalization, input);
     inputs.push({ data: input, dims: [1, 3, height, width] });
   }
   await reader.close();

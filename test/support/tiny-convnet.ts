@@ -1,5 +1,5 @@
 import { makeTensor, makeModel, makeNode, makeValueInfo } from '../../src/onnx/build.ts';
-import type { OnnxModel } from '../../src/onnx/model.ts';
+import { graphOf, type OnnxModel } from '../../src/onnx/model.ts';
 import { createRandom } from '../../src/numeric/random.ts';
 import { normalValues } from './quantize-one.ts';
 import { writeShardFixture } from './image-shards-fixture.ts';
@@ -52,6 +52,23 @@ export function tinyConvnet(batch: number | string = 'N', size = TINY_SIZE): Onn
     ],
     metadata: { 'drq.classes': '["a","b","c","d"]' },
   });
+}
+
+/** The same network over [N, size, size, 3], as TensorFlow's exporters leave it. */
+export function tinyConvnetNhwc(): OnnxModel {
+  const model = tinyConvnet();
+  const graph = graphOf(model);
+  graph.input = [makeValueInfo('image', ['N', TINY_SIZE, TINY_SIZE, 3])];
+  graph.node.unshift(
+    makeNode({
+      opType: 'Transpose',
+      name: 'channels-first',
+      inputs: ['image'],
+      outputs: ['input'],
+      attributes: { perm: [0, 3, 1, 2] },
+    }),
+  );
+  return model;
 }
 
 /** `count` training images of seeded noise, each with a replica that calibration must leave out. */

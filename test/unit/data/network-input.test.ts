@@ -15,7 +15,7 @@ const images = {
 
 test('the form follows the declared type and the place of the channels', () => {
   assert.deepEqual(inputFormOf('float32', ['N', 3, 8, 8]), FLOAT_NCHW);
-  assert.deepEqual(inputFormOf('float32', ['N', 8, 8, 3]), FLOAT_NCHW);
+  assert.deepEqual(inputFormOf('float32', ['N', 8, 8, 3]), { type: 'float32', layout: 'nhwc' });
   assert.deepEqual(inputFormOf('uint8', ['N', 3, 8, 8]), { type: 'uint8', layout: 'nchw' });
   assert.deepEqual(inputFormOf('uint8', ['N', 8, 8, 3]), { type: 'uint8', layout: 'nhwc' });
   assert.deepEqual(inputFormOf('uint8', ['N', 3, 8, 3]), { type: 'uint8', layout: 'nchw' });
@@ -34,6 +34,13 @@ test('pixels stay pixels for uint8 and are normalized for float32', () => {
   for (const [i, value] of expected.entries()) {
     assert.ok(Math.abs(float.data[i]! - value) < 1e-6, `${i}: ${float.data[i]}`);
   }
+  const channelsLast = toNetworkInput(images, { type: 'float32', layout: 'nhwc' });
+  assert.deepEqual(channelsLast.dims, [1, 1, 2, 3]);
+  // The same numbers, pixel by pixel.
+  assert.deepEqual(
+    [...channelsLast.data],
+    [0, 2, 4, 1, 3, 5].map((i) => float.data[i]),
+  );
 });
 
 test('bytes that are not that many images are a bug of the caller', () => {

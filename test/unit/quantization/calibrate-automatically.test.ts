@@ -5,7 +5,7 @@ import { calibrate } from '../../../src/quantization/calibrate.ts';
 import { prepareModel } from '../../../src/quantization/prepare-model.ts';
 import { openRangeTrials } from '../../../src/quantization/try-ranges.ts';
 import { allTensors } from '../../support/quantize-one.ts';
-import { normalizeToNchw, openShardReader } from '../../../src/data/image-shards.ts';
+import { normalizePixels, openShardReader } from '../../../src/data/image-shards.ts';
 import { temporaryFolder } from '../../support/stage-context.ts';
 import { TINY_SIZE, tinyConvnet, writeNoiseShards } from '../../support/tiny-convnet.ts';
 
@@ -57,7 +57,7 @@ test('a trial rounds activations and nothing else', async (t) => {
   const pixels = new Uint8Array(TINY_SIZE ** 2 * 3);
   await reader.read('train', 0, pixels);
   const input = new Float32Array(pixels.length);
-  normalizeToNchw(pixels, 1, TINY_SIZE ** 2, reader.shards.normalization, input);
+  normalizePixels(pixels, 1, TINY_SIZE ** 2, reader.shards.normalization, input);
   await reader.close();
   const float = await allTensors(tinyConvnet(1), input);
   const output = model.graph!.output[0]!.name;

@@ -7,7 +7,7 @@ import { createRandom } from '../../../src/numeric/random.ts';
 import { writeOnnx } from '../../../src/onnx/writer.ts';
 import { quantizeFolder } from '../../../src/quantization/quantize-folder.ts';
 import { temporaryFolder } from '../../support/stage-context.ts';
-import { tinyConvnet } from '../../support/tiny-convnet.ts';
+import { tinyConvnet, tinyConvnetNhwc } from '../../support/tiny-convnet.ts';
 
 async function prepared(t: TestContext, imageCount = 10) {
   const folder = await temporaryFolder(t);
@@ -44,6 +44,17 @@ test('a folder of photographs is enough', async (t) => {
   assert.deepEqual([...phases], ['decode', 'calibrate', 'correct biases', 'compare']);
   assert.equal((await readFile(paths.outputPath)).length, result.sizeBytes);
   assert.deepEqual(await readdir(join(folder, 'out')), ['int8.onnx']);
+});
+
+test('channels last and channels first give the same', async (t) => {
+  const { folder, ...paths } = await prepared(t);
+  const settings = { ...paths, count: 6, preset: 'unit', workerCount: 1 } as const;
+  const first = await quantizeFolder(settings);
+  const modelPath = join(folder, 'nhwc.onnx');
+  await writeOnnx(modelPath, tinyConvnetNhwc());
+  const last = await quantizeFolder({ ...settings, modelPath });
+  assert.deepEqual(last.fidelity, first.fidelity);
+  assert.deepEqual(last.floatNodes, []);
 });
 
 test('a fifth is held out where there are fewer photographs than wanted', async (t) => {

@@ -3,7 +3,7 @@ import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { writeOnnx } from '../../../../src/onnx/writer.ts';
-import { normalizeToNchw, openShardReader } from '../../../../src/data/image-shards.ts';
+import { normalizePixels, openShardReader } from '../../../../src/data/image-shards.ts';
 import {
   CALIBRATION_METHODS,
   readCalibrationTable,
@@ -68,7 +68,7 @@ test('min-max ranges are those of the float network itself', async (t) => {
     const pixels = new Uint8Array(TINY_SIZE ** 2 * 3);
     await reader.read('train', 2 * image, pixels); // copies of the images stand at odd places
     const input = new Float32Array(pixels.length);
-    normalizeToNchw(pixels, 1, TINY_SIZE ** 2, reader.shards.normalization, input);
+    normalizePixels(pixels, 1, TINY_SIZE ** 2, reader.shards.normalization, input);
     const { r1 } = await allTensors(tinyConvnet(1), input);
     seen.min = Math.min(seen.min, ...r1!);
     seen.max = Math.max(seen.max, ...r1!);
