@@ -1,6 +1,6 @@
 import { stringify } from 'csv-stringify/sync';
-import type { EpochRecord } from './training-loop.ts';
 import type { ScalarEvent } from './tensorboard-events.ts';
+import type { EpochRecord } from './training-state.ts';
 
 /** The epochs as CSV, one row each; units stand in the column names. */
 export function historyCsv(epochs: readonly EpochRecord[]): string {
@@ -19,7 +19,7 @@ export function historyCsv(epochs: readonly EpochRecord[]): string {
 }
 
 /** One epoch under the tags of the published experiment; "Test" is what scored the checkpoints there. */
-export function epochEvents(record: EpochRecord, wallTimeSeconds: number): ScalarEvent[] {
+export function epochEvents(record: EpochRecord): ScalarEvent[] {
   const scalars: [string, number][] = [
     ['Train Loss', record.trainLoss],
     ['Train Acc', record.trainTop1Fraction],
@@ -31,7 +31,10 @@ export function epochEvents(record: EpochRecord, wallTimeSeconds: number): Scala
       ['Test Acc', record.validation.top1Fraction],
     );
   }
-  return scalars.map(([tag, value]) => ({ tag, value, step: record.epoch, wallTimeSeconds }));
+  const { epoch, endedAtSeconds } = record;
+  return scalars.map(([tag, value]) => ({
+    ...{ tag, value, step: epoch, wallTimeSeconds: endedAtSeconds },
+  }));
 }
 
 function rounded(value: number): number {

@@ -108,5 +108,12 @@ export const trainParameters = z.strictObject({
     .describe(
       'best: the weights of the epoch with the highest validation accuracy, of equals the lowest loss. last: of the last epoch.',
     ),
+  checkpointMinutes: z
+    .number()
+    .positive()
+    .default(10)
+    .describe(
+      'Longest time between two checkpoints, from which a killed or interrupted training goes on; there is one after each epoch besides.',
+    ),
   seed: z.int().min(0).default(0).describe('For initial weights, order of images, flips, dropout.'),
 });

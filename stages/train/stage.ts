@@ -10,14 +10,15 @@ import { loadTensorflow } from '../../src/runtime/tensorflow.ts';
 import { defineStage, type StageContext } from '../../src/stage/definition.ts';
 import { writeMetricsFile } from '../../src/stage/metrics-file.ts';
 import { createBatchSource } from '../../src/training/batches.ts';
+import { createCheckpoints } from '../../src/training/checkpoints.ts';
 import { exportCheckedOnnx } from '../../src/training/export-checked-onnx.ts';
 import { epochEvents, historyCsv } from '../../src/training/history.ts';
 import { createNetworkRunner } from '../../src/training/network-runner.ts';
 import { rebuildBatchNorm } from '../../src/training/rebuild-batch-norm.ts';
-import { writeEventFile, type ScalarEvent } from '../../src/training/tensorboard-events.ts';
+import type { Recipe } from '../../src/training/recipe.ts';
+import { writeEventFile } from '../../src/training/tensorboard-events.ts';
 import {
   trainNetwork,
-  type Recipe,
   type TrainingProgress,
   type TrainingResult,
 } from '../../src/training/training-loop.ts';
@@ -52,6 +53,8 @@ export const train = defineStage({
   scheduling: 'parallel',
   defaultCpuCount: 'all',
   isolation: 'process',
+  // A step that runs cannot be left, and the checkpoint of a big network takes seconds to write.
+  abortGraceMs: 120_000,
   environment: ({ cpuCount }) => ({
     // glibc would give every large block back to the kernel after each step and fault it in again:
     // a fifth of the training time.
@@ -78,27 +81,40 @@ export const train = defineStage({
       const source = createBatchSource(reader, parameters.seed);
       const { shards } = reader;
       const { batchSize, seed } = parameters;
-      if (initial.foldedBatchNorm) {
-        await rebuildBatchNorm({
-          ...{ tf, runner, source, shards, batchSize, seed },
-          onImages: (done, total) => {
-            context.progress({ done, total, unit: 'images', label: 'batch-norm statistics' });
-          },
-        });
-      }
-      const events: ScalarEvent[] = [];
       const startedAt = performance.now();
       const result = await trainNetwork({
         ...{ tf, runner, source, shards },
         recipe: recipeOf(parameters),
         validationSplit: parameters.validationSplit,
         checkpoint: checkpointOf(context, shards),
+        checkpoints: createCheckpoints({
+          folder: context.checkpointPath,
+          onFailure: (message) => {
+            context.warn(message);
+          },
+        }),
+        checkpointMs: parameters.checkpointMinutes * 60_000,
         signal: context.signal,
+        prepare: async () => {
+          if (!initial.foldedBatchNorm) return;
+          await rebuildBatchNorm({
+            ...{ tf, runner, source, shards, batchSize, seed },
+            onImages: (done, total) => {
+              context.progress({ done, total, unit: 'images', label: 'batch-norm statistics' });
+            },
+          });
+        },
+        onResume: ({ epoch, step }) => {
+          context.notice(
+            epoch > parameters.epochs
+              ? 'resumes after the last epoch'
+              : `resumes from epoch ${epoch}, step ${step}`,
+          );
+        },
         onProgress: (progress) => {
           showProgress(context, progress);
         },
         onEpoch: (record) => {
-          events.push(...epochEvents(record, Date.now() / 1000));
           context.log(JSON.stringify(record));
         },
       });
@@ -108,7 +124,7 @@ export const train = defineStage({
         path: context.outputs['model']!, // declared outputs always have a path
         threadCount: context.resources.cpuCount,
       });
-      await writeOutputs(context, network, runner.readWeights(), shards, result, events);
+      await writeOutputs(context, network, runner.readWeights(), shards, result);
       await writeMetrics(context, { result, initial, network, exportError, trainingMs });
       runner.dispose();
     } finally {
@@ -181,7 +197,6 @@ async function writeOutputs(
   weights: Map<string, Float32Array>,
   shards: ImageShards,
   { epochs }: TrainingResult,
-  events: readonly ScalarEvent[],
 ): Promise<void> {
   // Declared outputs always have a path.
   await writeWeightsFolder(outputs['weights']!, network, weights, {
@@ -189,7 +204,7 @@ async function writeOutputs(
     normalization: shards.normalization,
   });
   await writeFile(outputs['history']!, historyCsv(epochs));
-  await writeEventFile(outputs['events']!, events);
+  await writeEventFile(outputs['events']!, epochs.flatMap(epochEvents));
 }
 
 interface MetricsSource {

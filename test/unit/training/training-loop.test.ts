@@ -5,12 +5,11 @@ import { createNetworkBuilder } from '../../../src/models/network-builder.ts';
 import { randomWeights } from '../../../src/models/weights.ts';
 import type { Tensorflow } from '../../../src/runtime/tensorflow.ts';
 import { createBatchSource, NO_CHANGES } from '../../../src/training/batches.ts';
+import { createCheckpoints } from '../../../src/training/checkpoints.ts';
 import { createNetworkRunner } from '../../../src/training/network-runner.ts';
-import {
-  trainNetwork,
-  type Recipe,
-  type TrainingOptions,
-} from '../../../src/training/training-loop.ts';
+import type { Recipe } from '../../../src/training/recipe.ts';
+import { trainNetwork, type TrainingOptions } from '../../../src/training/training-loop.ts';
+import type { EpochRecord } from '../../../src/training/training-state.ts';
 import { NETWORK_OPTIONS } from '../../support/formula-weights.ts';
 import { temporaryFolder } from '../../support/stage-context.ts';
 import { tensorflowOrSkip } from '../../support/tensorflow.ts';
@@ -56,7 +55,10 @@ async function optionsFor(
     recipe: { ...RECIPE, ...recipe },
     validationSplit: 'validation',
     checkpoint: 'best',
+    checkpoints: null,
+    checkpointMs: 60_000,
     signal: new AbortController().signal,
+    onResume: () => undefined,
     onProgress: () => undefined,
     onEpoch: () => undefined,
   };
@@ -131,3 +133,53 @@ test('an abort is noticed at the next step', async (context) => {
   await assert.rejects(training, { code: 'run/interrupted' });
   assert.equal(steps, 1);
 });
+
+test('a training stopped after any step goes on and ends with the same weights and history', async (context) => {
+  const tf = await tensorflowOrSkip(context);
+  if (tf === null) return;
+  const recipe: Partial<Recipe> = {
+    ...{ epochs: 3, schedule: { kind: 'cosine' }, weightDecay: 0.01, labelSmoothing: 0.1 },
+    imageChanges: { flip: 'both', shiftFraction: 0.2 },
+  };
+  const whole = await optionsFor(context, tf, recipe);
+  const expected = await trainNetwork(whole);
+  const expectedWeights = whole.runner.readWeights();
+  for (const stopAfter of [1, 3, 4, 7, 12]) {
+    const folder = await temporaryFolder(context);
+    const controller = new AbortController();
+    const checkpointsOf = (): Partial<TrainingOptions> => ({
+      checkpoints: createCheckpoints({ folder, onFailure: (message) => assert.fail(message) }),
+      checkpointMs: 0,
+    });
+    let steps = 0;
+    const stopped = trainNetwork({
+      ...(await optionsFor(context, tf, recipe)),
+      ...checkpointsOf(),
+      signal: controller.signal,
+      onProgress: () => {
+        steps += 1;
+        if (steps === stopAfter) controller.abort();
+      },
+    });
+    await assert.rejects(stopped, { code: 'run/interrupted' });
+    const resumed = await optionsFor(context, tf, recipe);
+    const tensorCount: number = tf.memory().numTensors;
+    let place = '';
+    const result = await trainNetwork({
+      ...resumed,
+      ...checkpointsOf(),
+      prepare: () => Promise.reject(new Error('it goes on')),
+      onResume: ({ epoch, step }) => (place = `${epoch}.${step}`),
+    });
+    assert.equal(tf.memory().numTensors, tensorCount);
+    // The abort is noticed at the next step or in the validation, so nothing done is lost.
+    assert.equal(place, `${Math.ceil(stopAfter / 4)}.${((stopAfter - 1) % 4) + 1}`);
+    assert.deepEqual(resumed.runner.readWeights(), expectedWeights);
+    assert.deepEqual(result.epochs.map(withoutTimes), expected.epochs.map(withoutTimes));
+    assert.equal(result.chosenEpoch.epoch, expected.chosenEpoch.epoch);
+  }
+});
+
+function withoutTimes({ trainLoss, trainTop1Fraction, validation, learningRate }: EpochRecord) {
+  return { trainLoss, trainTop1Fraction, validation, learningRate };
+}

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { NetworkRunner } from '../../../src/training/network-runner.ts';
-import { createSgd } from '../../../src/training/sgd.ts';
+import { createOptimizer } from '../../../src/training/optimizer.ts';
 import { tensorflowOrSkip } from '../../support/tensorflow.ts';
 
 test('three steps are those of torch.optim.SGD', async (context) => {
@@ -31,9 +31,12 @@ test('three steps are those of torch.optim.SGD', async (context) => {
       parameters.set(name, tf.keep(tensor));
     },
   } as unknown as NetworkRunner; // the optimizer uses these two members only
-  const optimizer = createSgd(tf, runner, { momentum: 0.9, weightDecay: 0.01 });
+  const optimizer = createOptimizer(tf, runner, { momentum: 0.9 });
   for (const { gradient, weights } of steps) {
-    optimizer.step(new Map([['w', tf.tensor1d(gradient)]]), () => 0.1);
+    optimizer.step(new Map([['w', tf.tensor1d(gradient)]]), () => ({
+      learningRate: 0.1,
+      weightDecay: 0.01,
+    }));
     const actual = [...(parameters.get('w')?.dataSync() ?? [])];
     actual.forEach((value, i) => {
       assert.ok(Math.abs(value - (weights[i] ?? NaN)) < 2e-7, `${value} for ${String(weights[i])}`);

@@ -1,0 +1,173 @@
+import { z } from 'zod';
+import type { CheckpointContent } from './checkpoint-file.ts';
+import type { NetworkRunner } from './network-runner.ts';
+import type { Optimizer } from './optimizer.ts';
+
+/** Also Infinity and NaN, which zod's own numbers exclude. */
+const anyNumber = z.custom<number>((value) => typeof value === 'number');
+
+const evaluationSchema = z.strictObject({
+  imageCount: z.number(),
+  loss: anyNumber,
+  top1Fraction: anyNumber,
+});
+
+const epochRecordSchema = z.strictObject({
+  epoch: z.int(),
+  learningRate: z.number(),
+  trainLoss: z.number(),
+  trainTop1Fraction: z.number(),
+  validation: evaluationSchema.nullable(),
+  imagesPerSecond: z.number(),
+  durationMs: z.number(),
+  endedAtSeconds: z.number(),
+});
+
+export interface EpochRecord {
+  /** From 1. */
+  readonly epoch: number;
+  /** Of the epoch's last step. */
+  readonly learningRate: number;
+  readonly trainLoss: number;
+  /** Measured during training, on changed images and with dropout. */
+  readonly trainTop1Fraction: number;
+  /** Null when there are no validation images. */
+  readonly validation: z.infer<typeof evaluationSchema> | null;
+  /** Training alone, without validation. */
+  readonly imagesPerSecond: number;
+  readonly durationMs: number;
+  /** Seconds since 1970. */
+  readonly endedAtSeconds: number;
+}
+
+const stateSchema = z.strictObject({
+  epoch: z.int().min(1),
+  step: z.int().min(0),
+  lossSum: z.number(),
+  correctCount: z.number(),
+  imagesDone: z.int(),
+  learningRate: z.number(),
+  epochMs: z.number(),
+  trainingMs: z.number(),
+  epochs: z.array(epochRecordSchema),
+  bestEpoch: z.int().nullable(),
+});
+
+/**
+ * Where a training stands, weights and optimizer aside. The random streams are functions of the seed and
+ * this position (order of the images by epoch, changes by epoch and image, dropout by step), so they
+ * need no state of their own.
+ */
+export interface TrainingState {
+  /** From 1: the epoch under way; one more than the recipe's when all are done. */
+  epoch: number;
+  /** Steps of it that are done: its position in the data. */
+  step: number;
+  /** Sums over the epoch's images so far. */
+  lossSum: number;
+  correctCount: number;
+  imagesDone: number;
+  /** Of the last step. */
+  learningRate: number;
+  /** When the epoch and the training began, by `performance.now()`, without the time between a kill and going on. */
+  epochStartedAt: number;
+  startedAt: number;
+  epochs: EpochRecord[];
+  /** Of the best checkpoint so far: its record is in `epochs`. */
+  best: { readonly epoch: number; readonly weights: ReadonlyMap<string, Float32Array> } | null;
+}
+
+export function initialState(learningRate: number): TrainingState {
+  const now = performance.now();
+  return {
+    epoch: 1,
+    ...epochStart(learningRate, now),
+    startedAt: now,
+    epochs: [],
+    best: null,
+  };
+}
+
+/** What is reset when an epoch begins. */
+export function epochStart(
+  learningRate: number,
+  now: number,
+): Pick<
+  TrainingState,
+  'step' | 'lossSum' | 'correctCount' | 'imagesDone' | 'learningRate' | 'epochStartedAt'
+> {
+  return {
+    step: 0,
+    lossSum: 0,
+    correctCount: 0,
+    imagesDone: 0,
+    learningRate,
+    epochStartedAt: now,
+  };
+}
+
+/** All that a training goes on from; every array is a copy or never changed. */
+export function captureTraining(
+  state: TrainingState,
+  runner: NetworkRunner,
+  optimizer: Optimizer,
+): CheckpointContent {
+  const now = performance.now();
+  const { startedAt, epochStartedAt, best, epochs, ...position } = state;
+  const saved: z.infer<typeof stateSchema> = {
+    ...position,
+    epochMs: now - epochStartedAt,
+    trainingMs: now - startedAt,
+    epochs: epochs.map((record) => ({ ...record })),
+    bestEpoch: best?.epoch ?? null,
+  };
+  return {
+    state: saved,
+    tensors: new Map([
+      ...named('weights', runner.readWeights()),
+      ...named('optimizer', optimizer.readState()),
+      ...named('best', best?.weights ?? new Map<string, Float32Array>()),
+    ]),
+  };
+}
+
+/** Puts runner and optimizer where the checkpoint has them; null, and nothing changed, when it is not of this network. */
+export function restoreTraining(
+  content: CheckpointContent,
+  runner: NetworkRunner,
+  optimizer: Optimizer,
+): TrainingState | null {
+  const parsed = stateSchema.safeParse(content.state);
+  if (!parsed.success) return null;
+  const { epochMs, trainingMs, bestEpoch, ...position } = parsed.data;
+  const weights = group('weights', content.tensors);
+  const isComplete = [...runner.parameters].every(
+    ([name, { size }]) => weights.get(name)?.length === size,
+  );
+  if (!isComplete) return null;
+  runner.writeWeights(weights);
+  optimizer.writeState(group('optimizer', content.tensors));
+  const now = performance.now();
+  const best =
+    bestEpoch === null ? null : { epoch: bestEpoch, weights: group('best', content.tensors) };
+  return { ...position, epochStartedAt: now - epochMs, startedAt: now - trainingMs, best };
+}
+
+function named(
+  prefix: string,
+  tensors: ReadonlyMap<string, Float32Array>,
+): [string, Float32Array][] {
+  return [...tensors].map(([name, data]) => [`${prefix}/${name}`, data]);
+}
+
+function group(
+  prefix: string,
+  tensors: ReadonlyMap<string, Float32Array>,
+): Map<string, Float32Array> {
+  const start = `${prefix}/`;
+  return new Map(
+    [...tensors].flatMap(([name, data]) =>
+      name.startsWith(start) ? [[name.slice(start.length), data] as const] : [],
+    ),
+  );
+}

@@ -1,0 +1,80 @@
+/**
+ * A training killed with SIGKILL, its parent too, at random instants: each time `drq run` again has to
+ * end with the weights of a training that was never stopped.
+ *
+ * npm run bench -- training-resume [--instants 20] [--seed 0]
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { DataError } from '../../src/diagnostics/errors.ts';
+import { createRandom } from '../../src/numeric/random.ts';
+import { positiveInteger, renderRows, runProgramMain, say } from '../support/benchmark-program.ts';
+import {
+  killTraining,
+  prepareTrainingProject,
+  trainedWeights,
+  trainToTheEnd,
+} from '../support/training-resume.ts';
+
+/** For kernels that add in another order; those used here do not. */
+const LARGEST_DIFFERENCE = 1e-5;
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      instants: { type: 'string', default: '20' },
+      seed: { type: 'string', default: '0' },
+    },
+  });
+  const instantCount = positiveInteger('--instants', values.instants);
+  const random = createRandom(Number(values.seed), 'kill');
+  const scratch = await mkdtemp(join(tmpdir(), 'drq-resume-'));
+  try {
+    const prepared = join(scratch, 'prepared');
+    const whole = join(scratch, 'whole');
+    const size = { epochs: 5, imagesPerClass: 12, sizePx: 64 };
+    await prepareTrainingProject(prepared, size);
+    await prepareTrainingProject(whole, size);
+    const reference = await trainToTheEnd(whole);
+    const expected = await trainedWeights(whole);
+    say(`never stopped: ${(reference.durationMs / 1000).toFixed(1)} s`);
+    const rows = [];
+    for (let i = 0; i < instantCount; i += 1) {
+      const folder = join(scratch, `killed-${i}`);
+      const afterMs = random.next() * reference.durationMs;
+      await killTraining(prepared, folder, afterMs);
+      const { digest, resumedFrom } = await trainToTheEnd(folder);
+      const difference = largestDifference(expected, await trainedWeights(folder));
+      const goesOn = resumedFrom ?? 'the start';
+      const same = digest === reference.digest ? 'same bytes' : difference.toExponential(1);
+      rows.push({
+        'killed after s': (afterMs / 1000).toFixed(2),
+        'goes on': goesOn,
+        weights: same,
+      });
+      say(
+        `${i + 1}/${instantCount}  killed after ${(afterMs / 1000).toFixed(2)} s, ${goesOn}, ${same}`,
+      );
+      await rm(folder, { recursive: true });
+      if (!(difference <= LARGEST_DIFFERENCE)) {
+        throw new DataError({
+          code: 'benchmark/other-weights',
+          message: `killed after ${afterMs} ms the training ends with weights that differ by ${difference}`,
+        });
+      }
+    }
+    say(`${rows.length} of ${instantCount} end with the weights of the training never stopped`);
+    process.stdout.write(`${renderRows(rows)}\n`);
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+function largestDifference(a: Float32Array, b: Float32Array): number {
+  if (a.length !== b.length) return Infinity;
+  return a.reduce((largest, value, i) => Math.max(largest, Math.abs(value - (b[i] ?? NaN))), 0);
+}
+
+await runProgramMain(main);

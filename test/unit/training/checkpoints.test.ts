@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import {
+  readCheckpointFile,
+  writeCheckpointFile,
+  type CheckpointContent,
+} from '../../../src/training/checkpoint-file.ts';
+import { createCheckpoints, type Checkpoints } from '../../../src/training/checkpoints.ts';
+import { temporaryFolder } from '../../support/stage-context.ts';
+
+function contentOf(value: number): CheckpointContent {
+  return {
+    state: { value, loss: Infinity, none: NaN, text: 'NaN' },
+    tensors: new Map([
+      ['a', Float32Array.of(value, -0, NaN)],
+      ['empty', new Float32Array()],
+      ['b', Float32Array.of(1 / 3)],
+    ]),
+  };
+}
+
+function open(folder: string, failures: string[] = []): Checkpoints {
+  return createCheckpoints({ folder, onFailure: (message) => failures.push(message) });
+}
+
+/** `value` of the state that is loaded. */
+function loadedValue(checkpoints: Checkpoints): Promise<unknown> {
+  return checkpoints.load(({ state }) => (state as { value: number }).value);
+}
+
+test('a checkpoint comes back as it was, bit for bit', async (context) => {
+  const path = join(await temporaryFolder(context), 'c');
+  await writeCheckpointFile(path, contentOf(7));
+  assert.deepEqual(await readCheckpointFile(path), contentOf(7));
+});
+
+test('a file cut off or altered anywhere is no checkpoint', async (context) => {
+  const path = join(await temporaryFolder(context), 'c');
+  await writeCheckpointFile(path, contentOf(7));
+  const whole = await readFile(path);
+  for (let i = 0; i < whole.length; i += 1) {
+    await writeFile(path, whole.subarray(0, i));
+    assert.equal(await readCheckpointFile(path), null, `cut to ${i} bytes`);
+    const altered = Buffer.from(whole);
+    altered[i] = (altered[i] ?? 0) ^ 1;
+    await writeFile(path, altered);
+    assert.equal(await readCheckpointFile(path), null, `byte ${i} altered`);
+  }
+});
+
+test('the two newest are kept; of a torn one the one before is taken', async (context) => {
+  const folder = join(await temporaryFolder(context), 'checkpoints');
+  const checkpoints = open(folder);
+  assert.equal(await loadedValue(checkpoints), null);
+  for (const value of [1, 2, 3]) await checkpoints.save(contentOf(value));
+  await checkpoints.finish();
+  assert.deepEqual(await readdir(folder), ['00000002.checkpoint', '00000003.checkpoint']);
+  assert.equal(await loadedValue(open(folder)), 3);
+  await writeFile(join(folder, '00000003.checkpoint'), 'half a checkpo');
+  await writeFile(join(folder, '00000004.checkpoint.tmp'), 'killed while it was written');
+  const resumed = open(folder);
+  assert.equal(await loadedValue(resumed), 2);
+  assert.deepEqual(await readdir(folder), ['00000002.checkpoint']);
+  await resumed.save(contentOf(4));
+  await resumed.finish();
+  assert.equal(await loadedValue(open(folder)), 4);
+});
+
+test('what the caller does not accept is passed over', async (context) => {
+  const folder = await temporaryFolder(context);
+  const checkpoints = open(folder);
+  for (const value of [1, 2]) await checkpoints.save(contentOf(value));
+  await checkpoints.finish();
+  const first = await checkpoints.load(({ state }) =>
+    (state as { value: number }).value === 1 ? 'first' : null,
+  );
+  assert.equal(first, 'first');
+  await checkpoints.discard();
+  await assert.rejects(readdir(folder), { code: 'ENOENT' });
+});
+
+test('a disk that refuses is told and does not stop the training', async (context) => {
+  const parent = await temporaryFolder(context);
+  await writeFile(join(parent, 'file'), '');
+  const failures: string[] = [];
+  const checkpoints = open(join(parent, 'file', 'below'), failures);
+  await checkpoints.save(contentOf(1));
+  await checkpoints.finish();
+  assert.match(failures.join(), /^no checkpoint could be written: ENOTDIR/);
+});
