@@ -80,7 +80,7 @@ export async function calibrateAutomatically(
     );
     const candidates = CANDIDATES.map((method, i) => ({
       method,
-      sqnrDb: meanSqnrDb(observed.heldOutRows, rows[i] ?? []),
+      sqnrDb: scoreDb(observed.heldOutRows, rows[i] ?? []),
     }));
     const method = bestOf(candidates);
     return {
@@ -111,21 +111,25 @@ export function bestOf(
   return found?.method ?? 'mse'; // there are candidates
 }
 
-function meanSqnrDb(
+/**
+ * Halfway between the mean of the images' SQNR and that of all outputs together: the first speaks
+ * for the usual image, the second for the rare one that leaves the ranges.
+ */
+function scoreDb(
   reference: readonly Float32Array[],
   actual: readonly Float32Array[],
 ): number | null {
-  let sum = 0;
-  let count = 0;
+  const pooled = createSqnrAccumulator();
+  const ofImages: number[] = [];
   for (const [i, row] of reference.entries()) {
-    const accumulator = createSqnrAccumulator();
-    accumulator.add(row, actual[i]!); // both ran the same images
-    const sqnrDb = accumulator.finishDb();
-    if (sqnrDb === null) continue;
-    sum += sqnrDb;
-    count += 1;
+    const ofImage = createSqnrAccumulator();
+    for (const accumulator of [pooled, ofImage]) accumulator.add(row, actual[i]!); // both ran the same images
+    const sqnrDb = ofImage.finishDb();
+    if (sqnrDb !== null) ofImages.push(sqnrDb);
   }
-  return count === 0 ? null : sum / count;
+  const pooledDb = pooled.finishDb();
+  if (pooledDb === null || ofImages.length === 0) return null;
+  return (pooledDb + ofImages.reduce((sum, sqnrDb) => sum + sqnrDb, 0) / ofImages.length) / 2;
 }
 
 function allStates({ kept, heldOut }: ObservedActivations): Map<string, ObserverState> {
