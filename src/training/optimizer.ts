@@ -1,18 +1,9 @@
 import type { Tensor } from '@tensorflow/tfjs-node';
 import type { Tensorflow } from '../runtime/tensorflow.ts';
-import { createKernels, type Kernels } from './kernels.ts';
+import { createKernels } from './kernels.ts';
 import type { NetworkRunner } from './network-runner.ts';
 import type { Gradients } from './training-pass.ts';
-
-export interface OptimizerOptions {
-  readonly momentum: number;
-}
-
-/** What PyTorch calls a parameter group: how one parameter is updated in one step. */
-export interface ParameterGroup {
-  readonly learningRate: number;
-  readonly weightDecay: number;
-}
+import { updateRule, type OptimizerOptions, type ParameterGroup } from './update-rules.ts';
 
 export interface Optimizer {
   /** One update; disposes the gradients. Parameters without a gradient are left alone. */
@@ -23,27 +14,13 @@ export interface Optimizer {
   dispose(): void;
 }
 
-/** One parameter's update, inside a `tidy`. */
-interface Update extends ParameterGroup {
-  readonly kernels: Kernels;
-  readonly weight: Tensor;
-  readonly gradient: Tensor;
-  readonly scalar: (value: number) => Tensor;
-  /** State of this parameter by name; null before the first step. */
-  readonly read: (slot: string) => Tensor | null;
-  readonly write: (slot: string, tensor: Tensor) => void;
-}
-
-/** Gives the new weight. */
-type UpdateRule = (update: Update) => Tensor;
-
 export function createOptimizer(
   tf: Tensorflow,
   runner: Pick<NetworkRunner, 'parameters' | 'replace'>,
   options: OptimizerOptions,
 ): Optimizer {
   const kernels = createKernels(tf);
-  const rule = sgdRule(options);
+  const rule = updateRule(options);
   const slots = new Map<string, Tensor>();
   const dispose = (): void => {
     tf.dispose([...slots.values()]);
@@ -56,8 +33,7 @@ export function createOptimizer(
   ): Tensor =>
     rule({
       ...group,
-      ...{ kernels, weight, gradient },
-      scalar: (value) => tf.scalar(value),
+      ...{ tf, kernels, weight, gradient },
       read: (slot) => slots.get(`${slot}/${name}`) ?? null,
       write: (slot, tensor) => {
         slots.get(`${slot}/${name}`)?.dispose();
@@ -89,21 +65,5 @@ export function createOptimizer(
       }
     },
     dispose,
-  };
-}
-
-/**
- * torch.optim.SGD (dampening 0): v = momentum * v + g + decay * w, w = w - rate * v. The rate multiplies
- * the whole velocity, unlike in Sutskever et al. 2013.
- */
-function sgdRule({ momentum }: OptimizerOptions): UpdateRule {
-  return ({ kernels, weight, gradient, scalar, read, write, learningRate, weightDecay }) => {
-    const old = read('velocity');
-    const terms = [gradient];
-    if (weightDecay !== 0) terms.push(kernels.multiply(weight, scalar(weightDecay)));
-    if (old !== null) terms.push(kernels.multiply(old, scalar(momentum)));
-    const velocity = terms.length === 1 ? gradient.clone() : kernels.addAll(terms);
-    write('velocity', velocity);
-    return kernels.subtract(weight, kernels.multiply(velocity, scalar(learningRate)));
   };
 }

@@ -1,13 +1,14 @@
 import type { ImageChanges } from './batches.ts';
-import type { OptimizerOptions } from './optimizer.ts';
 import type { LearningRateOptions } from './schedule.ts';
+import type { OptimizerOptions } from './update-rules.ts';
 
 /** How a network is trained; with the images, the initial weights and the seed it decides the result. */
 export interface Recipe extends LearningRateOptions, OptimizerOptions {
   readonly epochs: number;
   readonly batchSize: number;
-  /** On every parameter, biases and batch norm included, as PyTorch's SGD does. */
   readonly weightDecay: number;
+  /** `all`: biases and batch norm included, as PyTorch's optimizers do by themselves. */
+  readonly weightDecayOn: 'all' | 'weights';
   /** Probability mass spread evenly over all classes (Szegedy et al. 2015, section 7). */
   readonly labelSmoothing: number;
   readonly imageChanges: ImageChanges;

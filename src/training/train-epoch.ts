@@ -36,8 +36,11 @@ export async function trainEpoch(
     await setImmediate();
     if (signal.aborted) throw new InterruptedError();
     const position = epoch - 1 + step / batches.length;
-    const done = doneFraction(recipe, position, state.startedAt);
-    state.learningRate = learningRateAt(recipe, position, done);
+    state.learningRate = learningRateAt(recipe, {
+      epochPosition: position,
+      doneFraction: doneFraction(recipe, position, state.startedAt),
+      stepCount: recipe.epochs * batches.length,
+    });
     const { loss, correctCount } = trainStep({ ...options, optimizer }, batch, {
       ...{ epoch, step, stepCount: batches.length, learningRate: state.learningRate },
     });

@@ -1,12 +1,13 @@
 import type { ImageShards } from '../data/image-shards.ts';
 import { StageError } from '../diagnostics/errors.ts';
-import { headOf } from '../models/network.ts';
+import { headOf, parameterSpecs, type Network } from '../models/network.ts';
 import { createRandom } from '../numeric/random.ts';
 import type { Tensorflow } from '../runtime/tensorflow.ts';
 import type { Batch } from './batches.ts';
 import type { NetworkRunner } from './network-runner.ts';
 import type { Optimizer } from './optimizer.ts';
 import type { Recipe } from './recipe.ts';
+import type { ParameterGroup } from './update-rules.ts';
 
 export interface StepOptions {
   readonly tf: Tensorflow;
@@ -38,13 +39,26 @@ export function trainStep(
   const { learningRate } = place;
   const pass = passOver(options, batch, (place.epoch - 1) * place.stepCount + place.step);
   requireFinite(pass.loss, place);
-  const headName = headOf(runner.network).weightName;
-  const headRate = learningRate * recipe.headLearningRateFactor;
-  optimizer.step(pass.gradients, (name) => ({
-    learningRate: name.startsWith(`${headName}.`) ? headRate : learningRate,
-    weightDecay: recipe.weightDecay,
-  }));
+  optimizer.step(pass.gradients, parameterGroups(runner.network, recipe, learningRate));
   return pass;
+}
+
+function parameterGroups(
+  network: Network,
+  { headLearningRateFactor, weightDecay, weightDecayOn }: Recipe,
+  learningRate: number,
+): (name: string) => ParameterGroup {
+  const head = headOf(network);
+  const groups = new Map<string, ParameterGroup>(
+    parameterSpecs(network).map(({ name, role, layer }) => [
+      name,
+      {
+        learningRate: layer === head ? learningRate * headLearningRateFactor : learningRate,
+        weightDecay: weightDecayOn === 'all' || role === 'weight' ? weightDecay : 0,
+      },
+    ]),
+  );
+  return (name) => groups.get(name) ?? { learningRate, weightDecay };
 }
 
 function passOver(

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { ARCHITECTURES } from '../../src/models/network.ts';
+import { OPTIMIZERS } from '../../src/training/update-rules.ts';
 
 export const trainParameters = z.strictObject({
   architecture: z.enum(ARCHITECTURES).describe('Network to train.'),
@@ -50,24 +51,61 @@ export const trainParameters = z.strictObject({
       'Begins no epoch that would end later than this, at the pace of the one before; null: no limit. With it the result depends on the speed of the machine.',
     ),
   batchSize: z.int().min(1).max(1024).default(64).describe('Images a step.'),
-  learningRate: z.number().positive().default(1e-4).describe('Rate of SGD before the schedule.'),
-  momentum: z.number().min(0).max(0.999).default(0.9).describe('Momentum of SGD.'),
+  optimizer: z
+    .enum(OPTIMIZERS)
+    .default('sgd')
+    .describe('As PyTorch defines them: SGD with momentum, the same after Nesterov, Adam, AdamW.'),
+  learningRate: z
+    .number()
+    .positive()
+    .default(1e-4)
+    .describe('Rate that the schedule starts from, or for one-cycle reaches.'),
+  momentum: z.number().min(0).max(0.999).default(0.9).describe('Momentum of sgd and nesterov.'),
+  beta1: z
+    .number()
+    .min(0)
+    .max(0.9999)
+    .default(0.9)
+    .describe('adam, adamw: share of the mean gradient that each step keeps.'),
+  beta2: z
+    .number()
+    .min(0)
+    .max(0.99999)
+    .default(0.999)
+    .describe('adam, adamw: share of the mean squared gradient that each step keeps.'),
+  epsilon: z
+    .number()
+    .positive()
+    .default(1e-8)
+    .describe('adam, adamw: added to the root of the mean squared gradient.'),
   weightDecay: z
     .number()
     .min(0)
     .default(1e-4)
-    .describe("On every parameter, as PyTorch's SGD applies it."),
+    .describe(
+      "As PyTorch's optimizers apply it: adamw to the weights, the others to the gradients.",
+    ),
+  weightDecayOn: z
+    .enum(['all', 'weights'])
+    .default('all')
+    .describe('all: every parameter, as in the paper. weights: neither biases nor batch norm.'),
   schedule: z
-    .enum(['steps', 'cosine', 'constant'])
+    .enum(['steps', 'cosine', 'one-cycle', 'constant'])
     .default('steps')
     .describe(
-      'steps: the rate times `gamma` at each of `milestones`. cosine: down to zero at the end of the epochs or of the time limit.',
+      'steps: the rate times `gamma` at each of `milestones`. cosine: down to zero at the end of the epochs or of the time limit. one-cycle: up from 1/25 of the rate, then down to 1/250000 of it, as OneCycleLR without a cycle of the momentum.',
     ),
   milestones: z
     .array(z.int().min(1))
     .default([100, 150])
     .describe('Epochs after which the rate drops, for schedule steps.'),
   gamma: z.number().positive().max(1).default(0.1).describe('Factor at each milestone.'),
+  riseFraction: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.3)
+    .describe('one-cycle: share of the steps in which the rate goes up.'),
   warmupEpochs: z
     .number()
     .min(0)

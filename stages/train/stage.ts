@@ -16,6 +16,7 @@ import { epochEvents, historyCsv } from '../../src/training/history.ts';
 import { createNetworkRunner } from '../../src/training/network-runner.ts';
 import { rebuildBatchNorm } from '../../src/training/rebuild-batch-norm.ts';
 import type { Recipe } from '../../src/training/recipe.ts';
+import type { Schedule } from '../../src/training/schedule.ts';
 import { writeEventFile } from '../../src/training/tensorboard-events.ts';
 import {
   trainNetwork,
@@ -151,13 +152,25 @@ function networkOptions(parameters: Parameters, shards: ImageShards): Network['o
 }
 
 function recipeOf(parameters: Parameters): Recipe {
-  const { schedule, milestones, gamma, flip, shiftFraction, timeLimitMinutes } = parameters;
+  const { flip, shiftFraction, timeLimitMinutes } = parameters;
   return {
     ...parameters,
-    schedule: schedule === 'steps' ? { kind: 'steps', milestones, gamma } : { kind: schedule },
+    schedule: scheduleOf(parameters),
     imageChanges: { flip, shiftFraction },
     timeLimitMs: timeLimitMinutes === null ? null : timeLimitMinutes * 60_000,
   };
+}
+
+function scheduleOf({ schedule, milestones, gamma, riseFraction }: Parameters): Schedule {
+  switch (schedule) {
+    case 'steps':
+      return { kind: 'steps', milestones, gamma };
+    case 'one-cycle':
+      return { kind: 'one-cycle', riseFraction };
+    case 'cosine':
+    case 'constant':
+      return { kind: schedule };
+  }
 }
 
 function checkpointOf(context: Context, shards: ImageShards): 'best' | 'last' {

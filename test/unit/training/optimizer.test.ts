@@ -1,48 +1,96 @@
+import type { Tensor } from '@tensorflow/tfjs-node';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { NetworkRunner } from '../../../src/training/network-runner.ts';
-import { createOptimizer } from '../../../src/training/optimizer.ts';
+import type { Tensorflow } from '../../../src/runtime/tensorflow.ts';
+import { createOptimizer, type Optimizer } from '../../../src/training/optimizer.ts';
+import type { OptimizerOptions } from '../../../src/training/update-rules.ts';
 import { tensorflowOrSkip } from '../../support/tensorflow.ts';
 
-test('three steps are those of torch.optim.SGD', async (context) => {
-  const tf = await tensorflowOrSkip(context);
-  if (tf === null) return;
-  // torch.optim.SGD([w], lr=0.1, momentum=0.9, weight_decay=0.01), PyTorch 2.15, w = [1, -2, 0.5]
-  const steps = [
-    {
-      gradient: [0.5, -1, 2],
-      weights: [0.9490000009536743, -1.8980000019073486, 0.2994999885559082],
-    },
-    {
-      gradient: [0.25, 0.5, -1],
-      weights: [0.8771510124206543, -1.8543020486831665, 0.2187504768371582],
-    },
-    {
-      gradient: [0, 1, 0.125],
-      weights: [0.8116097450256348, -1.9131195545196533, 0.13335716724395752],
-    },
-  ];
-  const before = tf.memory().numTensors;
-  const parameters = new Map([['w', tf.tensor1d([1, -2, 0.5])]]);
-  const runner = {
-    parameters,
-    replace: (name: string, tensor: typeof parameters extends Map<string, infer T> ? T : never) => {
-      parameters.get(name)?.dispose();
-      parameters.set(name, tf.keep(tensor));
-    },
-  } as unknown as NetworkRunner; // the optimizer uses these two members only
-  const optimizer = createOptimizer(tf, runner, { momentum: 0.9 });
-  for (const { gradient, weights } of steps) {
-    optimizer.step(new Map([['w', tf.tensor1d(gradient)]]), () => ({
-      learningRate: 0.1,
-      weightDecay: 0.01,
-    }));
-    const actual = [...(parameters.get('w')?.dataSync() ?? [])];
-    actual.forEach((value, i) => {
-      assert.ok(Math.abs(value - (weights[i] ?? NaN)) < 2e-7, `${value} for ${String(weights[i])}`);
+const GRADIENTS = [
+  [0.5, -1, 2],
+  [0.25, 0.5, -1],
+  [0, 1, 0.125],
+];
+
+/** Of PyTorch 2.15 after each gradient: w = [1, -2, 0.5], lr 0.1, weight_decay 0.01, momentum 0.9 or betas (0.8, 0.99), eps 1e-3. */
+const EXPECTED: Record<OptimizerOptions['optimizer'], number[][]> = {
+  sgd: [
+    [0.9490000009536743, -1.8980000019073486, 0.2994999885559082],
+    [0.8771510124206543, -1.8543020486831665, 0.2187504768371582],
+    [0.8116097450256348, -1.9131195545196533, 0.13335716724395752],
+  ],
+  nesterov: [
+    [0.9031000137329102, -1.8062000274658203, 0.11904997378587723],
+    [0.8125741481781006, -1.8151482343673706, 0.14641878008842468],
+    [0.752869725227356, -1.9663784503936768, 0.05712965130805969],
+  ],
+  adam: [
+    [0.9001956582069397, -1.9000979661941528, 0.4000498354434967],
+    [0.8086694478988647, -1.8767507076263428, 0.3786936104297638],
+    [0.7413867115974426, -1.9105863571166992, 0.3591565191745758],
+  ],
+  adamw: [
+    [0.8991996049880981, -1.8980998992919922, 0.3995499610900879],
+    [0.8070389032363892, -1.8751147985458374, 0.3780500888824463],
+    [0.7401394248008728, -1.9091641902923584, 0.3584337830543518],
+  ],
+};
+
+function optionsOf(optimizer: OptimizerOptions['optimizer']): OptimizerOptions {
+  return { optimizer, momentum: 0.9, beta1: 0.8, beta2: 0.99, epsilon: 1e-3 };
+}
+
+interface Parameters {
+  readonly parameters: Map<string, Tensor>;
+  replace(name: string, tensor: Tensor): void;
+}
+
+function parametersOf(tf: Tensorflow, values: ArrayLike<number>): Parameters {
+  const parameters = new Map<string, Tensor>();
+  const replace = (name: string, tensor: Tensor): void => {
+    parameters.get(name)?.dispose();
+    parameters.set(name, tf.keep(tensor));
+  };
+  replace('w', tf.tensor1d([...Array.from(values)]));
+  return { parameters, replace };
+}
+
+function step(tf: Tensorflow, optimizer: Optimizer, gradient: number[] = []): void {
+  optimizer.step(new Map([['w', tf.tensor1d(gradient)]]), () => ({
+    learningRate: 0.1,
+    weightDecay: 0.01,
+  }));
+}
+
+function valuesOf({ parameters }: Parameters): number[] {
+  return [...(parameters.get('w')?.dataSync() ?? [])];
+}
+
+for (const [name, expected] of Object.entries(EXPECTED)) {
+  test(`three steps of ${name} are PyTorch's, and a state read back goes on the same`, async (context) => {
+    const tf = await tensorflowOrSkip(context);
+    if (tf === null) return;
+    const options = optionsOf(name as OptimizerOptions['optimizer']); // a key of EXPECTED
+    const before = tf.memory().numTensors;
+    const whole = parametersOf(tf, [1, -2, 0.5]);
+    const optimizer = createOptimizer(tf, whole, options);
+    let resumed: { readonly runner: Parameters; readonly optimizer: Optimizer } | null = null;
+    GRADIENTS.forEach((gradient, i) => {
+      step(tf, optimizer, gradient);
+      valuesOf(whole).forEach((value, j) => {
+        assert.ok(Math.abs(value - (expected[i]?.[j] ?? NaN)) < 2e-7, `step ${i}: ${value}`);
+      });
+      if (i !== 0) return;
+      const runner = parametersOf(tf, valuesOf(whole));
+      resumed = { runner, optimizer: createOptimizer(tf, runner, options) };
+      resumed.optimizer.writeState(optimizer.readState());
+      for (const later of GRADIENTS.slice(1)) step(tf, resumed.optimizer, later);
+      resumed.optimizer.dispose();
     });
-  }
-  optimizer.dispose();
-  parameters.get('w')?.dispose();
-  assert.equal(tf.memory().numTensors, before);
-});
+    const { runner } = resumed!; // made after the first step
+    assert.deepEqual(valuesOf(runner), valuesOf(whole));
+    optimizer.dispose();
+    for (const { parameters } of [whole, runner]) tf.dispose([...parameters.values()]);
+    assert.equal(tf.memory().numTensors, before);
+  });
+}
