@@ -10,6 +10,8 @@ import { classifierSignature } from '../onnx/model-signature.ts';
 import type { OnnxModel } from '../onnx/model.ts';
 import { readOnnx } from '../onnx/reader.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
+import { withDefaults, type CorrectionChoices } from './correction-choices.ts';
+import type { EqualizationChoice } from './corrections/choose-equalization.ts';
 import { equalizeAndCalibrate, type Calibration } from './equalize-and-calibrate.ts';
 import type { CalibrationMethod, CalibrationTable } from './calibration-table.ts';
 import type { FloatNode } from './mark-graph.ts';
@@ -45,7 +47,7 @@ export interface CalibrateModelOptions {
   }) => void;
 }
 
-export interface QuantizeModelOptions extends CalibrateModelOptions {
+export interface QuantizeModelOptions extends CalibrateModelOptions, CorrectionChoices {
   /** From `calibrateModel`; by default found here, after channels are equalized where that helps. */
   readonly ranges?: CalibrationTable['tensors'];
   /** CPU the model is for; by default this one. */
@@ -81,18 +83,20 @@ export async function quantizeModel(
   model: OnnxModel | string,
   options: QuantizeModelOptions,
 ): Promise<LibraryQuantization> {
+  const { equalization, weightRange, ...corrections } = withDefaults(options);
   return withImages(model, options, async ({ readModel, shared }) => {
     const table =
       options.ranges === undefined
-        ? await calibrateInside(readModel, options, shared, 'auto')
+        ? await calibrateInside(readModel, options, shared, equalization)
         : { tensors: options.ranges };
     const quantized = await quantizeCalibrated({
       ...shared,
       model: readModel,
       table,
+      ...corrections,
       settings: {
         granularity: 'per-channel',
-        weightRange: 'max',
+        weightRange,
         target: options.target ?? localTarget(),
         firstConvolution: 'pad',
         excluded: new Set(options.exclude ?? []),
@@ -128,7 +132,7 @@ function calibrateInside(
   model: OnnxModel,
   { method = 'auto', onProgress }: CalibrateModelOptions,
   shared: SharedOptions,
-  equalization: 'auto' | 'none',
+  equalization: EqualizationChoice,
 ): Promise<Calibration> {
   return equalizeAndCalibrate({
     ...shared,

@@ -12,6 +12,7 @@ import { openOnnxSession } from '../runtime/onnx-session.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
 import { shownMethod, type CalibrationMethod } from './calibration-table.ts';
 import { timeModels, type Timing } from './compare-models.ts';
+import { withDefaults, type CorrectionChoices } from './correction-choices.ts';
 import { equalizeAndCalibrate } from './equalize-and-calibrate.ts';
 import type { Fidelity } from './fidelity.ts';
 import type { FloatNode } from './mark-graph.ts';
@@ -32,7 +33,7 @@ export interface FolderProgress {
   readonly total: number;
 }
 
-export interface QuantizeFolderOptions extends NormalizationChoice {
+export interface QuantizeFolderOptions extends NormalizationChoice, CorrectionChoices {
   readonly modelPath: string;
   /** Searched for photographs at any depth. */
   readonly dataFolder: string;
@@ -96,6 +97,7 @@ export async function quantizeFolder(
   checkModel(model, modelPath);
   const normalization = normalizationOf(options, model);
   const size = inputSize(options, model);
+  const { equalization, rounding, biasCorrection, weightRange } = withDefaults(options);
   requireImageModel(model, modelPath, size);
   // What onnxruntime cannot run is told before thousands of photographs are decoded.
   await (await openOnnxSession(modelPath, { threadCount: 1 })).release();
@@ -127,7 +129,7 @@ export async function quantizeFolder(
       model,
       images,
       method,
-      equalization: 'auto',
+      equalization,
       seed: 0,
       percentile: DEFAULT_PERCENTILE,
       batchSize: 1,
@@ -146,10 +148,12 @@ export async function quantizeFolder(
       inputType: options.inputType ?? 'float32',
       normalization,
       sensitivity: options.sensitivity ?? 'none',
+      rounding,
+      biasCorrection,
       accuracyBudget: null,
       settings: {
         granularity: 'per-channel',
-        weightRange: 'max',
+        weightRange,
         target: options.target ?? 'vnni',
         firstConvolution: 'pad',
       },
@@ -173,7 +177,7 @@ export async function quantizeFolder(
       ...pair,
       heldOut: comparedCount === 0 ? null : { ...compared, shown: 'the rest of the folder' },
       timedImages: images,
-      biasCorrection: 'local',
+      biasCorrection,
       plotPath: EMBEDDED,
       ...shared,
       ...progressOf('compare'),

@@ -1,3 +1,4 @@
+import type { CorrectionChoices } from '../../quantization/correction-choices.ts';
 import { writeFile } from 'node:fs/promises';
 import { UsageError } from '../../diagnostics/errors.ts';
 import type { CalibrationMethod } from '../../quantization/calibration-table.ts';
@@ -48,6 +49,7 @@ function readOptions(modelPath: string, options: OptionValues): QuantizeFolderOp
     // Each of these is one of its flag's choices.
     target: (target as Target | undefined) ?? localTarget(),
     ...(method === undefined ? {} : { method: method as CalibrationMethod }),
+    ...readCorrections(options),
     ...(inputType === undefined ? {} : { inputType: inputType as InputType }),
     ...(options.sensitivity === true ? { sensitivity: 'layers' } : {}),
     ...(count === undefined ? {} : { count }),
@@ -56,6 +58,17 @@ function readOptions(modelPath: string, options: OptionValues): QuantizeFolderOp
     ...(std === undefined ? {} : { std: parseTriple('--std', std) }),
     ...(size === undefined ? {} : { size }),
   };
+}
+
+function readCorrections({
+  equalization,
+  rounding,
+  biasCorrection,
+  weightRange,
+}: OptionValues): CorrectionChoices {
+  const given = { equalization, rounding, biasCorrection, weightRange };
+  const chosen = Object.entries(given).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(chosen); // each is one of its flag's choices
 }
 
 function missing(flag: string, what: string): UsageError {

@@ -57,6 +57,23 @@ test('channels last and channels first give the same', async (t) => {
   assert.deepEqual(last.floatNodes, []);
 });
 
+test('without corrections no image is run a second time, and more is lost', async (t) => {
+  const { folder, ...paths } = await prepared(t);
+  const settings = { ...paths, count: 6, preset: 'unit', workerCount: 1 } as const;
+  const corrected = await quantizeFolder(settings);
+  const phases = new Set<string>();
+  const plain = await quantizeFolder({
+    ...settings,
+    rounding: 'nearest',
+    biasCorrection: 'none',
+    onProgress: ({ phase }) => phases.add(phase),
+  });
+  assert.deepEqual([...phases], ['decode', 'calibrate', 'compare']);
+  assert.ok(plain.fidelity!.logitsSqnrDb! < corrected.fidelity!.logitsSqnrDb!);
+  assert.match(plain.reportMarkdown, /bias correction: none/);
+  assert.equal((await readdir(folder)).includes('out'), true);
+});
+
 test('a fifth is held out where there are fewer photographs than wanted', async (t) => {
   const { modelPath, dataFolder, outputPath } = await prepared(t, 5);
   const result = await quantizeFolder({
