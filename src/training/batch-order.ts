@@ -1,30 +1,54 @@
-import { createRandom, shuffled } from '../numeric/random.ts';
+import { createRandom, shuffled, type Random } from '../numeric/random.ts';
 import type { Recipe } from './recipe.ts';
 
-/** The train images of each step of an epoch; the same for the same seed and epoch. */
+/**
+ * The train images of each step of an epoch; the same for the same seed and epoch. `balanced`: as many
+ * images as there are, but equally many of each class, so that those of rare ones come again and again
+ * and of frequent ones only some.
+ */
 export function epochBatches(
-  imageCount: number,
-  { batchSize, seed }: Pick<Recipe, 'batchSize' | 'seed'>,
+  labels: readonly number[],
+  { batchSize, seed, sampling }: Pick<Recipe, 'batchSize' | 'seed' | 'sampling'>,
   epoch: number,
 ): number[][] {
   const random = createRandom(seed, `sampler/${epoch}`);
-  const order = shuffled(
-    Array.from({ length: imageCount }, (_, index) => index),
-    random,
-  );
-  return inBatches(order, batchSize);
+  const images = sampling === 'balanced' ? balancedDraw(labels, random) : [...labels.keys()];
+  return inGroups(shuffled(images, random), batchSize);
 }
 
-/** A last batch of one image would give batch norm nothing to average in 1x1 maps: it joins the one before. */
-function inBatches(order: readonly number[], batchSize: number): number[][] {
-  const batches: number[][] = [];
-  for (let start = 0; start < order.length; start += batchSize) {
-    batches.push(order.slice(start, start + batchSize));
+/**
+ * Groups in order. A last group of one image would give batch norm nothing to average in 1x1 maps: it
+ * joins the one before.
+ */
+export function inGroups<T>(items: readonly T[], size: number): T[][] {
+  const groups: T[][] = [];
+  for (let start = 0; start < items.length; start += size) {
+    groups.push(items.slice(start, start + size));
   }
-  const last = batches.at(-1);
-  if (batches.length > 1 && last?.length === 1) {
-    batches.pop();
-    batches.at(-1)?.push(...last);
+  const last = groups.at(-1);
+  if (groups.length > 1 && last?.length === 1) {
+    groups.pop();
+    groups.at(-1)?.push(...last);
   }
-  return batches;
+  return groups;
+}
+
+/** One image of each class in turn; no image comes again before all others of its class did. */
+function balancedDraw(labels: readonly number[], random: Random): number[] {
+  const byClass = new Map<number, number[]>();
+  labels.forEach((label, index) => {
+    const images = byClass.get(label);
+    if (images === undefined) byClass.set(label, [index]);
+    else images.push(index);
+  });
+  const classes = [...byClass.entries()].sort(([a], [b]) => a - b).map(([, images]) => images);
+  // Which classes have one image more than others changes by epoch.
+  const turns = shuffled(classes, random);
+  const queues = turns.map(() => [] as number[]);
+  return labels.map((_label, i) => {
+    const turn = i % turns.length;
+    const queue = queues[turn]!; // one a class
+    if (queue.length === 0) queue.push(...shuffled(turns[turn]!, random));
+    return queue.pop()!; // filled the moment before
+  });
 }

@@ -1,10 +1,5 @@
 import type { Tensor } from '@tensorflow/tfjs-node';
-import {
-  INPUT_NAME,
-  type ConvolutionLayer,
-  type DenseLayer,
-  type Layer,
-} from '../models/network.ts';
+import type { ConvolutionLayer, DenseLayer, Layer } from '../models/network.ts';
 import { dense, type LayerRuntime } from './layer-runtime.ts';
 import type { UseCounter } from './use-counter.ts';
 
@@ -95,11 +90,10 @@ function forwardConvolution(
       const weight = parameter(weightName);
       const xValue = uses.value(layer.input);
       collect(weightName, kernels.convolutionWeightGradient(d, xValue, layer, weight.shape));
-      // Nobody wants the gradient by the image.
-      const dx =
-        layer.input === INPUT_NAME
-          ? null
-          : kernels.convolutionInputGradient(d, weight, layer, xValue.shape);
+      // Nobody wants the gradient by the image, nor by what no learning layer comes before.
+      const dx = uses.wantsGradient(layer.input)
+        ? kernels.convolutionInputGradient(d, weight, layer, xValue.shape)
+        : null;
       d.dispose();
       uses.release(layer.input);
       return [dx];
@@ -127,7 +121,9 @@ function forwardDense(
       const x = uses.value(layer.input);
       collect(`${layer.weightName}.bias`, kernels.biasGradient(d));
       collect(`${layer.weightName}.weight`, kernels.matMul(x, d, true, false));
-      const dx = kernels.matMul(d, parameter(`${layer.weightName}.weight`), false, true);
+      const dx = uses.wantsGradient(layer.input)
+        ? kernels.matMul(d, parameter(`${layer.weightName}.weight`), false, true)
+        : null;
       d.dispose();
       uses.release(layer.input);
       return [dx];
@@ -242,7 +238,8 @@ function forwardAdd(
         uses.release(layer.name);
       }
       // Both branches receive the same gradient; each frees its own handle on it.
-      return [d, d.clone()];
+      if (!uses.wantsGradient(layer.secondInput)) return [d, null];
+      return uses.wantsGradient(layer.input) ? [d, d.clone()] : [null, d];
     },
   };
 }

@@ -11,7 +11,7 @@ export function infer(runtime: LayerRuntime, x: Tensor, visit?: Visit): Tensor {
   const values = new Map<string, Tensor>([[INPUT_NAME, x]]);
   let output: Tensor = x;
   runtime.network.layers.forEach((layer, index) => {
-    output = inferLayer(runtime, layer, values, visit);
+    output = inferLayer(runtime, layer, (name) => valueOf(values, name), visit);
     values.set(layer.name, output);
     for (const name of inputNames(layer)) {
       const value = values.get(name);
@@ -23,14 +23,15 @@ export function infer(runtime: LayerRuntime, x: Tensor, visit?: Visit): Tensor {
   return output; // a network ends with its dense head
 }
 
-function inferLayer(
+/** One layer with running statistics and without dropout, on the outputs that `read` gives. */
+export function inferLayer(
   runtime: LayerRuntime,
   layer: Layer,
-  values: ReadonlyMap<string, Tensor>,
-  visit: Visit | undefined,
+  read: (name: string) => Tensor,
+  visit?: Visit,
 ): Tensor {
   const { kernels, parameter, tf } = runtime;
-  const input = (): Tensor => valueOf(values, layer.input);
+  const input = (): Tensor => read(layer.input);
   switch (layer.kind) {
     case 'convolution': {
       const z = kernels.convolution(input(), parameter(`${layer.weightName}.weight`), layer);
@@ -63,16 +64,16 @@ function inferLayer(
     case 'dropout':
       return input().clone();
     case 'add':
-      return addLayers(runtime, layer, values);
+      return addLayers(runtime, layer, read);
   }
 }
 
 function addLayers(
   { kernels }: LayerRuntime,
   layer: Layer & { kind: 'add' },
-  values: ReadonlyMap<string, Tensor>,
+  read: (name: string) => Tensor,
 ): Tensor {
-  const sum = kernels.add(valueOf(values, layer.input), valueOf(values, layer.secondInput));
+  const sum = kernels.add(read(layer.input), read(layer.secondInput));
   if (layer.activation === 'none') return sum;
   const y = kernels.activate(sum, layer.activation);
   sum.dispose();

@@ -6,7 +6,7 @@ import type { Tensorflow } from '../runtime/tensorflow.ts';
 import { infer } from './inference-pass.ts';
 import { createKernels } from './kernels.ts';
 import type { LayerRuntime } from './layer-runtime.ts';
-import { trainingPass, type TrainingPass } from './training-pass.ts';
+import { trainingPass, type PassOptions, type TrainingPass } from './training-pass.ts';
 
 /** A network with its weights as tensors. Not for concurrent use. */
 export interface NetworkRunner {
@@ -17,7 +17,7 @@ export interface NetworkRunner {
   /** Logits [N, classes] with running statistics and without dropout; x: [N, H, W, 3]. */
   predict(x: Tensor): Tensor;
   /** Forward and backward; moves the batch norms' running statistics. targets: [N, classes]. */
-  trainingPass(x: Tensor, targets: Tensor, dropoutSeed: number): TrainingPass;
+  trainingPass(x: Tensor, targets: Tensor, options: PassOptions): TrainingPass;
   /** Output of one convolution before its batch norm, as `predict` computes it; for calibration. */
   convolutionOutputs(x: Tensor, visit: (layer: ConvolutionLayer, z: Tensor) => void): void;
   /** A copy of all weights. */
@@ -60,7 +60,7 @@ export function createNetworkRunner(
     parameters,
     replace,
     predict: (x) => tf.tidy(() => infer(runtime, x)),
-    trainingPass: (x, targets, dropoutSeed) => trainingPass(runtime, x, targets, dropoutSeed),
+    trainingPass: (x, targets, options) => trainingPass(runtime, x, targets, options),
     convolutionOutputs: (x, visit) => {
       tf.tidy(() => {
         infer(runtime, x, visit);

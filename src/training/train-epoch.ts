@@ -3,12 +3,12 @@ import { InterruptedError } from '../diagnostics/errors.ts';
 import { epochBatches } from './batch-order.ts';
 import type { BatchSource } from './batches.ts';
 import { createEpochForecast } from './epoch-forecast.ts';
-import type { Optimizer } from './optimizer.ts';
 import type { Recipe } from './recipe.ts';
 import { learningRateAt } from './schedule.ts';
 import type { TrainingOptions } from './training-loop.ts';
-import type { EpochRecord, TrainingState } from './training-state.ts';
+import type { EpochRecord, TrainedParts, TrainingState } from './training-state.ts';
 import { trainStep } from './training-step.ts';
+import { classWeightsOf } from './training-targets.ts';
 
 /**
  * Trains from where `state` stands to the end of its epoch and moves it along with every step, so that at
@@ -16,16 +16,21 @@ import { trainStep } from './training-step.ts';
  */
 export async function trainEpoch(
   options: TrainingOptions,
-  optimizer: Optimizer,
+  { runner, optimizer, average }: TrainedParts,
   state: TrainingState,
   afterStep: () => Promise<void>,
 ): Promise<Omit<EpochRecord, 'validation' | 'durationMs' | 'endedAtSeconds'>> {
   const { source, shards, recipe, signal } = options;
   const { epoch } = state;
   const imageCount = shards.splits.train.entries.length;
-  const batches = epochBatches(imageCount, recipe, epoch);
-  const request = (step: number): ReturnType<BatchSource['request']> =>
-    source.request('train', batches[step] ?? [], recipe.imageChanges, `epoch-${epoch}`);
+  const labels = shards.splits.train.entries.map(({ label }) => label);
+  const batches = epochBatches(labels, recipe, epoch);
+  const classWeights = classWeightsOf(labels, shards.classes.length, recipe.classWeights);
+  const request = (step: number): ReturnType<BatchSource['request']> => {
+    // Balanced, an image may come twice in an epoch and is then to be changed in two ways.
+    const stream = recipe.sampling === 'balanced' ? `epoch-${epoch}/${step}` : `epoch-${epoch}`;
+    return source.request('train', batches[step] ?? [], recipe.imageChanges, stream);
+  };
   const report = progressReporter(options, state);
   let pending = request(state.step);
   while (state.step < batches.length) {
@@ -41,9 +46,10 @@ export async function trainEpoch(
       doneFraction: doneFraction(recipe, position, state.startedAt),
       stepCount: recipe.epochs * batches.length,
     });
-    const { loss, correctCount } = trainStep({ ...options, optimizer }, batch, {
-      ...{ epoch, step, stepCount: batches.length, learningRate: state.learningRate },
-    });
+    const place = { epoch, step, stepCount: batches.length, learningRate: state.learningRate };
+    const stepOptions = { ...options, runner, optimizer, classWeights };
+    const { loss, correctCount } = trainStep(stepOptions, batch, place);
+    average?.update((epoch - 1) * batches.length + step);
     state.step += 1;
     state.lossSum += loss * batch.labels.length;
     state.correctCount += correctCount;

@@ -4,17 +4,21 @@ import { DataError, InterruptedError, StageError } from '../diagnostics/errors.t
 import type { Tensorflow } from '../runtime/tensorflow.ts';
 import type { BatchSource } from './batches.ts';
 import type { Checkpoints } from './checkpoints.ts';
+import { hasStalled, isBetter } from './choose-epoch.ts';
+import { requireSoundValidation } from './divergence.ts';
 import { evaluateNetwork, firstCopies, type Evaluation } from './evaluate-network.ts';
 import type { NetworkRunner } from './network-runner.ts';
-import { createOptimizer, type Optimizer } from './optimizer.ts';
+import { createOptimizer } from './optimizer.ts';
 import type { Recipe } from './recipe.ts';
 import { trainEpoch } from './train-epoch.ts';
+import { createWeightAverage } from './weight-average.ts';
 import {
   captureTraining,
   epochStart,
   initialState,
   restoreTraining,
   type EpochRecord,
+  type TrainedParts,
   type TrainingState,
 } from './training-state.ts';
 
@@ -55,7 +59,7 @@ export interface TrainingResult {
   readonly epochs: readonly EpochRecord[];
   /** The epoch whose weights the runner holds now. */
   readonly chosenEpoch: EpochRecord;
-  readonly stoppedBy: 'epochs' | 'time-limit';
+  readonly stoppedBy: 'epochs' | 'time-limit' | 'early-stopping';
 }
 
 /**
@@ -64,7 +68,7 @@ export interface TrainingResult {
  * @throws StageError `training/diverged` when the loss is no longer a number.
  */
 export async function trainNetwork(options: TrainingOptions): Promise<TrainingResult> {
-  const { tf, runner, shards, recipe, checkpoints } = options;
+  const { runner, shards, checkpoints } = options;
   if (shards.splits.train.entries.length === 0) {
     throw new DataError({
       code: 'training/no-images',
@@ -72,53 +76,63 @@ export async function trainNetwork(options: TrainingOptions): Promise<TrainingRe
       hint: 'check the splits of the ingest stage',
     });
   }
-  const optimizer = createOptimizer(tf, runner, recipe);
+  const parts = createParts(options);
   try {
-    const state = await beginOrResume(options, optimizer);
-    const saver = createSaver(options, optimizer, state);
-    const stoppedBy = await trainEpochs(options, optimizer, state, saver);
+    const state = await beginOrResume(options, parts);
+    const saver = createSaver(options, parts, state);
+    const stoppedBy = await trainEpochs(options, parts, state, saver);
     await checkpoints?.finish();
     const { best, epochs } = state;
     // At least one epoch always runs: recipe.epochs >= 1 and the limit is looked at after the first.
     const last = epochs.at(-1)!;
-    if (best !== null && best.epoch !== last.epoch) runner.writeWeights(best.weights);
+    if (best !== null) runner.writeWeights(best.weights);
+    else if (parts.average !== null) runner.writeWeights(parts.average.read());
     const chosenEpoch = epochs.find(({ epoch }) => epoch === best?.epoch) ?? last;
     return { epochs, chosenEpoch, stoppedBy };
   } finally {
-    optimizer.dispose();
+    parts.optimizer.dispose();
+    parts.average?.dispose();
   }
+}
+
+function createParts({ tf, runner, recipe }: TrainingOptions): TrainedParts {
+  const { averageDecay } = recipe;
+  return {
+    runner,
+    optimizer: createOptimizer(tf, runner, recipe),
+    average: averageDecay === null ? null : createWeightAverage(tf, runner, averageDecay),
+  };
 }
 
 async function beginOrResume(
   options: TrainingOptions,
-  optimizer: Optimizer,
+  parts: TrainedParts,
 ): Promise<TrainingState> {
-  const { checkpoints, runner, recipe } = options;
-  const loaded =
-    (await checkpoints?.load((content) => restoreTraining(content, runner, optimizer))) ?? null;
+  const { checkpoints, recipe } = options;
+  const loaded = (await checkpoints?.load((content) => restoreTraining(content, parts))) ?? null;
   if (loaded !== null) {
     options.onResume(loaded);
     return loaded;
   }
   await options.prepare?.();
+  parts.average?.write(options.runner.readWeights());
   return initialState(recipe.learningRate);
 }
 
 async function trainEpochs(
   options: TrainingOptions,
-  optimizer: Optimizer,
+  parts: TrainedParts,
   state: TrainingState,
   saver: Saver,
 ): Promise<TrainingResult['stoppedBy']> {
-  const { recipe, runner, shards, validationSplit, checkpoint } = options;
-  const hasValidation = firstCopies(shards, validationSplit).length > 0;
+  const { recipe, checkpoint } = options;
   try {
     while (state.epoch <= recipe.epochs) {
+      if (state.step === 0 && hasStalled(state.epochs, recipe.patience)) return 'early-stopping';
       if (state.step === 0 && !fitsTimeLimit(recipe, state)) return 'time-limit';
-      const trained = await trainEpoch(options, optimizer, state, () => saver.whenDue());
-      const validation = hasValidation
-        ? await evaluateNetwork({ ...options, split: validationSplit, batchSize: recipe.batchSize })
-        : null;
+      const trained = await trainEpoch(options, parts, state, () => saver.whenDue());
+      const validation = await validate(options, parts);
+      if (validation !== null) requireSoundValidation(validation.loss, state, recipe);
       const now = performance.now();
       const record: EpochRecord = {
         ...trained,
@@ -128,7 +142,10 @@ async function trainEpochs(
       };
       const best = state.epochs.find(({ epoch }) => epoch === state.best?.epoch) ?? null;
       if (checkpoint === 'best' && isBetter(validation, best?.validation ?? null)) {
-        state.best = { epoch: state.epoch, weights: runner.readWeights() };
+        state.best = {
+          epoch: state.epoch,
+          weights: parts.average?.read() ?? parts.runner.readWeights(),
+        };
       }
       state.epochs.push(record);
       state.epoch += 1;
@@ -147,6 +164,26 @@ async function trainEpochs(
   return 'epochs';
 }
 
+/** Scores the weights that would be kept: the average where there is one. Null: there are no images. */
+async function validate(
+  options: TrainingOptions,
+  { runner, average }: TrainedParts,
+): Promise<Evaluation | null> {
+  const { shards, validationSplit, recipe } = options;
+  if (firstCopies(shards, validationSplit).length === 0) return null;
+  const batchSize = recipe.microBatchSize ?? recipe.batchSize;
+  const evaluate = (): Promise<Evaluation> =>
+    evaluateNetwork({ ...options, split: validationSplit, batchSize });
+  if (average === null) return evaluate();
+  const learning = runner.readWeights();
+  runner.writeWeights(average.read());
+  try {
+    return await evaluate();
+  } finally {
+    runner.writeWeights(learning); // the training goes on with them, also from a checkpoint of an abort
+  }
+}
+
 interface Saver {
   save(): Promise<void>;
   /** Saves when the last time is `checkpointMs` ago. */
@@ -155,14 +192,14 @@ interface Saver {
 }
 
 function createSaver(
-  { checkpoints, checkpointMs, runner }: TrainingOptions,
-  optimizer: Optimizer,
+  { checkpoints, checkpointMs }: TrainingOptions,
+  parts: TrainedParts,
   state: TrainingState,
 ): Saver {
   let savedAt = performance.now();
   const save = async (): Promise<void> => {
     savedAt = performance.now();
-    await checkpoints?.save(captureTraining(state, runner, optimizer));
+    await checkpoints?.save(captureTraining(state, parts));
   };
   return {
     save,
@@ -174,15 +211,6 @@ function createSaver(
       await checkpoints?.finish();
     },
   };
-}
-
-function isBetter(candidate: Evaluation | null, best: Evaluation | null): boolean {
-  if (candidate === null) return false;
-  if (best === null) return true;
-  if (candidate.top1Fraction !== best.top1Fraction) {
-    return candidate.top1Fraction > best.top1Fraction;
-  }
-  return candidate.loss < best.loss;
 }
 
 function fitsTimeLimit(

@@ -1,14 +1,27 @@
 import type { Tensor } from '@tensorflow/tfjs-node';
 import { InternalError } from '../diagnostics/errors.ts';
+import type { Layer, Network } from '../models/network.ts';
 import { forwardLayer, type Tape } from './differentiable-layers.ts';
+import { inferLayer } from './inference-pass.ts';
 import { inputNames, type LayerRuntime } from './layer-runtime.ts';
-import { createUseCounter } from './use-counter.ts';
+import { createUseCounter, type UseCounter } from './use-counter.ts';
 
 /** Gradients by parameter name, owned by the caller. */
 export type Gradients = ReadonlyMap<string, Tensor>;
 
+export interface PassOptions {
+  readonly dropoutSeed: number;
+  /** Factor on the loss of each image; the loss is their sum. Left out: 1 / N, so that it is the mean. */
+  readonly imageWeights?: Float32Array;
+  /**
+   * Names of layers that do not learn, all before those that do: they run as in inference, with the running
+   * statistics of their batch norm, and nothing goes back through them. Dropout between them stays active.
+   */
+  readonly frozenLayers?: ReadonlySet<string>;
+}
+
 export interface TrainingPass {
-  /** Mean loss of the batch. */
+  /** Mean loss of the batch, or the sum weighted by `imageWeights`. */
   readonly loss: number;
   readonly correctCount: number;
   readonly gradients: Gradients;
@@ -19,7 +32,7 @@ export function trainingPass(
   runtime: LayerRuntime,
   x: Tensor,
   targets: Tensor,
-  dropoutSeed: number,
+  { dropoutSeed, imageWeights, frozenLayers = new Set() }: PassOptions,
 ): TrainingPass {
   const { tf, kernels, network } = runtime;
   const gradients = new Map<string, Tensor>();
@@ -29,22 +42,61 @@ export function trainingPass(
   let loss = NaN;
   let correctCount = 0;
   tf.tidy(() => {
-    const uses = createUseCounter(network, x);
+    const learning = learningLayers(network, frozenLayers);
+    const uses = createUseCounter(network, x, learning);
     const tapes: Tape[] = [];
     for (const [index, layer] of network.layers.entries()) {
       const seed: [number, number] = [dropoutSeed, index];
-      tapes.push(forwardLayer(runtime, layer, uses, seed, collect));
+      if (learning.has(layer.name)) {
+        tapes.push(forwardLayer(runtime, layer, uses, seed, collect));
+      } else {
+        runFrozen(runtime, layer, uses, seed);
+      }
       for (const name of inputNames(layer)) uses.release(name);
     }
     const logits = uses.value(network.layers.at(-1)!.name); // the dense head
     const [losses, dlogits] = kernels.softmaxCrossEntropy(logits, targets);
-    loss = losses.mean().dataSync()[0] ?? NaN;
+    const [imageCount] = x.shape;
+    const weights = imageWeights ?? new Float32Array(imageCount).fill(1 / imageCount);
+    loss = losses
+      .dataSync<'float32'>()
+      .reduce((sum, value, n) => sum + value * (weights[n] ?? NaN), 0);
     correctCount = logits.argMax(1).equal(targets.argMax(1)).sum().dataSync()[0] ?? 0;
-    const dloss = kernels.multiply(dlogits, tf.scalar(1 / x.shape[0]));
+    const dloss = kernels.multiply(dlogits, tf.tensor2d(weights, [imageCount, 1]));
     dlogits.dispose();
     backward(runtime, tapes, dloss);
   });
   return { loss, correctCount, gradients };
+}
+
+/** Layers that learn or have one that learns before them: those a gradient goes through. */
+function learningLayers(network: Network, frozen: ReadonlySet<string>): Set<string> {
+  const learning = new Set<string>();
+  for (const layer of network.layers) {
+    const isBehind = inputNames(layer).some((name) => learning.has(name));
+    const hasWeights = layer.kind === 'convolution' || layer.kind === 'dense';
+    if (isBehind && frozen.has(layer.name)) {
+      throw new InternalError(`${layer.name} is frozen behind a layer that learns`);
+    }
+    if (isBehind || (hasWeights && !frozen.has(layer.name))) learning.add(layer.name);
+  }
+  return learning;
+}
+
+function runFrozen(
+  runtime: LayerRuntime,
+  layer: Layer,
+  uses: UseCounter,
+  seed: readonly [number, number],
+): void {
+  if (layer.kind === 'dropout') {
+    forwardLayer(runtime, layer, uses, seed, () => undefined); // its step back is not wanted
+    return;
+  }
+  uses.set(
+    layer.name,
+    inferLayer(runtime, layer, (name) => uses.value(name)),
+  );
 }
 
 function backward({ kernels }: LayerRuntime, tapes: readonly Tape[], dlogits: Tensor): void {

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { CheckpointContent } from './checkpoint-file.ts';
 import type { NetworkRunner } from './network-runner.ts';
 import type { Optimizer } from './optimizer.ts';
+import type { WeightAverage } from './weight-average.ts';
 
 /** Also Infinity and NaN, which zod's own numbers exclude. */
 const anyNumber = z.custom<number>((value) => typeof value === 'number');
@@ -106,11 +107,17 @@ export function epochStart(
   };
 }
 
+/** What steps change. */
+export interface TrainedParts {
+  readonly runner: NetworkRunner;
+  readonly optimizer: Optimizer;
+  readonly average: WeightAverage | null;
+}
+
 /** All that a training goes on from; every array is a copy or never changed. */
 export function captureTraining(
   state: TrainingState,
-  runner: NetworkRunner,
-  optimizer: Optimizer,
+  { runner, optimizer, average }: TrainedParts,
 ): CheckpointContent {
   const now = performance.now();
   const { startedAt, epochStartedAt, best, epochs, ...position } = state;
@@ -126,16 +133,16 @@ export function captureTraining(
     tensors: new Map([
       ...named('weights', runner.readWeights()),
       ...named('optimizer', optimizer.readState()),
+      ...named('average', average?.read() ?? new Map<string, Float32Array>()),
       ...named('best', best?.weights ?? new Map<string, Float32Array>()),
     ]),
   };
 }
 
-/** Puts runner and optimizer where the checkpoint has them; null, and nothing changed, when it is not of this network. */
+/** Puts the parts where the checkpoint has them; null, and nothing changed, when it is not of this network. */
 export function restoreTraining(
   content: CheckpointContent,
-  runner: NetworkRunner,
-  optimizer: Optimizer,
+  { runner, optimizer, average }: TrainedParts,
 ): TrainingState | null {
   const parsed = stateSchema.safeParse(content.state);
   if (!parsed.success) return null;
@@ -146,6 +153,7 @@ export function restoreTraining(
   );
   if (!isComplete) return null;
   runner.writeWeights(weights);
+  average?.write(group('average', content.tensors));
   optimizer.writeState(group('optimizer', content.tensors));
   const now = performance.now();
   const best =

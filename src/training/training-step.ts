@@ -1,12 +1,17 @@
+import type { Tensor } from '@tensorflow/tfjs-node';
 import type { ImageShards } from '../data/image-shards.ts';
-import { StageError } from '../diagnostics/errors.ts';
 import { headOf, parameterSpecs, type Network } from '../models/network.ts';
 import { createRandom } from '../numeric/random.ts';
 import type { Tensorflow } from '../runtime/tensorflow.ts';
+import { inGroups } from './batch-order.ts';
 import type { Batch } from './batches.ts';
+import { requireSoundLoss, type StepPlace } from './divergence.ts';
+import { frozenLayers } from './frozen-layers.ts';
 import type { NetworkRunner } from './network-runner.ts';
 import type { Optimizer } from './optimizer.ts';
 import type { Recipe } from './recipe.ts';
+import type { TrainingPass } from './training-pass.ts';
+import { trainingTargets, type TrainingTargets } from './training-targets.ts';
 import type { ParameterGroup } from './update-rules.ts';
 
 export interface StepOptions {
@@ -15,20 +20,13 @@ export interface StepOptions {
   readonly shards: ImageShards;
   readonly recipe: Recipe;
   readonly optimizer: Optimizer;
-}
-
-export interface StepPlace {
-  /** From 1. */
-  readonly epoch: number;
-  /** Of the epoch, from 0. */
-  readonly step: number;
-  readonly stepCount: number;
-  readonly learningRate: number;
+  /** One a class; null: all count the same. */
+  readonly classWeights: readonly number[] | null;
 }
 
 /**
  * One update of the weights; gives the batch's mean loss.
- * @throws StageError `training/diverged` when the loss is no longer a number.
+ * @throws StageError `training/diverged` when the loss is no number or has exploded.
  */
 export function trainStep(
   options: StepOptions,
@@ -36,10 +34,70 @@ export function trainStep(
   place: StepPlace,
 ): { readonly loss: number; readonly correctCount: number } {
   const { runner, recipe, optimizer } = options;
-  const { learningRate } = place;
-  const pass = passOver(options, batch, (place.epoch - 1) * place.stepCount + place.step);
-  requireFinite(pass.loss, place);
-  optimizer.step(pass.gradients, parameterGroups(runner.network, recipe, learningRate));
+  const pass = passOver(options, batch, place);
+  requireSoundLoss(pass.loss, place, recipe);
+  optimizer.step(pass.gradients, parameterGroups(runner.network, recipe, place.learningRate));
+  return pass;
+}
+
+/** Loss and gradients of the whole batch, through the network in parts where `microBatchSize` says so. */
+function passOver(options: StepOptions, batch: Batch, place: StepPlace): TrainingPass {
+  const { labelSmoothing, microBatchSize } = options.recipe;
+  const { classWeights, shards, tf } = options;
+  const classCount = shards.classes.length;
+  const targets = trainingTargets(batch.labels, { classCount, labelSmoothing, classWeights });
+  const positions = [...batch.labels.keys()];
+  const gradients = new Map<string, Tensor>();
+  let loss = 0;
+  let correctCount = 0;
+  for (const [part, images] of inGroups(positions, microBatchSize ?? positions.length).entries()) {
+    const pass = passOverPart(options, { batch, targets, place, part, images });
+    loss += pass.loss;
+    correctCount += pass.correctCount;
+    for (const [name, gradient] of pass.gradients) {
+      const sum = gradients.get(name);
+      gradients.set(name, sum === undefined ? gradient : tf.keep(tf.add(sum, gradient)));
+      if (sum !== undefined) tf.dispose([sum, gradient]);
+    }
+  }
+  return { loss, correctCount, gradients };
+}
+
+interface BatchPart {
+  readonly batch: Batch;
+  readonly targets: TrainingTargets;
+  readonly place: StepPlace;
+  /** Number of the part and the positions of its images in the batch, which are consecutive. */
+  readonly part: number;
+  readonly images: readonly number[];
+}
+
+function passOverPart(
+  { tf, runner, shards, recipe }: StepOptions,
+  { batch, targets, place, part, images }: BatchPart,
+): TrainingPass {
+  const [from = 0] = images;
+  const to = from + images.length;
+  const classCount = shards.classes.length;
+  const valueCount = batch.imagesNhwc.length / batch.labels.length;
+  const x = tf.tensor4d(batch.imagesNhwc.subarray(from * valueCount, to * valueCount), [
+    images.length,
+    shards.height,
+    shards.width,
+    3,
+  ]);
+  const rows = tf.tensor2d(targets.rows.subarray(from * classCount, to * classCount), [
+    images.length,
+    classCount,
+  ]);
+  const stepNumber = (place.epoch - 1) * place.stepCount + place.step;
+  const stream = part === 0 ? `dropout/${stepNumber}` : `dropout/${stepNumber}/${part}`;
+  const pass = runner.trainingPass(x, rows, {
+    dropoutSeed: createRandom(recipe.seed, stream).integer(2 ** 31),
+    imageWeights: targets.imageWeights.subarray(from, to),
+    frozenLayers: frozenLayers(runner.network, recipe, place.epoch),
+  });
+  tf.dispose([x, rows]);
   return pass;
 }
 
@@ -59,35 +117,4 @@ function parameterGroups(
     ]),
   );
   return (name) => groups.get(name) ?? { learningRate, weightDecay };
-}
-
-function passOver(
-  { tf, runner, shards, recipe }: StepOptions,
-  { imagesNhwc, labels }: Batch,
-  stepNumber: number,
-): ReturnType<NetworkRunner['trainingPass']> {
-  const classCount = shards.classes.length;
-  const targetValues = new Float32Array(labels.length * classCount).fill(
-    recipe.labelSmoothing / classCount,
-  );
-  labels.forEach((label, n) => {
-    const index = n * classCount + label;
-    targetValues[index] = targetValues[index]! + 1 - recipe.labelSmoothing; // labels are below classCount
-  });
-  const images = tf.tensor4d(imagesNhwc, [labels.length, shards.height, shards.width, 3]);
-  const targets = tf.tensor2d(targetValues, [labels.length, classCount]);
-  const dropoutSeed = createRandom(recipe.seed, `dropout/${stepNumber}`).integer(2 ** 31);
-  const pass = runner.trainingPass(images, targets, dropoutSeed);
-  images.dispose();
-  targets.dispose();
-  return pass;
-}
-
-function requireFinite(loss: number, { epoch, step, stepCount, learningRate }: StepPlace): void {
-  if (Number.isFinite(loss)) return;
-  throw new StageError({
-    code: 'training/diverged',
-    message: `the loss became ${String(loss)} in epoch ${epoch}, step ${step + 1} of ${stepCount}, at learning rate ${learningRate.toPrecision(3)}`,
-    hint: 'lower "learningRate" (a tenth is a good next try) or raise "warmupEpochs"',
-  });
 }

@@ -51,6 +51,14 @@ export const trainParameters = z.strictObject({
       'Begins no epoch that would end later than this, at the pace of the one before; null: no limit. With it the result depends on the speed of the machine.',
     ),
   batchSize: z.int().min(1).max(1024).default(64).describe('Images a step.'),
+  microBatchSize: z
+    .int()
+    .min(2)
+    .nullable()
+    .default(null)
+    .describe(
+      'Images that go through the network at a time, their gradients summed up to those of the batch, so that it takes less memory; batch norm then sees only as many images. null: the whole batch.',
+    ),
   optimizer: z
     .enum(OPTIMIZERS)
     .default('sgd')
@@ -116,6 +124,45 @@ export const trainParameters = z.strictObject({
     .positive()
     .default(1)
     .describe('Factor on the rate of the last dense layer, for a new head on trained layers.'),
+  headEpochs: z
+    .int()
+    .min(0)
+    .default(0)
+    .describe('Epochs at the start in which the last dense layer alone learns.'),
+  frozenLayerCount: z
+    .int()
+    .min(0)
+    .default(0)
+    .describe(
+      'Convolutions and dense layers, from the image on, that never learn; their batch norm keeps its statistics, too.',
+    ),
+  averageDecay: z
+    .number()
+    .gt(0)
+    .lt(1)
+    .nullable()
+    .default(null)
+    .describe(
+      'Decay by step of a moving average of the weights, which is validated and kept in place of the last ones; 0.999 is usual. null: none.',
+    ),
+  patience: z
+    .int()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe('Ends the training after so many epochs without a better validation; null: never.'),
+  classWeights: z
+    .enum(['none', 'balanced', 'square-root'])
+    .default('none')
+    .describe(
+      'Weight of each class in the loss, as PyTorch takes it. balanced: by one over its share of the training images; square-root: by the root of that.',
+    ),
+  sampling: z
+    .enum(['shuffled', 'balanced'])
+    .default('shuffled')
+    .describe(
+      'Images of an epoch. shuffled: each once. balanced: equally many of each class, so that images of rare ones come several times.',
+    ),
   labelSmoothing: z
     .number()
     .min(0)

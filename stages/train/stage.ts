@@ -81,7 +81,7 @@ export const train = defineStage({
       const runner = createNetworkRunner(tf, network, initial.weights);
       const source = createBatchSource(reader, parameters.seed);
       const { shards } = reader;
-      const { batchSize, seed } = parameters;
+      const { batchSize, microBatchSize, seed } = parameters;
       const startedAt = performance.now();
       const result = await trainNetwork({
         ...{ tf, runner, source, shards },
@@ -99,7 +99,8 @@ export const train = defineStage({
         prepare: async () => {
           if (!initial.foldedBatchNorm) return;
           await rebuildBatchNorm({
-            ...{ tf, runner, source, shards, batchSize, seed },
+            ...{ tf, runner, source, shards, seed },
+            batchSize: microBatchSize ?? batchSize,
             onImages: (done, total) => {
               context.progress({ done, total, unit: 'images', label: 'batch-norm statistics' });
             },
@@ -174,7 +175,10 @@ function scheduleOf({ schedule, milestones, gamma, riseFraction }: Parameters): 
 }
 
 function checkpointOf(context: Context, shards: ImageShards): 'best' | 'last' {
-  const { checkpoint, validationSplit } = context.parameters;
+  const { checkpoint, validationSplit, patience } = context.parameters;
+  if (patience !== null && shards.splits[validationSplit].entries.length === 0) {
+    context.warn(`there are no ${validationSplit} images, so "patience" never ends the training`);
+  }
   if (checkpoint === 'last' || shards.splits[validationSplit].entries.length > 0) return checkpoint;
   context.warn(
     `there are no ${validationSplit} images to choose a checkpoint by; the last epoch's weights are kept`,
@@ -289,7 +293,11 @@ function trainingNote(
 ): string {
   const plural = epochs.length === 1 ? 'epoch' : 'epochs';
   const limit =
-    stoppedBy === 'time-limit' ? ` (time limit ${String(parameters.timeLimitMinutes)} min)` : '';
+    stoppedBy === 'time-limit'
+      ? ` (time limit ${String(parameters.timeLimitMinutes)} min)`
+      : stoppedBy === 'early-stopping'
+        ? ` (nothing better in the last ${String(parameters.patience)})`
+        : '';
   const optimistic =
     parameters.validationSplit === 'test' && parameters.checkpoint === 'best'
       ? '; the test images chose the checkpoint, so their accuracy is optimistic'

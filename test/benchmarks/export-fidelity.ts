@@ -137,7 +137,7 @@ function moveStatistics(
 ): void {
   const x = tf.tensor4d(joined(images), [images.length, SIZE_PX, SIZE_PX, 3]);
   const targets = tf.fill<Rank.R2>([images.length, 7], 1 / 7);
-  const { gradients } = runner.trainingPass(x, targets, 0);
+  const { gradients } = runner.trainingPass(x, targets, { dropoutSeed: 0 });
   tf.dispose([x, targets, ...gradients.values()]);
 }
 

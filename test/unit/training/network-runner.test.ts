@@ -176,7 +176,7 @@ for (const batchNorm of ['standard', 'none'] as const) {
     )(variables);
 
     const before = tf.memory().numTensors;
-    const pass = runner.trainingPass(x, labels, 0);
+    const pass = runner.trainingPass(x, labels, { dropoutSeed: 0 });
     assert.equal(tf.memory().numTensors - before, trained.length, 'only the gradients are left');
 
     assert.ok(Math.abs(pass.loss - (expected.value.dataSync()[0] ?? NaN)) < 1e-5);
@@ -191,6 +191,59 @@ for (const batchNorm of ['standard', 'none'] as const) {
     for (const gradient of pass.gradients.values()) gradient.dispose();
   });
 }
+
+test('frozen layers run as in inference and stay as they are, the others learn as they would', async (context) => {
+  const tf = await tensorflowOrSkip(context);
+  if (tf === null) return;
+  const network = sampleNetwork('standard');
+  const weights = sampleWeights(network);
+  const x = tf.randomNormal<Rank.R4>([4, 13, 13, 3], 0, 1, 'float32', 7);
+  const labels = tf.oneHot([0, 2, 1, 2], 3).cast<Tensor2D>('float32');
+  const layersWithWeights = network.layers.filter(
+    ({ kind }) => kind === 'convolution' || kind === 'dense',
+  );
+  for (const frozenCount of [1, 2, 3, 4]) {
+    const runner = createNetworkRunner(tf, network, weights);
+    const frozen = layersWithWeights.slice(0, frozenCount);
+    const frozenLayers = new Set(frozen.map(({ name }) => name));
+    const tensorCount: number = tf.memory().numTensors;
+    const { gradients, loss } = runner.trainingPass(x, labels, { dropoutSeed: 0, frozenLayers });
+    assert.equal(tf.memory().numTensors - tensorCount, gradients.size, 'only gradients are left');
+    const learnt = parameterSpecs(network).filter(
+      ({ role, layer }) => role !== 'mean' && role !== 'variance' && !frozenLayers.has(layer.name),
+    );
+    assert.deepEqual([...gradients.keys()].sort(), learnt.map(({ name }) => name).sort());
+    for (const { name, role, layer } of parameterSpecs(network)) {
+      const isSame =
+        relativeDifference(weights.get(name) ?? [], runner.parameters.get(name)!.dataSync()) === 0;
+      const isMoved = role === 'mean' || role === 'variance';
+      assert.equal(isSame, frozenLayers.has(layer.name) || !isMoved, name);
+    }
+    if (frozenCount >= 3) {
+      // No batch norm learns any more, so the loss is that of inference.
+      const expected = tf.losses.softmaxCrossEntropy(labels, runner.predict(x) as Tensor2D);
+      assert.ok(Math.abs(loss - (expected.dataSync()[0] ?? NaN)) < 1e-5);
+    }
+    // A step down the gradient of the head lowers the loss by about its squared length times the rate.
+    const gradient = gradients.get('d2.weight')!;
+    const square = gradient.square().sum().dataSync()[0] ?? NaN;
+    const weight = runner.parameters.get('d2.weight')!;
+    runner.replace('d2.weight', weight.sub(gradient.mul(1e-3)));
+    const after = runner.trainingPass(x, labels, { dropoutSeed: 0, frozenLayers });
+    const ratio = (loss - after.loss) / (1e-3 * square);
+    assert.ok(Math.abs(ratio - 1) < 0.05, `frozen ${frozenCount}: ${ratio}`);
+    tf.dispose([...gradients.values(), ...after.gradients.values()]);
+    runner.dispose();
+  }
+  assert.throws(
+    () =>
+      createNetworkRunner(tf, network, weights).trainingPass(x, labels, {
+        dropoutSeed: 0,
+        frozenLayers: new Set([layersWithWeights[1]!.name]),
+      }),
+    /frozen behind a layer that learns/,
+  );
+});
 
 test("batch norm moves its averages as PyTorch's BatchNorm2d", async (context) => {
   const tf = await tensorflowOrSkip(context);

@@ -6,6 +6,8 @@ import { randomWeights } from '../../../src/models/weights.ts';
 import type { Tensorflow } from '../../../src/runtime/tensorflow.ts';
 import { createBatchSource, NO_CHANGES } from '../../../src/training/batches.ts';
 import { createCheckpoints } from '../../../src/training/checkpoints.ts';
+import { evaluateNetwork } from '../../../src/training/evaluate-network.ts';
+import { relativeDifference } from '../../../src/training/export-checked-onnx.ts';
 import { createNetworkRunner } from '../../../src/training/network-runner.ts';
 import type { Recipe } from '../../../src/training/recipe.ts';
 import { trainNetwork, type TrainingOptions } from '../../../src/training/training-loop.ts';
@@ -28,9 +30,16 @@ const RECIPE: Recipe = {
   epsilon: 1e-8,
   weightDecay: 0,
   weightDecayOn: 'all',
+  microBatchSize: null,
   labelSmoothing: 0,
+  classWeights: 'none',
+  sampling: 'shuffled',
   imageChanges: NO_CHANGES,
   headLearningRateFactor: 1,
+  headEpochs: 0,
+  frozenLayerCount: 0,
+  averageDecay: null,
+  patience: null,
   timeLimitMs: null,
   seed: 0,
 };
@@ -39,12 +48,15 @@ async function optionsFor(
   context: TestContext,
   tf: Tensorflow,
   recipe: Partial<Recipe> = {},
+  batchNorm: 'standard' | 'none' = 'standard',
 ): Promise<TrainingOptions> {
   const folder = await temporaryFolder(context);
   await writeColouredShards(folder, { size: 8, imagesPerClass: { train: 8, validation: 3 } });
   const reader = await openShardReader(folder);
   context.after(() => reader.close());
-  const builder = createNetworkBuilder({ ...NETWORK_OPTIONS, classCount: 2, imageSize: 8 });
+  const builder = createNetworkBuilder({
+    ...{ ...NETWORK_OPTIONS, batchNorm, classCount: 2, imageSize: 8 },
+  });
   builder.convolution({
     ...{ weightName: 'c', batchNormName: 'b', outputChannels: 4, kernelSize: 3 },
     activation: 'relu',
@@ -139,12 +151,27 @@ test('an abort is noticed at the next step', async (context) => {
   assert.equal(steps, 1);
 });
 
-test('a training stopped after any step goes on and ends with the same weights and history', async (context) => {
+const RESUMED: Record<string, Partial<Recipe>> = {
+  'sgd, cosine, label smoothing': { schedule: { kind: 'cosine' }, labelSmoothing: 0.1 },
+  'adamw, one-cycle, averaged weights, balanced, in parts, head first': {
+    ...{ optimizer: 'adamw', learningRate: 0.01, averageDecay: 0.9, sampling: 'balanced' },
+    schedule: { kind: 'one-cycle', riseFraction: 0.3 },
+    ...{ microBatchSize: 2, classWeights: 'square-root', headEpochs: 1, patience: 3 },
+  },
+};
+
+for (const [name, settings] of Object.entries(RESUMED)) {
+  test(`stopped after any step it goes on to the same weights and history: ${name}`, async (context) => {
+    await compareStopped(context, settings);
+  });
+}
+
+async function compareStopped(context: TestContext, settings: Partial<Recipe>): Promise<void> {
   const tf = await tensorflowOrSkip(context);
   if (tf === null) return;
   const recipe: Partial<Recipe> = {
-    ...{ epochs: 3, schedule: { kind: 'cosine' }, weightDecay: 0.01, labelSmoothing: 0.1 },
-    imageChanges: { flip: 'both', shiftFraction: 0.2 },
+    ...{ epochs: 3, weightDecay: 0.01, imageChanges: { flip: 'both', shiftFraction: 0.2 } },
+    ...settings,
   };
   const whole = await optionsFor(context, tf, recipe);
   const expected = await trainNetwork(whole);
@@ -183,8 +210,88 @@ test('a training stopped after any step goes on and ends with the same weights a
     assert.deepEqual(result.epochs.map(withoutTimes), expected.epochs.map(withoutTimes));
     assert.equal(result.chosenEpoch.epoch, expected.chosenEpoch.epoch);
   }
-});
+}
 
 function withoutTimes({ trainLoss, trainTop1Fraction, validation, learningRate }: EpochRecord) {
   return { trainLoss, trainTop1Fraction, validation, learningRate };
 }
+
+test('in parts without batch norm the weights are those of whole batches, to rounding', async (context) => {
+  const tf = await tensorflowOrSkip(context);
+  if (tf === null) return;
+  const weightsWith = async (microBatchSize: number | null): Promise<number[]> => {
+    const recipe = { microBatchSize, batchSize: 7, epochs: 2, classWeights: 'balanced' } as const;
+    const options = await optionsFor(context, tf, recipe, 'none');
+    await trainNetwork(options);
+    return [...options.runner.readWeights().values()].flatMap((values) => [...values]);
+  };
+  const whole = await weightsWith(null);
+  // A batch of 7 in parts of 2 ends with one of 3; 16 images end with a batch of 2.
+  for (const microBatchSize of [2, 3, 7, 20]) {
+    const difference = relativeDifference(whole, await weightsWith(microBatchSize));
+    assert.ok(difference < 1e-5, `${microBatchSize}: ${difference}`);
+  }
+});
+
+test('first the head alone learns, frozen layers never do, with their batch norm', async (context) => {
+  const tf = await tensorflowOrSkip(context);
+  if (tf === null) return;
+  const changed = async (recipe: Partial<Recipe>): Promise<string[]> => {
+    const options = await optionsFor(context, tf, { ...recipe, weightDecay: 0.1 });
+    const before = options.runner.readWeights();
+    await trainNetwork({ ...options, checkpoint: 'last' });
+    return [...options.runner.readWeights()].flatMap(([name, values]) =>
+      values.some((value, i) => value !== before.get(name)?.[i]) ? [name] : [],
+    );
+  };
+  assert.deepEqual(await changed({ headEpochs: 2, epochs: 2 }), ['d.weight', 'd.bias']);
+  assert.deepEqual(await changed({ frozenLayerCount: 1, epochs: 2 }), ['d.weight', 'd.bias']);
+  assert.equal((await changed({ headEpochs: 1, epochs: 2 })).length, 7);
+  await assert.rejects(changed({ frozenLayerCount: 2 }), { code: 'training/all-frozen' });
+});
+
+test('patience ends a training that no longer gets better', async (context) => {
+  const tf = await tensorflowOrSkip(context);
+  if (tf === null) return;
+  // Frozen, the network stays what it is but for a rate that changes nothing in float32.
+  const recipe = { headEpochs: 9, learningRate: 1e-30, patience: 2, epochs: 9 };
+  const result = await trainNetwork(await optionsFor(context, tf, recipe));
+  assert.equal(result.stoppedBy, 'early-stopping');
+  assert.equal(result.epochs.length, 3);
+  assert.equal(result.chosenEpoch.epoch, 1);
+});
+
+test('an average that follows at once is the weights, one that is slow is kept in their place', async (context) => {
+  const tf = await tensorflowOrSkip(context);
+  if (tf === null) return;
+  const lossesWith = async (averageDecay: number | null): Promise<(number | undefined)[]> => {
+    const options = await optionsFor(context, tf, { averageDecay, epochs: 2 });
+    const { epochs, chosenEpoch } = await trainNetwork({ ...options, checkpoint: 'last' });
+    const kept = await evaluateNetwork({ ...options, split: 'validation', batchSize: 4 });
+    assert.equal(kept.loss, chosenEpoch.validation?.loss, 'the weights that were scored are kept');
+    return epochs.map(({ validation }) => validation?.loss);
+  };
+  const own = await lossesWith(null);
+  assert.ok(relativeDifference(own.map(Number), (await lossesWith(1e-9)).map(Number)) < 1e-5);
+  assert.ok(relativeDifference(own.map(Number), (await lossesWith(0.99)).map(Number)) > 1e-2);
+});
+
+test('weight decay leaves biases and batch norm alone where the recipe says so', async (context) => {
+  const tf = await tensorflowOrSkip(context);
+  if (tf === null) return;
+  const weightsWith = async (recipe: Partial<Recipe>): Promise<Map<string, Float32Array>> => {
+    const options = await optionsFor(context, tf, { ...recipe, epochs: 1, batchSize: 16 });
+    await trainNetwork(options); // one step
+    return options.runner.readWeights();
+  };
+  const none = await weightsWith({});
+  const onWeights = await weightsWith({ weightDecay: 0.5, weightDecayOn: 'weights' });
+  const onAll = await weightsWith({ weightDecay: 0.5 });
+  const changedBy = (weights: Map<string, Float32Array>): string[] =>
+    [...weights].flatMap(([name, values]) =>
+      values.some((value, i) => value !== none.get(name)?.[i]) ? [name] : [],
+    );
+  assert.deepEqual(changedBy(onWeights), ['c.weight', 'd.weight']);
+  // The others begin at zero, where decay changes nothing.
+  assert.deepEqual(changedBy(onAll), ['c.weight', 'b.weight', 'd.weight']);
+});
