@@ -10,12 +10,33 @@ export type {
   TensorProto as Initializer,
   ValueInfoProto as ValueInfo,
 } from './generated/onnx_pb.ts';
-import { clone } from '@bufbuild/protobuf';
-import { ModelProtoSchema, type GraphProto, type ModelProto } from './generated/onnx_pb.ts';
+import { clone, isFieldSet } from '@bufbuild/protobuf';
+import {
+  ModelProtoSchema,
+  TensorProtoSchema,
+  type GraphProto,
+  type ModelProto,
+  type TensorProto,
+} from './generated/onnx_pb.ts';
 import { OnnxError } from '../diagnostics/errors.ts';
 
+/**
+ * A copy that shares nothing with `model` but the bytes of its initializers, which nothing changes in
+ * place: whoever wants other weights makes another tensor. So a copy costs no second set of weights.
+ */
 export function cloneModel(model: ModelProto): ModelProto {
-  return clone(ModelProtoSchema, model);
+  const { graph } = model;
+  if (graph === undefined) return clone(ModelProtoSchema, model);
+  const copy = clone(ModelProtoSchema, { ...model, graph: { ...graph, initializer: [] } });
+  graphOf(copy).initializer = graph.initializer.map(cloneTensor);
+  return copy;
+}
+
+function cloneTensor(tensor: TensorProto): TensorProto {
+  if (!isFieldSet(tensor, TensorProtoSchema.field.rawData)) return clone(TensorProtoSchema, tensor);
+  const copy = clone(TensorProtoSchema, { ...tensor, rawData: new Uint8Array() });
+  copy.rawData = tensor.rawData;
+  return copy;
 }
 
 /** The model's graph. @throws OnnxError `onnx/no-graph` when there is none. */

@@ -1,7 +1,12 @@
-import { toBinary } from '@bufbuild/protobuf';
-import { writeFile } from 'node:fs/promises';
-import { ModelProtoSchema } from './generated/onnx_pb.ts';
-import type { OnnxModel } from './model.ts';
+import { create, toBinary } from '@bufbuild/protobuf';
+import { open, writeFile } from 'node:fs/promises';
+import { basename } from 'node:path';
+import {
+  ModelProtoSchema,
+  TensorProto_DataLocation,
+  TensorProtoSchema,
+} from './generated/onnx_pb.ts';
+import { graphOf, type Initializer, type OnnxModel } from './model.ts';
 
 /** The model as bytes; the same model always gives the same bytes. */
 export function encodeOnnx(model: OnnxModel): Uint8Array {
@@ -10,4 +15,49 @@ export function encodeOnnx(model: OnnxModel): Uint8Array {
 
 export async function writeOnnx(path: string, model: OnnxModel): Promise<void> {
   await writeFile(path, encodeOnnx(model));
+}
+
+/** Smaller tensors stay in the model: shape arithmetic is read before anything else is. */
+const LEAST_EXTERNAL_BYTES = 1024;
+/** A cache line, which is more than any vector instruction asks for. */
+const ALIGNMENT = 64;
+
+/**
+ * Writes the model with its larger initializers in a second file, `dataPath` in the same folder
+ * (onnx/docs/ExternalData.md): no copy of the weights is made, and onnxruntime maps that file.
+ */
+export async function writeOnnxWithData(
+  path: string,
+  dataPath: string,
+  model: OnnxModel,
+): Promise<void> {
+  const graph = graphOf(model);
+  const file = await open(dataPath, 'w');
+  const initializer: Initializer[] = [];
+  try {
+    let offset = 0;
+    for (const tensor of graph.initializer) {
+      const { rawData, name, dims, dataType } = tensor;
+      if (rawData.length < LEAST_EXTERNAL_BYTES) {
+        initializer.push(tensor);
+        continue;
+      }
+      await file.write(rawData, 0, rawData.length, offset);
+      const place = { location: basename(dataPath), offset, length: rawData.length };
+      initializer.push(
+        create(TensorProtoSchema, {
+          ...{ name, dims, dataType },
+          dataLocation: TensorProto_DataLocation.EXTERNAL,
+          externalData: Object.entries(place).map(([key, value]) => ({
+            key,
+            value: String(value),
+          })),
+        }),
+      );
+      offset = Math.ceil((offset + rawData.length) / ALIGNMENT) * ALIGNMENT;
+    }
+  } finally {
+    await file.close();
+  }
+  await writeOnnx(path, { ...model, graph: { ...graph, initializer } });
 }

@@ -1,15 +1,13 @@
-import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import { makeValueInfo } from '../onnx/build.ts';
 import { graphOf, type OnnxModel } from '../onnx/model.ts';
-import { writeOnnx } from '../onnx/writer.ts';
 import type { Observed, ObserveRequest } from '../workers/tasks/observe-tensors.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
 import { markGraph } from './mark-graph.ts';
 import { mergeHistograms } from './observers/histogram.ts';
 import { mergeMinMax } from './observers/min-max.ts';
 import type { ObserverState } from './observers/observer.ts';
+import { observationModel } from './observation-model.ts';
 import { runOverImages } from './run-over-images.ts';
+import { withScratchModel } from './scratch-model.ts';
 
 export interface ObserveOptions {
   /** Prepared by `prepareModel`. */
@@ -50,7 +48,11 @@ export async function observeActivations(
   const merge = observer === 'min-max' ? mergeMinMax : mergeHistograms;
   const logits = graphOf(model).output[0]?.name;
   const collected = heldOut.size === 0 || logits === undefined ? {} : { collected: logits };
-  const modelPath = join(options.scratchPath, 'observed.onnx');
+  const { model: observing, observed } = observationModel(model, tensors, {
+    samples: observer === 'min-max' ? 'none' : 'spread',
+    kept: Object.values(collected),
+    batchSize: options.batchSize,
+  });
   let kept: readonly ObserverState[] | null = null;
   let held: readonly ObserverState[] | null = null;
   const heldOutRows: Float32Array[] = [];
@@ -62,40 +64,26 @@ export async function observeActivations(
     before === null || next === null
       ? (next ?? before)
       : before.map((state, i) => merge(state, next[i]!));
-  try {
-    await writeOnnx(modelPath, withOutputs(model, [...tensors, ...Object.values(collected)]));
+  const scratch = {
+    ...options,
+    model: observing,
+    name: 'observed',
+    graphOptimization: 'all' as const,
+  };
+  await withScratchModel(scratch, async (file) => {
     await runOverImages<ObserveRequest, Observed>({
       ...options,
       task: 'observe-tensors',
-      run: {
-        modelPath,
-        images,
-        batchSize: options.batchSize,
-        graphOptimization: 'all',
-        memory: 'exact',
-      },
-      request: (run) => ({ run, tensors, observer, heldOut, ...collected }),
+      run: { ...file, images, batchSize: options.batchSize },
+      request: (run) => ({ run, observed, heldOut, ...collected }),
       onChunk: (chunk) => {
         kept = merged(kept, chunk.kept);
         held = merged(held, chunk.heldOut);
         heldOutRows.push(...chunk.rows);
       },
     });
-  } finally {
-    await rm(modelPath, { force: true });
-  }
+  });
   const byTensor = (states: readonly ObserverState[] | null): Map<string, ObserverState> =>
     new Map((states ?? []).map((state, i) => [tensors[i]!, state])); // one state a tensor
   return { kept: byTensor(kept), heldOut: byTensor(held), heldOutRows };
-}
-
-/** The same model with these tensors as its outputs; it shares everything else with `model`. */
-function withOutputs(model: OnnxModel, tensors: readonly string[]): OnnxModel {
-  const output = [...new Set(tensors)].map((tensor) => {
-    const value = makeValueInfo(tensor, []);
-    // Rank and size are left to onnxruntime: an absent shape means "any".
-    if (value.type?.value.case === 'tensorType') delete value.type.value.value.shape;
-    return value;
-  });
-  return { ...model, graph: { ...graphOf(model), output } };
 }

@@ -9,8 +9,8 @@ export function createHistogramObserver(tensor: string): Observer {
   const ranges = createRangeRecorder(tensor);
   let histogram: Histogram | undefined;
   return {
-    observe(values) {
-      const { min, max } = ranges.record(values);
+    observe(values, range) {
+      const { min, max } = ranges.record(values, range);
       const known = fitted(histogram, min, max);
       histogram = { ...known, zeroCount: known.zeroCount + count(values, known) };
     },

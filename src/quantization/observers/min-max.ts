@@ -6,14 +6,14 @@ import type { Observer, ObserverState } from './observer.ts';
 export function createMinMaxObserver(tensor: string): Observer {
   const ranges = createRangeRecorder(tensor);
   return {
-    observe: (values) => void ranges.record(values),
+    observe: (values, range) => void ranges.record(values, range),
     finish: () => ranges.finish(),
   };
 }
 
 export interface RangeRecorder {
-  /** Takes an image's values and returns the range of all seen so far. */
-  record(values: Float32Array): TensorRange;
+  /** Takes an image's values, or their range, and returns the range of all seen so far. */
+  record(values: Float32Array, range?: TensorRange): TensorRange;
   finish(): ObserverState;
 }
 
@@ -22,8 +22,9 @@ export function createRangeRecorder(tensor: string): RangeRecorder {
   const maxima: number[] = [];
   let range: TensorRange = { min: Infinity, max: -Infinity };
   return {
-    record(values) {
-      const { min, max } = rangeOf(values, tensor);
+    record(values, known) {
+      const { min, max } =
+        known === undefined ? rangeOf(values, tensor) : checkFinite(known, tensor);
       minima.push(min);
       maxima.push(max);
       range = { min: Math.min(range.min, min), max: Math.max(range.max, max) };
@@ -71,9 +72,12 @@ export function rangeOf(values: Float32Array, tensor: string): TensorRange {
     if (key < least) least = key;
     if (key > most) most = key;
   }
-  const min = floatOfKey(least);
-  const max = floatOfKey(most);
-  if (Number.isFinite(min) && Number.isFinite(max)) return { min, max };
+  return checkFinite({ min: floatOfKey(least), max: floatOfKey(most) }, tensor);
+}
+
+/** -0 becomes a plain 0. */
+function checkFinite({ min, max }: TensorRange, tensor: string): TensorRange {
+  if (Number.isFinite(min) && Number.isFinite(max)) return { min: min + 0, max: max + 0 };
   throw new OnnxError({
     code: 'quantization/not-finite',
     message: `tensor "${tensor}" takes values that are NaN or infinite in calibration`,

@@ -27,10 +27,10 @@ export interface Histogram {
 /** Accumulates the values of one tensor; keeps none of the arrays it is shown. */
 export interface Observer {
   /**
-   * Takes the values of one image.
+   * Takes the values of one image, or a sample of them and the range of all.
    * @throws OnnxError `quantization/not-finite` when a value is NaN or infinite.
    */
-  observe(values: Float32Array): void;
+  observe(values: Float32Array, range?: TensorRange): void;
   finish(): ObserverState;
 }
 

@@ -1,15 +1,16 @@
 import { OnnxError } from '../../diagnostics/errors.ts';
 import { createHistogramObserver } from '../../quantization/observers/histogram.ts';
 import { createMinMaxObserver } from '../../quantization/observers/min-max.ts';
+import type { ObservedOutputs } from '../../quantization/observation-model.ts';
 import type { Observer, ObserverState } from '../../quantization/observers/observer.ts';
 import { runImageBatches, type ImageRun } from '../run-image-batches.ts';
 import { settleTask, type TaskResult } from '../task-result.ts';
 
-/** The model has every tensor of `tensors`, and `collected`, among its outputs. */
+/** The model has everything that `observed` names, and `collected`, among its outputs. */
 export interface ObserveRequest {
   readonly run: ImageRun;
-  readonly tensors: readonly string[];
-  readonly observer: 'min-max' | 'histogram';
+  /** With samples or all without: then only ranges are observed. */
+  readonly observed: readonly ObservedOutputs[];
   /** Positions in the split of images whose values are kept apart. */
   readonly heldOut: ReadonlySet<number>;
   /** A small output whose values for the held-out images travel back. */
@@ -26,24 +27,24 @@ export interface Observed {
 
 export type ObserveResponse = TaskResult<Observed>;
 
-/** Shows every value of every tensor to an observer; keeps none but the collected rows. */
+/** Shows what the model tells of every tensor to an observer; keeps none but the collected rows. */
 export function run(request: ObserveRequest): Promise<ObserveResponse> {
   return settleTask(async () => {
-    const { tensors, heldOut, collected } = request;
-    const create = request.observer === 'min-max' ? createMinMaxObserver : createHistogramObserver;
-    const newGroup = () => ({ observers: tensors.map(create), imageCount: 0 });
+    const { observed, heldOut, collected } = request;
+    const newGroup = () => ({ observers: observed.map(createObserver), imageCount: 0 });
     const groups = { kept: newGroup(), heldOut: newGroup() };
     const rows: Float32Array[] = [];
     await runImageBatches(request.run, (outputs, imageCount, indices) => {
       for (const [n, index] of indices.entries()) {
         const group = heldOut.has(index) ? groups.heldOut : groups.kept;
         group.imageCount += 1;
-        for (const [i, tensor] of tensors.entries()) {
-          const values = shareOf(outputs[tensor]?.data, tensor, n, imageCount);
-          observeImage(group.observers[i]!, values, { ...request.run.images, index }); // one a tensor
+        for (const [i, names] of observed.entries()) {
+          const shareOf = (name: string): Float32Array =>
+            imageShare(outputs[name]?.data, names.tensor, n, imageCount);
+          observeImage(group.observers[i]!, names, shareOf, { ...request.run.images, index }); // one a tensor
         }
         if (collected === undefined || group !== groups.heldOut) continue;
-        rows.push(shareOf(outputs[collected]?.data, collected, n, imageCount).slice());
+        rows.push(imageShare(outputs[collected]?.data, collected, n, imageCount).slice());
       }
     });
     const finish = ({ observers, imageCount }: ReturnType<typeof newGroup>) =>
@@ -52,14 +53,25 @@ export function run(request: ObserveRequest): Promise<ObserveResponse> {
   });
 }
 
+function createObserver({ tensor, sample }: ObservedOutputs): Observer {
+  return sample === undefined ? createMinMaxObserver(tensor) : createHistogramObserver(tensor);
+}
+
 /** Observes, and says in what fails which image it was. */
 function observeImage(
   observer: Observer,
-  values: Float32Array,
+  { minimum, maximum, sum, sample }: ObservedOutputs,
+  shareOf: (name: string) => Float32Array,
   image: { split: string; index: number },
 ): void {
   try {
-    observer.observe(values);
+    const range = {
+      min: shareOf(minimum).reduce((least, value) => Math.min(least, value), Infinity),
+      max: shareOf(maximum).reduce((most, value) => Math.max(most, value), -Infinity),
+    };
+    // Whether the least of values is NaN where one of them is depends on the CPU; of the sum it does not.
+    if (shareOf(sum).some(Number.isNaN)) range.min = NaN;
+    observer.observe(sample === undefined ? new Float32Array() : shareOf(sample), range);
   } catch (cause) {
     if (!(cause instanceof OnnxError)) throw cause;
     const { code, message, hint } = cause;
@@ -73,7 +85,7 @@ function observeImage(
 }
 
 /** The n-th of `imageCount` equal parts of a tensor [N, …]. */
-function shareOf(data: unknown, tensor: string, n: number, imageCount: number): Float32Array {
+function imageShare(data: unknown, tensor: string, n: number, imageCount: number): Float32Array {
   if (!(data instanceof Float32Array)) throw notFloat(tensor);
   const length = data.length / imageCount;
   return data.subarray(n * length, (n + 1) * length);
