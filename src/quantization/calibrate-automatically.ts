@@ -80,7 +80,7 @@ export async function calibrateAutomatically(
     );
     const candidates = CANDIDATES.map((method, i) => ({
       method,
-      sqnrDb: scoreDb(observed.heldOutRows, rows[i] ?? []),
+      sqnrDb: meanSqnrDb(observed.heldOutRows, rows[i] ?? []),
     }));
     const method = bestOf(candidates);
     return {
@@ -112,24 +112,25 @@ export function bestOf(
 }
 
 /**
- * Halfway between the mean of the images' SQNR and that of all outputs together: the first speaks
- * for the usual image, the second for the rare one that leaves the ranges.
+ * The mean of the images' own SQNR. That of all outputs together would follow the rare image with
+ * outputs ten times the others': on a ResNet-50 it prefers ranges that hold those images, with which
+ * 67 % of the answers are the float network's, to ranges of the usual image, with which 88 % are.
  */
-function scoreDb(
+function meanSqnrDb(
   reference: readonly Float32Array[],
   actual: readonly Float32Array[],
 ): number | null {
-  const pooled = createSqnrAccumulator();
-  const ofImages: number[] = [];
+  let sum = 0;
+  let count = 0;
   for (const [i, row] of reference.entries()) {
-    const ofImage = createSqnrAccumulator();
-    for (const accumulator of [pooled, ofImage]) accumulator.add(row, actual[i]!); // both ran the same images
-    const sqnrDb = ofImage.finishDb();
-    if (sqnrDb !== null) ofImages.push(sqnrDb);
+    const accumulator = createSqnrAccumulator();
+    accumulator.add(row, actual[i]!); // both ran the same images
+    const sqnrDb = accumulator.finishDb();
+    if (sqnrDb === null) continue;
+    sum += sqnrDb;
+    count += 1;
   }
-  const pooledDb = pooled.finishDb();
-  if (pooledDb === null || ofImages.length === 0) return null;
-  return (pooledDb + ofImages.reduce((sum, sqnrDb) => sum + sqnrDb, 0) / ofImages.length) / 2;
+  return count === 0 ? null : sum / count;
 }
 
 function allStates({ kept, heldOut }: ObservedActivations): Map<string, ObserverState> {

@@ -32,7 +32,7 @@ const channelChangeSchema = z.strictObject({
 const selectionSchema = z.strictObject({
   method: z.enum(RANGE_METHODS),
   heldOutImageCount: z.int(),
-  /** The logits' signal to noise on the held-out images (`scoreDb`), activations rounded; null: no noise. */
+  /** Mean over the held-out images of the logits' signal to noise, activations rounded; null: no noise. */
   candidates: z.array(
     z.strictObject({ method: z.enum(RANGE_METHODS), sqnrDb: z.number().nullable() }),
   ),
