@@ -15,8 +15,6 @@ import { exportCheckedOnnx } from '../../src/training/export-checked-onnx.ts';
 import { epochEvents, historyCsv } from '../../src/training/history.ts';
 import { createNetworkRunner } from '../../src/training/network-runner.ts';
 import { rebuildBatchNorm } from '../../src/training/rebuild-batch-norm.ts';
-import type { Recipe } from '../../src/training/recipe.ts';
-import type { Schedule } from '../../src/training/schedule.ts';
 import { writeEventFile } from '../../src/training/tensorboard-events.ts';
 import {
   trainNetwork,
@@ -24,6 +22,7 @@ import {
   type TrainingResult,
 } from '../../src/training/training-loop.ts';
 import { trainParameters } from './parameters.ts';
+import { recipeOf } from './recipe-of.ts';
 
 type Parameters = z.output<typeof trainParameters>;
 type Context = StageContext<Parameters>;
@@ -150,28 +149,6 @@ function networkOptions(parameters: Parameters, shards: ImageShards): Network['o
     classCount: shards.classes.length,
     imageSize: shards.width,
   };
-}
-
-function recipeOf(parameters: Parameters): Recipe {
-  const { flip, shiftFraction, timeLimitMinutes } = parameters;
-  return {
-    ...parameters,
-    schedule: scheduleOf(parameters),
-    imageChanges: { flip, shiftFraction },
-    timeLimitMs: timeLimitMinutes === null ? null : timeLimitMinutes * 60_000,
-  };
-}
-
-function scheduleOf({ schedule, milestones, gamma, riseFraction }: Parameters): Schedule {
-  switch (schedule) {
-    case 'steps':
-      return { kind: 'steps', milestones, gamma };
-    case 'one-cycle':
-      return { kind: 'one-cycle', riseFraction };
-    case 'cosine':
-    case 'constant':
-      return { kind: schedule };
-  }
 }
 
 function checkpointOf(context: Context, shards: ImageShards): 'best' | 'last' {

@@ -6,12 +6,15 @@
  *   [--latency-rounds 2] [--many-images 1024] [--stride 0] [--again TOOL,…] [--work FOLDER]
  *   [--python NAME=INTERPRETER]
  * npm run test:peers -- --coverage FOLDER [--coverage FOLDER …]
+ * npm run test:peers -- --training [--work FOLDER] [--python export=INTERPRETER]
  *
  * Python environments, exported models and finished measurements are kept in the work folder (below the
  * temporary folder), so a run that was stopped goes on where it was; --again measures anew. --model adds
  * networks trained on the five grades by drq. --many-images quantizes ResNet-50 with that many images.
  * --coverage takes every .onnx file of a folder (as export_models.py writes, or the Python package onnx
  * carries in backend/test/data/light) through the quantizer and fails on operators left in float.
+ * --training trains small networks for 50 steps here and in PyTorch, from the same weights on the same
+ * batches, and fails where the losses differ.
  * --stride n lets onnxruntime's histograms take n images at once where memory is short.
  */
 import { createHash } from 'node:crypto';
@@ -24,6 +27,7 @@ import { UsageError } from '../../src/diagnostics/errors.ts';
 import { renderBoxTable } from '../../src/tables/terminal.ts';
 import {
   positiveInteger,
+  renderRows,
   requiredFolder,
   runProgramMain,
   say,
@@ -43,6 +47,7 @@ import {
 } from './requirements.ts';
 import { latencyRatio, logitsOf, scoreCell, top1Percent, type LatencyRatio } from './score-cell.ts';
 import { isDrq, TOOLS, type Tool } from './tools.ts';
+import { compareTrainingCurves, LARGEST_LOSS_DIFFERENCE } from './training-curve.ts';
 
 const CALIBRATION_COUNT = 128;
 const BASELINE: Tool = 'onnxruntime-min-max';
@@ -77,6 +82,7 @@ async function main(): Promise<void> {
       work: { type: 'string', default: join(tmpdir(), 'drq-peers') },
       python: { type: 'string', multiple: true, default: [] },
       coverage: { type: 'string', multiple: true, default: [] },
+      training: { type: 'boolean', default: false },
     },
   });
   if (values.coverage.length > 0) {
@@ -87,6 +93,10 @@ async function main(): Promise<void> {
   }
   const workFolder = userPath(values.work);
   const environments = createEnvironments(join(workFolder, 'environments'), values.python);
+  if (values.training) {
+    await compareTraining(environments, join(workFolder, 'training'));
+    return;
+  }
   const settings: Settings = {
     shared: requiredFolder('--shared', values.shared),
     workFolder,
@@ -108,6 +118,23 @@ async function main(): Promise<void> {
   const results: ModelResult[] = [];
   for (const model of models) results.push(await measureModel(model, settings, progress));
   report(results, readLoad());
+}
+
+async function compareTraining(environments: Environments, folder: string): Promise<void> {
+  const curves = await compareTrainingCurves(await environments.pythonOf('export'), folder, say);
+  const rows = curves.map(({ name, stepCount, firstLoss, lastLoss, largestDifference }) => ({
+    recipe: name,
+    steps: stepCount,
+    'first loss': firstLoss.toFixed(4),
+    'last loss': lastLoss.toFixed(4),
+    'largest difference': largestDifference.toExponential(1),
+  }));
+  process.stdout.write(`${renderRows(rows)}\n`);
+  for (const { name, largestDifference } of curves) {
+    if (largestDifference <= LARGEST_LOSS_DIFFERENCE) continue;
+    say(`fault: ${name}: losses differ by more than ${LARGEST_LOSS_DIFFERENCE}`);
+    process.exitCode = 1;
+  }
 }
 
 function chooseTools(peers: string | undefined): Tool[] {
