@@ -12,6 +12,7 @@ import { computeOnCodes } from './compute-on-codes.ts';
 import { quantizeLinear } from './linear.ts';
 import type { ActivationParameters } from './parameters.ts';
 import type { PlannedLayer, QuantizationPlan } from './quantization-plan.ts';
+import { shieldFloatLayers } from './shield-float-layers.ts';
 import { quantizeBias } from './weights.ts';
 
 /** What the bias of each layer is raised by, by the layer's output tensor. */
@@ -35,6 +36,7 @@ export function insertQdq(
   for (const [name, parameters] of plan.constants) quantizeConstant(edit, name, parameters);
   for (const [tensor, parameters] of plan.activations) insertPair(edit, tensor, parameters);
   computeOnCodes(graph, (tensor) => plan.activations.get(tensor));
+  shieldFloatLayers(graph);
   sortNodes(graph);
   pruneNodes(graph);
   pruneInitializers(graph);

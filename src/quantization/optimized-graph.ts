@@ -8,6 +8,7 @@ import { readOnnx } from '../onnx/reader.ts';
 import { typeName } from '../onnx/tensor-data.ts';
 import { openOnnxSession } from '../runtime/onnx-session.ts';
 import type { FloatNode } from './mark-graph.ts';
+import { SHIELD_SUFFIX } from './shield-float-layers.ts';
 
 export interface OptimizedGraph {
   /** Operator → count in the graph as onnxruntime runs it. */
@@ -34,9 +35,15 @@ export async function readOptimizedGraph(
   const floatNodes = nodesInFloat(graphOf(model)).map((node) => ({
     node: shownNode(node),
     operator: node.opType,
-    reason: reasons.get(shownNode(node)) ?? 'onnxruntime did not fuse it into an integer operator',
+    reason: reasons.get(shownNode(node)) ?? reasonOf(shownNode(node)),
   }));
   return { operators: countOperators(model), floatNodes };
+}
+
+function reasonOf(node: string): string {
+  return node.endsWith(SHIELD_SUFFIX)
+    ? 'keeps onnxruntime from quantizing the float layer before it'
+    : 'onnxruntime did not fuse it into an integer operator';
 }
 
 /** Operators that hand their first input's type on. */
