@@ -49,6 +49,8 @@ export interface TrainingOptions {
   readonly signal: AbortSignal;
   /** The training goes on from a checkpoint, after `step` steps of `epoch`. */
   onResume(place: { readonly epoch: number; readonly step: number }): void;
+  /** The training was interrupted after `step` steps of `epoch`, and all of them are saved. */
+  onInterrupt(place: { readonly epoch: number; readonly step: number }): void;
   /** Before the first step of a training that begins anew: what a resumed one need not repeat. */
   prepare?(): Promise<void>;
   onProgress(progress: TrainingProgress): void;
@@ -154,7 +156,10 @@ async function trainEpochs(
       await saver.save();
     }
   } catch (error) {
-    if (error instanceof InterruptedError) await saver.saveAndWait();
+    if (error instanceof InterruptedError) {
+      await saver.saveAndWait();
+      options.onInterrupt(state);
+    }
     // The same settings would lead to the same end.
     if (error instanceof StageError && error.code === 'training/diverged') {
       await options.checkpoints?.discard();

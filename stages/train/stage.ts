@@ -105,6 +105,9 @@ export const train = defineStage({
             },
           });
         },
+        onInterrupt: ({ epoch, step }) => {
+          context.notice(`saved after epoch ${epoch}, step ${step}; the next run goes on there`);
+        },
         onResume: ({ epoch, step }) => {
           context.notice(
             epoch > parameters.epochs

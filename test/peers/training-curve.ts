@@ -199,6 +199,7 @@ async function trainHere(
     ...{ validationSplit: 'validation', checkpoint: 'last', checkpoints: null, checkpointMs: 0 },
     signal: new AbortController().signal,
     onResume: () => undefined,
+    onInterrupt: () => undefined,
     onEpoch: () => undefined,
     // Progress tells the mean over the epoch so far.
     onProgress: ({ epoch, loss, imagesDone }) => {

@@ -76,6 +76,7 @@ async function optionsFor(
     checkpointMs: 60_000,
     signal: new AbortController().signal,
     onResume: () => undefined,
+    onInterrupt: () => undefined,
     onProgress: () => undefined,
     onEpoch: () => undefined,
   };
@@ -183,11 +184,13 @@ async function compareStopped(context: TestContext, settings: Partial<Recipe>): 
       checkpoints: createCheckpoints({ folder, onFailure: (message) => assert.fail(message) }),
       checkpointMs: 0,
     });
+    let saved = '';
     let steps = 0;
     const stopped = trainNetwork({
       ...(await optionsFor(context, tf, recipe)),
       ...checkpointsOf(),
       signal: controller.signal,
+      onInterrupt: ({ epoch, step }) => (saved = `${epoch}.${step}`),
       onProgress: () => {
         steps += 1;
         if (steps === stopAfter) controller.abort();
@@ -205,6 +208,7 @@ async function compareStopped(context: TestContext, settings: Partial<Recipe>): 
     });
     assert.equal(tf.memory().numTensors, tensorCount);
     // The abort is noticed at the next step or in the validation, so nothing done is lost.
+    assert.equal(place, saved);
     assert.equal(place, `${Math.ceil(stopAfter / 4)}.${((stopAfter - 1) % 4) + 1}`);
     assert.deepEqual(resumed.runner.readWeights(), expectedWeights);
     assert.deepEqual(result.epochs.map(withoutTimes), expected.epochs.map(withoutTimes));
