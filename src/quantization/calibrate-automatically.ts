@@ -11,7 +11,7 @@ import {
 import { mergeHistograms } from './observers/histogram.ts';
 import type { ObserverState } from './observers/observer.ts';
 import type { TensorRange } from './parameters.ts';
-import { openRangeTrials } from './try-ranges.ts';
+import { tryRanges } from './try-ranges.ts';
 
 export interface AutomaticOptions extends ObserveOptions {
   /** Of the draw of held-out images. */
@@ -71,25 +71,21 @@ export async function calibrateAutomatically(
   });
   // With a handful of images there is nothing to hold out: they are scored on themselves.
   const fitted = observed.kept.size > 0 ? observed.kept : observed.heldOut;
-  const trials = await openRangeTrials(options);
-  try {
-    const rows = await trials.run(
-      CANDIDATES.map((method) => chooseRanges(fitted, { method, percentile })),
-      { ...images, indices: heldOut },
-      (done) => onProgress?.(observedCount + done, total),
-    );
-    const candidates = CANDIDATES.map((method, i) => ({
-      method,
-      sqnrDb: meanSqnrDb(observed.heldOutRows, rows[i] ?? []),
-    }));
-    const method = bestOf(candidates);
-    return {
-      tensors: chooseRanges(allStates(observed), { method, percentile }),
-      selection: { method, heldOutImageCount: heldOut.length, candidates },
-    };
-  } finally {
-    await trials.close();
-  }
+  const rows = await tryRanges({
+    ...options,
+    tables: CANDIDATES.map((method) => chooseRanges(fitted, { method, percentile })),
+    images: { ...images, indices: heldOut },
+    onProgress: (done) => onProgress?.(observedCount + done, total),
+  });
+  const candidates = CANDIDATES.map((method, i) => ({
+    method,
+    sqnrDb: meanSqnrDb(observed.heldOutRows, rows[i] ?? []),
+  }));
+  const method = bestOf(candidates);
+  return {
+    tensors: chooseRanges(allStates(observed), { method, percentile }),
+    selection: { method, heldOutImageCount: heldOut.length, candidates },
+  };
 }
 
 /** A quarter of the images, at most 32, in their order; all of them where there are fewer than four. */

@@ -1,14 +1,12 @@
 import { graphOf, type OnnxModel } from '../onnx/model.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
 import type { CalibrationTable } from './calibration-table.ts';
-import { roundAdaptively } from './corrections/adaptive-rounding.ts';
-import { correctBiases } from './corrections/bias-correction.ts';
+import { correctLayers } from './corrections/correct-layers.ts';
 import { prepareCalibrated } from './prepare-calibrated.ts';
 import { planQuantization } from './quantization-plan.ts';
 import {
   quantizeModel,
   schemeOf,
-  withWeights,
   type QuantizedModel,
   type QuantizeOptions,
 } from './quantize-model.ts';
@@ -53,35 +51,9 @@ export async function quantizeCalibrated(
   const prepared = prepareCalibrated(model, table);
   const scheme = schemeOf(settings);
   const plan = planQuantization(graphOf(prepared), table, scheme, settings.excluded);
-  const shared = { ...options, model: prepared, images };
-  const passCount = Number(rounding === 'adaptive') + Number(biasCorrection === 'local');
-  let pass = 0;
-  // One count over all passes: what listens must not see a bar start again.
-  const passProgress = () => {
-    const before = pass;
-    pass += 1;
-    const onProgress = (done: number, total: number): void =>
-      options.onProgress?.(before * total + done, passCount * total);
-    return { onProgress };
-  };
-  const weights =
-    rounding === 'adaptive'
-      ? await roundAdaptively({
-          ...shared,
-          plan,
-          limit: scheme.limit,
-          meanError: biasCorrection === 'local' ? 'corrected' : 'kept',
-          ...passProgress(),
-        })
-      : undefined;
-  const rounded = withWeights(plan, weights);
-  const corrections =
-    biasCorrection === 'local'
-      ? await correctBiases({ ...shared, plan: rounded, ...passProgress() })
-      : undefined;
-  return quantizeModel(model, table, {
-    ...settings,
-    ...(weights === undefined ? {} : { weights }),
-    ...(corrections === undefined ? {} : { corrections }),
+  const { weights, corrections } = await correctLayers({
+    ...options,
+    ...{ model: prepared, plan, images, rounding, biasCorrection, limit: scheme.limit },
   });
+  return quantizeModel(model, table, { ...settings, weights, corrections });
 }

@@ -19,9 +19,9 @@ export interface QuantizeOptions {
   readonly firstConvolution: 'pad' | 'keep';
   /** Names of nodes that shall stay float. */
   readonly excluded?: ReadonlySet<string>;
-  /** From `correctBiases`. */
+  /** From `correctLayers`. */
   readonly corrections?: BiasCorrections;
-  /** From `roundAdaptively`, by the layer's output tensor: instead of the nearest codes. */
+  /** From `correctLayers`, by the layer's output tensor: instead of the nearest codes. */
   readonly weights?: ReadonlyMap<string, QuantizedWeight>;
 }
 

@@ -8,7 +8,7 @@ export interface RunOverImages<Request, Value> {
     | 'observe-tensors'
     | 'try-ranges'
     | 'collect-outputs'
-    | 'sample-patches'
+    | 'layer-statistics'
     | 'tensor-noise'
     | 'switch-layers';
   readonly run: ImageRun;

@@ -1,10 +1,7 @@
-import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { makeNode, makeValueInfo } from '../onnx/build.ts';
 import { TensorProto_DataType as DataType } from '../onnx/generated/onnx_pb.ts';
 import { nameMaker, sortNodes } from '../onnx/graph-edit.ts';
 import { cloneModel, graphOf, type OnnxModel } from '../onnx/model.ts';
-import { writeOnnx } from '../onnx/writer.ts';
 import type { OnnxTensor } from '../runtime/onnx-session.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
 import type { TryRangesRequest } from '../workers/tasks/try-ranges.ts';
@@ -13,19 +10,13 @@ import { markGraph } from './mark-graph.ts';
 import type { ObserveOptions } from './observe-activations.ts';
 import { planActivations } from './quantization-plan.ts';
 import { runOverImages } from './run-over-images.ts';
+import { withScratchModel } from './scratch-model.ts';
 
-/** Runs the network with its activations rounded as a table says and its weights in float. */
-export interface RangeTrials {
-  /** For each table the first output, a row an image. */
-  run(
-    tables: readonly CalibrationTable['tensors'][],
-    images: ImageSelection,
-    onProgress?: (done: number, total: number) => void,
-  ): Promise<readonly (readonly Float32Array[])[]>;
-  close(): Promise<void>;
-}
-
-type TrialOptions = Pick<ObserveOptions, 'model' | 'workerCount' | 'scratchPath' | 'signal'>;
+type TrialOptions = Pick<ObserveOptions, 'model' | 'workerCount' | 'scratchPath' | 'signal'> & {
+  readonly tables: readonly CalibrationTable['tensors'][];
+  readonly images: ImageSelection;
+  readonly onProgress?: (done: number, total: number) => void;
+};
 
 /**
  * Without it onnxruntime's optimizers take pairs with scales that are inputs for equal ones: the
@@ -34,38 +25,31 @@ type TrialOptions = Pick<ObserveOptions, 'model' | 'workerCount' | 'scratchPath'
 const KEEP_PAIRS = { disable_quant_qdq: '1' };
 
 /**
- * Writes one model whose scales and zero points are inputs, so that a trial costs a run and no
- * session.
+ * Runs the network with its activations rounded as each table says and its weights in float; gives the
+ * first output of each, a row an image. Scales and zero points are inputs of one model, so that a
+ * table costs a run and no session.
  */
-export async function openRangeTrials(options: TrialOptions): Promise<RangeTrials> {
+export async function tryRanges(
+  options: TrialOptions,
+): Promise<readonly (readonly Float32Array[])[]> {
+  const { tables, images } = options;
   const { tensors } = markGraph(graphOf(options.model));
-  const modelPath = join(options.scratchPath, 'trial.onnx');
   const { model, inputsOf } = trialModel(options.model, [...tensors.keys()]);
-  await writeOnnx(modelPath, model);
-  return {
-    async run(tables, images, onProgress) {
-      const trials = tables.map((table) => inputsOf(planActivations(tensors, { tensors: table })));
-      const rows = tables.map((): Float32Array[] => []);
-      await runOverImages<TryRangesRequest, readonly (readonly Float32Array[])[]>({
-        ...options,
-        ...(onProgress === undefined ? {} : { onProgress }),
-        task: 'try-ranges',
-        run: {
-          modelPath,
-          images,
-          batchSize: 1,
-          graphOptimization: 'all',
-          configuration: KEEP_PAIRS,
-        },
-        request: (run) => ({ run, trials }),
-        onChunk: (chunk) => {
-          for (const [i, more] of chunk.entries()) rows[i]?.push(...more);
-        },
-      });
-      return rows;
-    },
-    close: () => rm(modelPath, { force: true }),
-  };
+  const trials = tables.map((table) => inputsOf(planActivations(tensors, { tensors: table })));
+  const rows = tables.map((): Float32Array[] => []);
+  const scratch = { ...options, model, name: 'trial', graphOptimization: 'all' as const };
+  await withScratchModel({ ...scratch, configuration: KEEP_PAIRS }, (file) =>
+    runOverImages<TryRangesRequest, readonly (readonly Float32Array[])[]>({
+      ...options,
+      task: 'try-ranges',
+      run: { ...file, images, batchSize: 1 },
+      request: (run) => ({ run, trials }),
+      onChunk: (chunk) => {
+        for (const [i, more] of chunk.entries()) rows[i]?.push(...more);
+      },
+    }),
+  );
+  return rows;
 }
 
 interface TrialModel {
@@ -77,11 +61,8 @@ interface TrialModel {
 
 /** The float model with QuantizeLinear and DequantizeLinear after each of `tensors`. */
 function trialModel(source: OnnxModel, tensors: readonly string[]): TrialModel {
-  const shared = graphOf(source);
-  // Weights are shared with the source: only nodes are changed, and only copies of them.
-  const model = cloneModel({ ...source, graph: { ...shared, initializer: [] } });
+  const model = cloneModel(source);
   const graph = graphOf(model);
-  graph.initializer = shared.initializer;
   const newName = nameMaker(graph);
   const names = new Map<string, { scale: string; zeroPoint: string }>();
   for (const tensor of tensors) {

@@ -39,46 +39,77 @@ export function groupCountOf(node: OnnxNode): number {
 }
 
 /**
- * `count` patches of one image as uint8 codes, [count, C · kH · kW], in the order of the weights of
- * one output channel (all groups after one another). Positions are evenly spaced over the output
- * with an offset in [0, 1); small outputs repeat. Padding has the code of zero.
+ * Places in a plane [H, W] that a layer reads for `count` of its outputs, [count · kH · kW]; -1 is
+ * padding. Positions are evenly spaced over the output with an offset in [0, 1); small outputs repeat.
  */
-export function samplePatches(
-  input: { readonly data: Float32Array; readonly dims: readonly number[] },
-  image: number,
+export function patchPlaces(
+  [height, width]: readonly [number, number],
   geometry: PatchGeometry,
-  parameters: ActivationParameters,
   { count, offset }: { readonly count: number; readonly offset: number },
-): Uint8Array {
-  const [, channels = 1, height = 1, width = 1] = input.dims; // [N, C, H, W] or [N, C]
+): Int32Array {
   const { kernel, strides, dilations } = geometry;
   const vertical = outputSpan(height, 0, geometry);
   const horizontal = outputSpan(width, 1, geometry);
   const positionCount = vertical.length * horizontal.length;
-  const area = height * width;
-  const first = image * channels * area;
-  const patches = new Uint8Array(count * channels * kernel[0] * kernel[1]);
+  const places = new Int32Array(count * kernel[0] * kernel[1]);
   let at = 0;
   for (let i = 0; i < count; i += 1) {
     const position = Math.floor(((i + offset) * positionCount) / count) % positionCount;
     const top = Math.floor(position / horizontal.length) * strides[0] - vertical.before;
     const left = (position % horizontal.length) * strides[1] - horizontal.before;
-    for (let c = 0; c < channels; c += 1) {
-      const plane = first + c * area;
-      for (let ky = 0; ky < kernel[0]; ky += 1) {
-        const y = top + ky * dilations[0];
-        for (let kx = 0; kx < kernel[1]; kx += 1) {
-          const x = left + kx * dilations[1];
-          const isInside = y >= 0 && y < height && x >= 0 && x < width;
-          const value = isInside ? input.data[plane + y * width + x]! : 0; // inside [N, C, H, W]
-          const code = roundHalfToEven(value / parameters.scale) + parameters.zeroPoint;
-          patches[at] = saturate(code, 0, UINT8_MAX);
-          at += 1;
-        }
+    for (let ky = 0; ky < kernel[0]; ky += 1) {
+      const y = top + ky * dilations[0];
+      for (let kx = 0; kx < kernel[1]; kx += 1) {
+        const x = left + kx * dilations[1];
+        const isInside = y >= 0 && y < height && x >= 0 && x < width;
+        places[at] = isInside ? y * width + x : -1;
+        at += 1;
       }
     }
   }
-  return patches;
+  return places;
+}
+
+/**
+ * Patches as uint8 codes, [count, C · area], in the order of the weights of one output channel (all
+ * groups after one another); `values` [C, count · area] are those at `places`. Padding has the code
+ * of zero.
+ */
+export function patchCodes(
+  values: Float32Array,
+  places: Int32Array,
+  area: number,
+  { scale, zeroPoint }: ActivationParameters,
+): Uint8Array {
+  const channelCount = values.length / places.length;
+  const codes = new Uint8Array(values.length);
+  // places is [count, area], so every index lies inside values and codes.
+  for (let c = 0; c < channelCount; c += 1) {
+    for (let p = 0; p < places.length; p += 1) {
+      const value = places[p]! < 0 ? 0 : values[c * places.length + p]!;
+      const patch = Math.floor(p / area);
+      const code = roundHalfToEven(value / scale) + zeroPoint;
+      codes[(patch * channelCount + c) * area + (p - patch * area)] = saturate(code, 0, UINT8_MAX);
+    }
+  }
+  return codes;
+}
+
+/**
+ * A matrix [size, kernel] that takes values along one axis (0: vertical) to their means over all
+ * output positions, one a place in the kernel; padding counts as zeros.
+ */
+export function meanMatrix(size: number, axis: 0 | 1, geometry: PatchGeometry): Float32Array {
+  const { length, before } = outputSpan(size, axis, geometry);
+  const kernel = geometry.kernel[axis];
+  const matrix = new Float32Array(size * kernel);
+  for (let k = 0; k < kernel; k += 1) {
+    for (let position = 0; position < length; position += 1) {
+      const at = position * geometry.strides[axis] + k * geometry.dilations[axis] - before;
+      if (at >= 0 && at < size) matrix[at * kernel + k] = 1 / length;
+    }
+  }
+  return matrix;
 }
 
 /** Output positions along one axis and the padding before the first (ONNX Conv, opset 11). */

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { bestOf, drawHeldOut } from '../../../src/quantization/calibrate-automatically.ts';
 import { calibrate } from '../../../src/quantization/calibrate.ts';
 import { prepareModel } from '../../../src/quantization/prepare-model.ts';
-import { openRangeTrials } from '../../../src/quantization/try-ranges.ts';
+import { tryRanges } from '../../../src/quantization/try-ranges.ts';
 import { allTensors } from '../../support/quantize-one.ts';
 import { normalizePixels, openShardReader } from '../../../src/data/image-shards.ts';
 import { temporaryFolder } from '../../support/stage-context.ts';
@@ -49,9 +49,7 @@ test('a trial rounds activations and nothing else', async (t) => {
   const coarse = Object.fromEntries(
     Object.entries(fine).map(([name, { min, max }]) => [name, { min: 64 * min, max: 64 * max }]),
   );
-  const trials = await openRangeTrials(shared);
-  const [fineRows, coarseRows] = await trials.run([fine, coarse], images);
-  await trials.close();
+  const [fineRows, coarseRows] = await tryRanges({ ...shared, tables: [fine, coarse], images });
 
   const reader = await openShardReader(folder);
   const pixels = new Uint8Array(TINY_SIZE ** 2 * 3);

@@ -2,8 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { makeNode } from '../../../../src/onnx/build.ts';
 import {
+  meanMatrix,
+  patchCodes,
   patchGeometry,
-  samplePatches,
+  patchPlaces,
+  type PatchGeometry,
 } from '../../../../src/quantization/corrections/patch-sampler.ts';
 
 const UNIT = { scale: 1, zeroPoint: 10 };
@@ -13,20 +16,26 @@ function conv(attributes: Record<string, number | string | readonly number[]>) {
 }
 
 /** Two channels of 3 x 3: 0 to 8 and 100 to 108. */
-const INPUT = {
-  data: Float32Array.from({ length: 18 }, (_, i) => (i < 9 ? i : 91 + i)),
-  dims: [1, 2, 3, 3],
-};
+const INPUT = Float32Array.from({ length: 18 }, (_, i) => (i < 9 ? i : 91 + i));
+
+function sampled(geometry: PatchGeometry, spread: { count: number; offset: number }): Uint8Array {
+  const places = patchPlaces([3, 3], geometry, spread);
+  const gathered = [0, 9].flatMap((plane) =>
+    Array.from(places, (place) => INPUT[plane + Math.max(place, 0)]!),
+  );
+  const [kernelHeight, kernelWidth] = geometry.kernel;
+  return patchCodes(Float32Array.from(gathered), places, kernelHeight * kernelWidth, UNIT);
+}
 
 test('a patch holds what a weight row meets, padding as the code of zero', () => {
   const geometry = patchGeometry(conv({ pads: [1, 1, 1, 1] }), [1, 2, 3, 3]);
-  const patches = samplePatches(INPUT, 0, geometry, UNIT, { count: 9, offset: 0.5 });
+  const patches = sampled(geometry, { count: 9, offset: 0.5 });
   const upperLeft = [10, 10, 10, 10, 10, 11, 10, 13, 14];
   assert.deepEqual(
     [...patches.subarray(0, 18)],
     [...upperLeft, 10, 10, 10, 10, 110, 111, 10, 113, 114],
   );
-  const middle = [...INPUT.data].map((value) => value + 10);
+  const middle = [...INPUT].map((value) => value + 10);
   assert.deepEqual([...patches.subarray(4 * 18, 5 * 18)], middle);
 });
 
@@ -36,7 +45,7 @@ test('strides, dilations and asymmetric pads place the patch', () => {
     conv({ strides: [2, 1], dilations: [2, 2], pads: [1, 0, 1, 0] }),
     [1, 2, 2, 2],
   );
-  const patches = samplePatches(INPUT, 0, geometry, UNIT, { count: 2, offset: 0 });
+  const patches = sampled(geometry, { count: 2, offset: 0 });
   assert.deepEqual([...patches.subarray(0, 4)], [10, 10, 13, 15]); // rows -1 and 1, columns 0 and 2
   assert.deepEqual([...patches.subarray(8, 12)], [13, 15, 10, 10]); // rows 1 and 3
 });
@@ -45,8 +54,7 @@ test('automatic padding splits the odd pixel as ONNX says', () => {
   // 3 wide, kernel 2, stride 1: one pixel of padding in all; upper puts it at the end.
   const first = (mode: string): number[] => {
     const geometry = patchGeometry(conv({ auto_pad: mode }), [1, 2, 2, 2]);
-    const sampled = samplePatches(INPUT, 0, geometry, UNIT, { count: 9, offset: 0 });
-    return [...sampled.subarray(0, 4)];
+    return [...sampled(geometry, { count: 9, offset: 0 }).subarray(0, 4)];
   };
   assert.deepEqual(first('SAME_UPPER'), [10, 11, 13, 14]);
   assert.deepEqual(first('SAME_LOWER'), [10, 10, 10, 10]);
@@ -54,11 +62,17 @@ test('automatic padding splits the odd pixel as ONNX says', () => {
 
 test('a Gemm has one position, which repeats; codes saturate', () => {
   const node = makeNode({ opType: 'Gemm', name: 'gemm', inputs: [], outputs: [] });
-  const input = { data: Float32Array.of(0, 0, 1.25, 1000), dims: [2, 2] };
+  const geometry = patchGeometry(node, [4, 2]);
+  const places = patchPlaces([1, 1], geometry, { count: 2, offset: 0.9 });
+  assert.deepEqual([...places], [0, 0]);
+  const values = Float32Array.of(1.25, 1.25, 1000, 1000); // [C, count]
   const parameters = { scale: 0.5, zeroPoint: 0 };
-  const sampled = samplePatches(input, 1, patchGeometry(node, [4, 2]), parameters, {
-    count: 2,
-    offset: 0.9,
-  });
-  assert.deepEqual([...sampled], [2, 255, 2, 255]);
+  assert.deepEqual([...patchCodes(values, places, 1, parameters)], [2, 255, 2, 255]);
+});
+
+test('means over all outputs, one a place in the kernel, padding being zeros', () => {
+  // Stride 2, a pixel of padding before: outputs at -1, 1 of rows 0 1 2, kernel of three.
+  const geometry = patchGeometry(conv({ strides: [2, 2], pads: [1, 1, 1, 1] }), [1, 2, 3, 3]);
+  const vertical = meanMatrix(3, 0, geometry); // [size, kernel]
+  assert.deepEqual([...vertical], [0, 0.5, 0, 0.5, 0, 0.5, 0, 0.5, 0]);
 });

@@ -1,0 +1,122 @@
+import { makeModel, makeNode, makeValueInfo } from '../../onnx/build.ts';
+import { encodeOnnx } from '../../onnx/writer.ts';
+import { openOnnxSession, type OnnxSession } from '../../runtime/onnx-session.ts';
+import { createRobustMean } from './robust-mean.ts';
+import { roundLayer, type RoundLayer } from './round-layer.ts';
+
+/** One layer; plain data, for worker threads. */
+export interface LayerToCorrect {
+  /** [M, K]: one row an output channel. */
+  readonly rows: Float32Array;
+  /** One a row. */
+  readonly scales: Float32Array;
+  /** Rows fall into this many equal groups; group g reads inputs [g · K, (g + 1) · K). */
+  readonly groupCount: number;
+  /** Codes [M, K], or what to find them from. */
+  readonly codes: Int8Array | Pick<RoundLayer, 'limit' | 'samples' | 'sampleCount' | 'zeroPoint'>;
+  /** [images, 2, groups · K]: the mean input, then what rounding the input adds to it; null: the bias stays. */
+  readonly means: Float32Array | null;
+}
+
+export interface CorrectedLayer {
+  /** [M, K] */
+  readonly codes: Int8Array;
+  /** [M]: what to add to the bias; null where it stays. */
+  readonly correction: Float64Array | null;
+}
+
+/**
+ * Rounds the weights of a layer, unless they are given, and finds its bias correction: by output
+ * channel the float output less the output with quantized weights and quantized input, the input being
+ * the float network's own, averaged over the image and, robustly (see `createRobustMean`), over the
+ * images. A layer corrects its own error only, so nothing is counted twice (a local form of Nagel et
+ * al. 2019, section 4.2). The layer being linear, the means of its inputs tell as much as its outputs.
+ */
+export async function correctLayer(layer: LayerToCorrect): Promise<CorrectedLayer> {
+  const { codes } = layer;
+  const rounded = codes instanceof Int8Array ? codes : await roundLayer({ ...layer, ...codes });
+  if (layer.means === null) return { codes: rounded, correction: null };
+  const rowCount = layer.scales.length;
+  const mean = createRobustMean(rowCount);
+  mean.add(await meanErrors(layer, rounded, layer.means));
+  return { codes: rounded, correction: mean.finish() };
+}
+
+/**
+ * W x - Q (x + d) = (W - Q) x - Q d for weights W, their quantized form Q, the mean input x and what
+ * rounding it adds d: [images, M].
+ */
+async function meanErrors(
+  { rows, scales, groupCount }: LayerToCorrect,
+  codes: Int8Array,
+  means: Float32Array,
+): Promise<Float32Array> {
+  const rowCount = scales.length;
+  const size = rows.length / rowCount;
+  const width = groupCount * size;
+  const imageCount = means.length / 2 / width;
+  const weights = new Float32Array(2 * rows.length); // [M, 2, K]
+  for (let m = 0; m < rowCount; m += 1) {
+    for (let k = 0; k < size; k += 1) {
+      const quantized = codes[m * size + k]! * scales[m]!; // inside [M, K] and [M]
+      weights[2 * m * size + k] = rows[m * size + k]! - quantized;
+      weights[(2 * m + 1) * size + k] = -quantized;
+    }
+  }
+  if (groupCount === 1) {
+    // A copy, since onnxruntime-node takes no shared memory.
+    return productsByOnnxruntime(means.slice(), weights, [imageCount, rowCount, 2 * size]);
+  }
+  const errors = new Float32Array(imageCount * rowCount);
+  const groupRows = rowCount / groupCount;
+  for (let n = 0; n < imageCount; n += 1) {
+    for (let m = 0; m < rowCount; m += 1) {
+      const first = 2 * n * width + Math.floor(m / groupRows) * size;
+      let sum = 0;
+      // first + width + k lies inside [images, 2, width].
+      for (let k = 0; k < size; k += 1) {
+        sum += weights[2 * m * size + k]! * means[first + k]!;
+        sum += weights[(2 * m + 1) * size + k]! * means[first + width + k]!;
+      }
+      errors[n * rowCount + m] = sum;
+    }
+  }
+  return errors;
+}
+
+let session: Promise<OnnxSession> | undefined;
+
+/** [N, K] times [M, K]' */
+async function productsByOnnxruntime(
+  a: Float32Array,
+  b: Float32Array,
+  [rowCount, columnCount, size]: readonly [number, number, number],
+): Promise<Float32Array> {
+  session ??= openOnnxSession(encodeOnnx(productModel()), { threadCount: 1, memory: 'exact' });
+  const outputs = await (
+    await session
+  ).run({
+    a: { data: a, dims: [rowCount, size] },
+    b: { data: b, dims: [columnCount, size] },
+  });
+  return outputs['products']!.data as Float32Array; // Gemm of float32
+}
+
+function productModel(): ReturnType<typeof makeModel> {
+  return makeModel({
+    graphName: 'products',
+    opset: 17,
+    nodes: [
+      makeNode({
+        opType: 'Gemm',
+        name: 'products',
+        inputs: ['a', 'b'],
+        outputs: ['products'],
+        attributes: { transB: 1 },
+      }),
+    ],
+    inputs: [makeValueInfo('a', ['N', 'K']), makeValueInfo('b', ['M', 'K'])],
+    outputs: [makeValueInfo('products', ['N', 'M'])],
+    initializers: [],
+  });
+}

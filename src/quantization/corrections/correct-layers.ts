@@ -1,0 +1,245 @@
+import { openImageSource } from '../../data/image-source.ts';
+import { inputFormOf } from '../../data/network-input.ts';
+import { graphOf, type OnnxModel } from '../../onnx/model.ts';
+import { readFloats } from '../../onnx/tensor-data.ts';
+import { createWorkerPool } from '../../workers/pool.ts';
+import type { ImageSelection } from '../../workers/run-image-batches.ts';
+import { unwrapTask, type TaskResult } from '../../workers/task-result.ts';
+import type { LayerSums, StatisticsRequest } from '../../workers/tasks/layer-statistics.ts';
+import type { BiasCorrections } from '../insert-qdq.ts';
+import type { PlannedLayer, QuantizationPlan } from '../quantization-plan.ts';
+import { runOverImages } from '../run-over-images.ts';
+import { withScratchModel } from '../scratch-model.ts';
+import { weightSqnrDb, type QuantizedWeight } from '../weights.ts';
+import type { CorrectedLayer, LayerToCorrect } from './correct-layer.ts';
+import { groupCountOf } from './patch-sampler.ts';
+import { statisticsModel } from './statistics-model.ts';
+
+export interface CorrectLayersOptions {
+  /** Prepared by `prepareModel`; the plan was made for it. */
+  readonly model: OnnxModel;
+  readonly plan: QuantizationPlan;
+  /** Largest magnitude of a code. */
+  readonly limit: number;
+  readonly rounding: 'adaptive' | 'nearest';
+  readonly biasCorrection: 'local' | 'none';
+  readonly images: ImageSelection;
+  readonly workerCount: number;
+  /** A folder for the model with its extra outputs; left as it was. */
+  readonly scratchPath: string;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+export interface LayerCorrections {
+  /** By the layer's output tensor; likewise the next. */
+  readonly weights: ReadonlyMap<string, QuantizedWeight>;
+  readonly corrections: BiasCorrections;
+}
+
+/**
+ * Weights with the scales of the plan, each rounded up or down such that the layer's output on its
+ * own float input, sampled from the images, changes least (the objective of AdaRound, Nagel et al.
+ * 2020, section 3; solved in closed form, see `roundToNearestPlane`), and what the bias of each layer
+ * is then corrected by (see `correctLayer`). One pass over the images serves both. Depends on the
+ * images and their order only, not on the number of workers.
+ */
+export async function correctLayers(options: CorrectLayersOptions): Promise<LayerCorrections> {
+  const { workerCount, signal, rounding } = options;
+  const initializers = new Map(graphOf(options.model).initializer.map((t) => [t.name, t]));
+  const statistics = await collectStatistics(options);
+  const pool = createWorkerPool<LayerToCorrect, TaskResult<CorrectedLayer>>(
+    'correct-layer',
+    Math.max(1, Math.min(workerCount, statistics.length)),
+  );
+  const corrected = statistics.map((): LayerCorrection | null => null);
+  const correct = async (known: CollectedLayer): Promise<LayerCorrection> => {
+    const { layer } = known;
+    const values = readFloats(initializers.get(layer.node.input[1] ?? '')!); // planned from it
+    const request = correctionRequest(known, values, options);
+    const response = await pool.run(request, signal === undefined ? {} : { signal });
+    const { codes, correction } = unwrapTask(response);
+    const weight = rounding === 'adaptive' ? withCodes(layer, values, codes) : layer.weight;
+    return { name: layer.outputTensor, weight, correction };
+  };
+  try {
+    // A few at a time, not all at once: requests hold copies of weights.
+    const waiting = [...statistics.entries()];
+    const chain = async (): Promise<void> => {
+      for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+        corrected[next[0]] = await correct(next[1]);
+      }
+    };
+    await Promise.all(Array.from({ length: workerCount + 1 }, chain));
+    const inOrder = corrected.filter((layer) => layer !== null);
+    return {
+      weights: new Map(inOrder.map(({ name, weight }) => [name, weight])),
+      corrections: new Map(
+        inOrder.flatMap(({ name, correction }) =>
+          correction === null ? [] : [[name, correction]],
+        ),
+      ),
+    };
+  } finally {
+    await pool.close();
+  }
+}
+
+interface LayerCorrection {
+  readonly name: string;
+  readonly weight: QuantizedWeight;
+  readonly correction: Float64Array | null;
+}
+
+interface CollectedLayer {
+  readonly layer: PlannedLayer;
+  /** Codes of the input, [patches, C · kH · kW], in shared memory: a worker reads them where they are. */
+  readonly samples: Uint8Array;
+  /** See `LayerToCorrect`; in shared memory too. */
+  readonly means: Float32Array;
+}
+
+/**
+ * Patches a layer, spread over all images. Fewer tell too little about pairs of inputs, more cost
+ * memory: a byte for each input of each layer.
+ */
+const PATCH_COUNT = 2048;
+/** More, evenly taken, change nothing that shows but cost memory and time. */
+const MOST_IMAGES = 256;
+
+async function collectStatistics(options: CorrectLayersOptions): Promise<CollectedLayer[]> {
+  const { model, plan } = options;
+  const images = { ...options.images, indices: evenlyTaken(options.images.indices, MOST_IMAGES) };
+  const imageCount = images.indices.length;
+  const dims = await inputDims(model, images);
+  const { model: telling, layers } = statisticsModel(model, plan, dims);
+  const count = Math.ceil(PATCH_COUNT / imageCount);
+  const collected = layers.map(({ layer }): CollectedLayer => {
+    const width = (layer.weight.codes.length / layer.channelCount) * groupCountOf(layer.node);
+    return {
+      layer,
+      samples: new Uint8Array(new SharedArrayBuffer(imageCount * count * width)),
+      means: new Float32Array(new SharedArrayBuffer(4 * imageCount * 2 * width)),
+    };
+  });
+  const sent = layers.map(({ geometry, parameters, plane, gathered, mean, roundedMean }) => ({
+    ...{ geometry, parameters, plane, gathered, mean, roundedMean },
+  }));
+  const scratch = {
+    ...options,
+    model: telling,
+    name: 'statistics',
+    graphOptimization: 'all' as const,
+  };
+  const configuration = { disable_quant_qdq: '1' }; // pairs shall round, and nothing run on their codes
+  let done = 0;
+  await withScratchModel({ ...scratch, configuration }, (file) =>
+    runOverImages<StatisticsRequest, readonly LayerSums[]>({
+      ...options,
+      task: 'layer-statistics',
+      run: { ...file, images, batchSize: 1 },
+      request: (run) => ({ run, layers: sent, count }),
+      onChunk: (chunk, chunkCount) => {
+        for (const [i, { codes, means }] of chunk.entries()) {
+          const target = collected[i]!; // both follow the layers
+          target.samples.set(codes, (target.samples.length / imageCount) * done);
+          target.means.set(means, (target.means.length / imageCount) * done);
+        }
+        done += chunkCount;
+      },
+    }),
+  );
+  return collected;
+}
+
+/** Of one image. */
+async function inputDims(model: OnnxModel, images: ImageSelection): Promise<readonly number[]> {
+  const type = graphOf(model).input[0]?.type?.value;
+  const shape = type?.case === 'tensorType' ? (type.value.shape?.dim ?? []) : [];
+  const sizes = shape.map(({ value }) => (value.case === 'dimValue' ? Number(value.value) : null));
+  const source = await openImageSource(images.folder);
+  try {
+    const { dims } = await source.read(
+      images.split,
+      images.indices.slice(0, 1),
+      inputFormOf('float32', sizes),
+    );
+    return dims;
+  } finally {
+    await source.close();
+  }
+}
+
+function evenlyTaken(indices: readonly number[], most: number): readonly number[] {
+  if (indices.length <= most) return indices;
+  return Array.from({ length: most }, (_, i) => indices[Math.floor((i * indices.length) / most)]!); // i < most
+}
+
+function correctionRequest(
+  { layer, samples, means }: CollectedLayer,
+  values: Float32Array,
+  { plan, limit, rounding, biasCorrection }: CorrectLayersOptions,
+): LayerToCorrect {
+  const { weight, channelCount, inputTensor, node } = layer;
+  const [single = 1] = weight.scales;
+  const rows = asRows(values, layer);
+  const groupCount = groupCountOf(node);
+  const isCorrected = biasCorrection === 'local';
+  return {
+    rows,
+    scales:
+      weight.scales.length === channelCount
+        ? weight.scales
+        : new Float32Array(channelCount).fill(single),
+    groupCount,
+    codes:
+      rounding === 'adaptive'
+        ? {
+            limit,
+            samples,
+            sampleCount: samples.length / (groupCount * rowSize(layer)),
+            ...(isCorrected ? {} : { zeroPoint: plan.activations.get(inputTensor)!.zeroPoint }), // planned for every layer
+          }
+        : codesAsRows(layer),
+    means: isCorrected ? means : null,
+  };
+}
+
+function rowSize({ weight, channelCount }: PlannedLayer): number {
+  return weight.codes.length / channelCount;
+}
+
+/** [M, K], also from codes [K, M] (axis 1). */
+function codesAsRows({ weight, axis, channelCount }: PlannedLayer): Int8Array {
+  const { codes } = weight;
+  return axis === 0 ? codes : transposed(codes, channelCount, new Int8Array(codes.length));
+}
+
+/** [M, K], also from weights [K, M] (axis 1). */
+function asRows(values: Float32Array, layer: PlannedLayer): Float32Array {
+  return layer.axis === 0
+    ? values
+    : transposed(values, layer.channelCount, new Float32Array(values.length));
+}
+
+function withCodes(layer: PlannedLayer, values: Float32Array, rows: Int8Array): QuantizedWeight {
+  const codes =
+    layer.axis === 0 ? rows : transposed(rows, rowSize(layer), new Int8Array(rows.length));
+  const { scales } = layer.weight;
+  return { codes, scales, sqnrDb: weightSqnrDb(values, { codes, scales }, layer) };
+}
+
+/** [R, C] → [C, R] */
+function transposed<T extends Float32Array | Int8Array>(
+  source: T,
+  columnCount: number,
+  target: T,
+): T {
+  const rowCount = source.length / columnCount;
+  for (let row = 0; row < rowCount; row += 1) {
+    for (let column = 0; column < columnCount; column += 1) {
+      target[column * rowCount + row] = source[row * columnCount + column]!; // inside [R, C]
+    }
+  }
+  return target;
+}
