@@ -19,9 +19,11 @@ test('a training killed with all its processes goes on and ends with the same we
   assert.equal(reference.resumedFrom, null);
   for (const fraction of [0.6, 0.85]) {
     const killed = join(folder, String(fraction));
-    await killTraining(prepared, killed, fraction * reference.durationMs);
+    const wasKilled = await killTraining(prepared, killed, fraction * reference.durationMs);
     const { digest, resumedFrom } = await trainToTheEnd(killed);
-    context.diagnostic(`went on ${resumedFrom ?? 'from the start'}`);
+    context.diagnostic(
+      wasKilled ? `went on ${resumedFrom ?? 'from the start'}` : 'it had ended before the kill',
+    );
     assert.equal(digest, reference.digest);
     assert.deepEqual(await readdir(join(killed, 'artifacts/checkpoints')), []);
   }

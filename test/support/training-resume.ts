@@ -87,18 +87,24 @@ export async function trainedWeights(folder: string): Promise<Float32Array> {
   return new Float32Array(bytes.buffer);
 }
 
-/** A copy of a prepared project in which a training is killed, with all its processes, after a while. */
+/**
+ * Makes a copy of a prepared project in which a training is killed, with all its processes, after a while.
+ * False: it had ended before.
+ */
 export async function killTraining(
   prepared: string,
   folder: string,
   afterMs: number,
-): Promise<void> {
+): Promise<boolean> {
   await cp(prepared, folder, { recursive: true });
   const run = startDrq(folder, ['run', PIPELINE, 'train']);
-  run.ended.catch(() => undefined); // it fails: it is killed
+  const ended = run.ended.then(
+    () => true,
+    () => false, // killed
+  );
   await delay(afterMs);
   run.kill();
-  await run.closed;
+  return !(await ended);
 }
 
 function weightsPath(folder: string): string {
@@ -108,7 +114,6 @@ function weightsPath(folder: string): string {
 interface Started {
   /** What it wrote to stderr; rejects when it fails. */
   readonly ended: Promise<string>;
-  readonly closed: Promise<unknown>;
   /** SIGKILL for it and its children: nothing of it can tidy up. */
   kill(): void;
 }
@@ -124,7 +129,6 @@ function startDrq(cwd: string, parts: readonly string[]): Started {
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
   const closed = new Promise<number | null>((settle) => child.on('close', settle));
   return {
-    closed,
     ended: closed.then((code) => {
       if (code !== 0) throw new InternalError(`drq ended with ${String(code)}:\n${text}`);
       return text;
