@@ -100,11 +100,11 @@ interface CollectedLayer {
 }
 
 /**
- * Patches a layer, spread over all images. Twice as many change less than other places do: 29.9 and 30.8
- * dB of a MobileNetV2's logits for two sets of places, with half of them 29.8 and 30.9; and each costs
- * a byte for each input of each layer.
+ * Patches a layer, spread over all images; each costs a byte for each input of each layer. Where they
+ * lie matters more than their number: 29.9 and 30.8 dB of a MobileNetV2's logits for two sets of places,
+ * with half of them 29.8 and 30.9, but the agreement of the answers falls from 98 to 96 %.
  */
-const PATCH_COUNT = 1024;
+const PATCH_COUNT = 2048;
 /** More, evenly taken, change nothing that shows but cost memory and time. */
 const MOST_IMAGES = 256;
 
