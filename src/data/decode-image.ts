@@ -111,19 +111,32 @@ async function decodeTo(
   { resized, kept }: ResizeGeometry,
   shownName: string,
 ): Promise<Uint8Array> {
-  let pixels: Buffer;
-  try {
-    pixels = await open(bytes)
+  const decode = (): Promise<Buffer> =>
+    open(bytes)
       .resize({ ...resized, fit: 'fill', kernel: 'linear', fastShrinkOnLoad: true })
       .extract({ ...kept })
       .removeAlpha()
       .toColourspace('srgb')
       .raw({ depth: 'uchar' })
       .toBuffer();
-  } catch (cause) {
+  const pixels = await withReason(decode).catch((cause: unknown) => {
     throw unreadable(shownName, cause);
-  }
+  });
   return isGrey(pixels, kept) ? expandGrey(pixels) : pixels;
+}
+
+/**
+ * libvips keeps the reasons of its errors in one place for all threads, where another image may clear
+ * it first: sharp then says "Unknown error". What fails once fails again, so it is asked again.
+ */
+async function withReason<T>(decode: () => Promise<T>, attempts = 5): Promise<T> {
+  try {
+    return await decode();
+  } catch (error) {
+    const isUntold = error instanceof Error && error.message.trim() === 'Unknown error';
+    if (!isUntold || attempts <= 1) throw error;
+    return withReason(decode, attempts - 1);
+  }
 }
 
 async function locateRetina(
