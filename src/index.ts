@@ -38,11 +38,8 @@ export {
 export type { OnnxModel } from './onnx/model.ts';
 export { readOnnx } from './onnx/reader.ts';
 export { writeOnnx } from './onnx/writer.ts';
-export {
-  readCalibrationTable,
-  type CalibrationMethod,
-  type CalibrationTable,
-} from './quantization/calibration-table.ts';
+export { readCalibrationTable, type CalibrationTable } from './quantization/calibration-table.ts';
+export type { CalibrationMethod, CorrectionChoices } from './quantization/choices.ts';
 export {
   calibrateModel,
   quantizeModel,

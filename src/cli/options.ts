@@ -1,3 +1,10 @@
+import {
+  BIAS_CORRECTIONS,
+  CALIBRATION_METHODS,
+  EQUALIZATION_CHOICES,
+  ROUNDINGS,
+  WEIGHT_RANGES,
+} from '../quantization/choices.ts';
 import type { CommandHandler } from './command-context.ts';
 
 /** How the text after a flag becomes a value. */
@@ -96,40 +103,31 @@ export const OPTIONS = {
     flags: '--method <name>',
     kind: 'text',
     help: 'how ranges of activations are chosen (default: auto, which tries several on held-out images)',
-    choices: [
-      'auto',
-      'min-max',
-      'mean-min-max',
-      'moving-average',
-      'percentile',
-      'mse',
-      'l2-histogram',
-      'entropy',
-    ],
+    choices: CALIBRATION_METHODS,
   },
   equalization: {
     flags: '--equalization <name>',
     kind: 'text',
     help: 'how channels between two layers are scaled first (default: auto: activations from 64 images on)',
-    choices: ['auto', 'none', 'cross-layer', 'activations'],
+    choices: EQUALIZATION_CHOICES,
   },
   rounding: {
     flags: '--rounding <name>',
     kind: 'text',
     help: 'how weights are rounded (default: adaptive, on the calibration images)',
-    choices: ['adaptive', 'nearest'],
+    choices: ROUNDINGS,
   },
   biasCorrection: {
     flags: '--bias-correction <name>',
     kind: 'text',
     help: 'whether the mean error of each layer is taken back (default: local)',
-    choices: ['local', 'none'],
+    choices: BIAS_CORRECTIONS,
   },
   weightRange: {
     flags: '--weight-range <name>',
     kind: 'text',
     help: 'range of the weights of a channel: the largest (max, the default) or the least squared error',
-    choices: ['max', 'mse'],
+    choices: WEIGHT_RANGES,
   },
   inputType: {
     flags: '--input <type>',

@@ -72,7 +72,7 @@ export async function decodeStretched(
  * Size from the header alone; nothing is decoded.
  * @throws DataError `data/unreadable-image`, `data/image-too-large`
  */
-export async function readImageSize(
+async function readImageSize(
   bytes: Uint8Array,
   shownName: string,
   limitPixels = DEFAULT_LIMIT_PIXELS,

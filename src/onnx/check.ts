@@ -4,7 +4,7 @@ import { graphOf, type OnnxGraph, type OnnxModel } from './model.ts';
 import { badTensor, isFloatTensor, readFloats } from './tensor-data.ts';
 
 /** onnxruntime 1.30 runs more, but below 7 operators differ too much and above 22 nothing was tried. */
-export const SUPPORTED_OPSETS = { min: 7, max: 22 } as const;
+const SUPPORTED_OPSETS = { min: 7, max: 22 } as const;
 /** onnxruntime 1.30 refuses IR version 14. */
 const MAX_IR_VERSION = 13;
 const KNOWN_DOMAINS = new Set(['', 'ai.onnx', 'ai.onnx.ml', 'com.microsoft']);

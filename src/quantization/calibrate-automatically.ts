@@ -1,6 +1,6 @@
 import { createRandom, shuffled } from '../numeric/random.ts';
 import { createSqnrAccumulator } from '../metrics/sqnr.ts';
-import type { MethodSelection, RangeMethod } from './calibration-table.ts';
+import type { MethodSelection } from './calibration-table.ts';
 import { calibrate } from './calibrate.ts';
 import { chooseRanges } from './choose-range.ts';
 import {
@@ -12,6 +12,7 @@ import { mergeHistograms } from './observers/histogram.ts';
 import type { ObserverState } from './observers/observer.ts';
 import type { TensorRange } from './parameters.ts';
 import { tryRanges } from './try-ranges.ts';
+import type { RangeMethod } from './choices.ts';
 
 export interface AutomaticOptions extends ObserveOptions {
   /** Of the draw of held-out images. */

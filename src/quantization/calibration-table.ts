@@ -2,23 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { DataError } from '../diagnostics/errors.ts';
 import { SPLITS } from '../data/dataset-index.ts';
-import { EQUALIZATIONS } from './corrections/choose-equalization.ts';
-
-/** How ranges follow from what was observed, simplest first. */
-export const RANGE_METHODS = [
-  'min-max',
-  'mean-min-max',
-  'moving-average',
-  'percentile',
-  'mse',
-  'l2-histogram',
-  'entropy',
-] as const;
-export type RangeMethod = (typeof RANGE_METHODS)[number];
-
-/** `auto` tries several range methods on held-out images. */
-export const CALIBRATION_METHODS = ['auto', ...RANGE_METHODS] as const;
-export type CalibrationMethod = (typeof CALIBRATION_METHODS)[number];
+import { CALIBRATION_METHODS, EQUALIZATIONS, RANGE_METHODS } from './choices.ts';
 
 const rangeSchema = z.strictObject({ min: z.number(), max: z.number() });
 

@@ -1,4 +1,3 @@
-import type { RangeMethod } from './calibration-table.ts';
 import { entropyRange } from './observers/entropy.ts';
 import { l2HistogramRange } from './observers/l2-histogram.ts';
 import { meanRange } from './observers/mean-range.ts';
@@ -7,6 +6,7 @@ import { mseRange } from './observers/mse.ts';
 import type { ObserverState } from './observers/observer.ts';
 import { percentileRange } from './observers/percentile.ts';
 import type { TensorRange } from './parameters.ts';
+import type { RangeMethod } from './choices.ts';
 
 export interface RangeChoice {
   readonly method: RangeMethod;

@@ -4,11 +4,12 @@ import {
   type AutomaticCalibration,
   type AutomaticOptions,
 } from './calibrate-automatically.ts';
-import type { CalibrationTable, RangeMethod } from './calibration-table.ts';
-import { resolveEqualization, type EqualizationChoice } from './corrections/choose-equalization.ts';
+import type { CalibrationTable } from './calibration-table.ts';
+import { resolveEqualization } from './corrections/choose-equalization.ts';
 import { equalize } from './corrections/equalize.ts';
 import { prepareCalibrated } from './prepare-calibrated.ts';
 import { prepareModel } from './prepare-model.ts';
+import type { RangeMethod, EqualizationChoice } from './choices.ts';
 
 export interface EqualizeAndCalibrateOptions extends Omit<AutomaticOptions, 'model'> {
   /** As it was read. */

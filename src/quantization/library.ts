@@ -10,15 +10,19 @@ import { classifierSignature } from '../onnx/model-signature.ts';
 import type { OnnxModel } from '../onnx/model.ts';
 import { readOnnx } from '../onnx/reader.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
-import { withDefaults, type CorrectionChoices } from './correction-choices.ts';
-import type { EqualizationChoice } from './corrections/choose-equalization.ts';
 import { equalizeAndCalibrate, type Calibration } from './equalize-and-calibrate.ts';
-import type { CalibrationMethod, CalibrationTable } from './calibration-table.ts';
+import type { CalibrationTable } from './calibration-table.ts';
 import type { FloatNode } from './mark-graph.ts';
 import { normalizationOf, type NormalizationChoice } from './normalization-choice.ts';
 import { packImages } from './pack-images.ts';
 import { quantizeCalibrated } from './quantize-calibrated.ts';
 import type { Target } from './quantize-model.ts';
+import {
+  withDefaults,
+  type CorrectionChoices,
+  type EqualizationChoice,
+  type CalibrationMethod,
+} from './choices.ts';
 
 /**
  * Normalized inputs, each [3, H, W] of the model's size ([H, W, 3] where it takes channels last), in

@@ -123,7 +123,7 @@ function verdictOn(
 }
 
 /** The Relu, or Clip from 0 to a constant, that alone reads what `node` makes. */
-export function fusedActivation(node: OnnxNode, index: GraphIndex): OnnxNode | undefined {
+function fusedActivation(node: OnnxNode, index: GraphIndex): OnnxNode | undefined {
   const consumer = soleConsumer(index, node.output[0] ?? '');
   if (consumer === undefined || consumer.input[0] !== node.output[0]) return undefined;
   return activationBounds(consumer, index)?.low === 0 ? consumer : undefined;

@@ -1,6 +1,5 @@
 import { graphOf, type OnnxModel } from '../onnx/model.ts';
 import type { Observed, ObserveRequest } from '../workers/tasks/observe-tensors.ts';
-import type { ImageSelection } from '../workers/run-image-batches.ts';
 import { markGraph } from './mark-graph.ts';
 import { mergeHistograms } from './observers/histogram.ts';
 import { mergeMinMax } from './observers/min-max.ts';
@@ -8,17 +7,12 @@ import type { ObserverState } from './observers/observer.ts';
 import { observationModel } from './observation-model.ts';
 import { runOverImages } from './run-over-images.ts';
 import { withScratchModel } from './scratch-model.ts';
+import type { ImagePass } from './image-pass.ts';
 
-export interface ObserveOptions {
+export interface ObserveOptions extends ImagePass {
   /** Prepared by `prepareModel`. */
   readonly model: OnnxModel;
-  readonly images: ImageSelection;
   readonly batchSize: number;
-  readonly workerCount: number;
-  /** A folder for the model with its extra outputs; left as it was. */
-  readonly scratchPath: string;
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (done: number, total: number) => void;
 }
 
 export interface ObservedActivations {

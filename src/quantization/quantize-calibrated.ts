@@ -2,6 +2,7 @@ import { graphOf, type OnnxModel } from '../onnx/model.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
 import type { CalibrationTable } from './calibration-table.ts';
 import { correctLayers } from './corrections/correct-layers.ts';
+import type { BiasCorrection, Rounding } from './choices.ts';
 import { prepareCalibrated } from './prepare-calibrated.ts';
 import { planQuantization } from './quantization-plan.ts';
 import {
@@ -27,11 +28,6 @@ export interface QuantizeCalibratedOptions {
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
 }
-
-export const ROUNDINGS = ['adaptive', 'nearest'] as const;
-export type Rounding = (typeof ROUNDINGS)[number];
-export const BIAS_CORRECTIONS = ['local', 'none'] as const;
-export type BiasCorrection = (typeof BIAS_CORRECTIONS)[number];
 
 /** Quantizes a model and, given images, rounds its weights and corrects its biases on them. */
 export async function quantizeCalibrated(

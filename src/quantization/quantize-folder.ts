@@ -10,9 +10,8 @@ import { readOnnx } from '../onnx/reader.ts';
 import { writeOnnx } from '../onnx/writer.ts';
 import { openOnnxSession } from '../runtime/onnx-session.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
-import { shownMethod, type CalibrationMethod } from './calibration-table.ts';
+import { shownMethod } from './calibration-table.ts';
 import { timeModels, type Timing } from './compare-models.ts';
-import { withDefaults, type CorrectionChoices } from './correction-choices.ts';
 import { equalizeAndCalibrate } from './equalize-and-calibrate.ts';
 import type { Fidelity } from './fidelity.ts';
 import type { FloatNode } from './mark-graph.ts';
@@ -24,6 +23,7 @@ import { EMBEDDED, reportQuantization } from './report-quantization.ts';
 import { requireImageModel } from './require-image-model.ts';
 import { runQuantization, type InputType } from './run-quantization.ts';
 import type { Sensitivity } from './sensitivity.ts';
+import { type CalibrationMethod, withDefaults, type CorrectionChoices } from './choices.ts';
 
 export type { Preset } from './normalization-choice.ts';
 

@@ -6,7 +6,8 @@ import { padInputChannels } from './pad-input-channels.ts';
 import { LARGEST_PAIR_SUM, worstPairSum } from './pair-sums.ts';
 import { prepareCalibrated } from './prepare-calibrated.ts';
 import { planQuantization, type QuantizationPlan } from './quantization-plan.ts';
-import type { Granularity, QuantizedWeight, WeightRange, WeightScheme } from './weights.ts';
+import type { Granularity, QuantizedWeight, WeightScheme } from './weights.ts';
+import type { WeightRange } from './choices.ts';
 
 export const TARGETS = ['vnni', 'avx2', 'portable'] as const;
 export type Target = (typeof TARGETS)[number];
@@ -63,7 +64,7 @@ function proveNoSaturation({ layers }: QuantizationPlan): void {
 }
 
 /** The plan with other weights for the layers that `weights` names by output tensor. */
-export function withWeights(
+function withWeights(
   plan: QuantizationPlan,
   weights: ReadonlyMap<string, QuantizedWeight> = new Map(),
 ): QuantizationPlan {

@@ -77,7 +77,7 @@ const LEAST_EXTERNAL_BYTES = 1024;
  * it needs (ReverseDFSFrom in onnxruntime/core/graph/graph.cc). The shallowest therefore come last.
  * Else it holds every activation that an output is made from until the end: 70 MB of ResNet-50.
  */
-export function runLeavesEarly(graph: OnnxGraph): void {
+function runLeavesEarly(graph: OnnxGraph): void {
   const depths = new Map<string, number>();
   const read = new Set<string>();
   const depthOf = (node: OnnxNode): number => depths.get(node.output[0] ?? '') ?? 0;

@@ -1,7 +1,7 @@
 import { roundHalfToEven, saturate } from '../numeric/rounding.ts';
+import type { WeightRange } from './choices.ts';
 
 export type Granularity = 'per-channel' | 'per-tensor';
-export type WeightRange = 'max' | 'mse';
 
 export interface WeightScheme {
   readonly granularity: Granularity;

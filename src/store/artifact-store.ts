@@ -2,7 +2,7 @@ import type { BigIntStats } from 'node:fs';
 import { dirname } from 'node:path';
 import { StageError } from '../diagnostics/errors.ts';
 import { ARTIFACT_KINDS, type Artifact, type ArtifactKind } from '../stage/artifact.ts';
-import { syncFolder } from './atomic-write.ts';
+import { syncFolder } from '../runtime/sync-folder.ts';
 import {
   digestListing,
   formatListing,

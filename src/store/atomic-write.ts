@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { systemErrorCode, withStoreErrors } from './system-error.ts';
+import { syncFolder } from '../runtime/sync-folder.ts';
+import { withStoreErrors } from './system-error.ts';
 
 /**
  * Writes a whole file or nothing: no reader and no crash ever sees half of it.
@@ -43,17 +44,4 @@ export function temporaryPathBeside(path: string): string {
     dirname(path),
     `.${basename(path).slice(0, 100)}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`,
   );
-}
-
-/** Makes renames inside a folder survive a power cut; a file system that cannot do it is left alone. */
-export async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } catch (error) {
-    // Some network file systems refuse to sync a folder; they order renames themselves.
-    if (systemErrorCode(error) !== 'EINVAL' && systemErrorCode(error) !== 'ENOTSUP') throw error;
-  } finally {
-    await folder.close();
-  }
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { syncFolder } from '../runtime/sync-folder.ts';
 
 /** Form of the file; another one is not read. */
 const MAGIC = 'drqckpt1';
@@ -88,17 +89,4 @@ function encodeNumber(_key: string, value: unknown): unknown {
 function decodeNumber(_key: string, value: unknown): unknown {
   if (typeof value !== 'object' || value === null || !('number' in value)) return value;
   return NOT_FINITE.includes(String(value.number)) ? Number(value.number) : value;
-}
-
-/** Makes the rename survive a power cut; file systems that cannot do it order renames themselves. */
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException; // of a file operation
-    if (code !== 'EINVAL' && code !== 'ENOTSUP') throw error;
-  } finally {
-    await folder.close();
-  }
 }

@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import { SPLITS } from '../../src/data/dataset-index.ts';
-import { CALIBRATION_METHODS } from '../../src/quantization/calibration-table.ts';
-import { EQUALIZATION_CHOICES } from '../../src/quantization/corrections/choose-equalization.ts';
+import { CALIBRATION_METHODS, EQUALIZATION_CHOICES } from '../../src/quantization/choices.ts';
 
 export const calibrateParameters = z.strictObject({
   count: z

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { INPUT_TYPES, SENSITIVITIES } from '../../src/quantization/run-quantization.ts';
-import { BIAS_CORRECTIONS, ROUNDINGS } from '../../src/quantization/quantize-calibrated.ts';
 import { TARGETS } from '../../src/quantization/quantize-model.ts';
+import { BIAS_CORRECTIONS, ROUNDINGS, WEIGHT_RANGES } from '../../src/quantization/choices.ts';
 
 export const quantizeParameters = z.strictObject({
   granularity: z
@@ -9,7 +9,7 @@ export const quantizeParameters = z.strictObject({
     .default('per-channel')
     .describe('Whether each output channel of a weight tensor has a scale of its own.'),
   weightRange: z
-    .enum(['max', 'mse'])
+    .enum(WEIGHT_RANGES)
     .default('max')
     .describe('Range of weights: the largest magnitude, or the one with the least squared error.'),
   rounding: z

@@ -20,8 +20,8 @@ import { createRandom } from '../../src/numeric/random.ts';
 import { readOnnx } from '../../src/onnx/reader.ts';
 import { writeOnnx } from '../../src/onnx/writer.ts';
 import { calibrateBy } from '../../src/quantization/calibrate-automatically.ts';
-import { CALIBRATION_METHODS } from '../../src/quantization/calibration-table.ts';
 import { prepareModel } from '../../src/quantization/prepare-model.ts';
+import { CALIBRATION_METHODS } from '../../src/quantization/choices.ts';
 
 const SIZE_PX = 224;
 const ARCHITECTURES: readonly Architecture[] = ['mobilenet-v2', 'resnet50'];

@@ -17,18 +17,18 @@ import { classifierSignature } from '../../src/onnx/model-signature.ts';
 import { readOnnx } from '../../src/onnx/reader.ts';
 import { writeOnnx } from '../../src/onnx/writer.ts';
 import { collectRows } from '../../src/quantization/compare-models.ts';
-import type { Equalization } from '../../src/quantization/corrections/choose-equalization.ts';
 import { equalizeAndCalibrate } from '../../src/quantization/equalize-and-calibrate.ts';
 import { PRESETS } from '../../src/quantization/normalization-choice.ts';
 import { packImages } from '../../src/quantization/pack-images.ts';
-import {
-  quantizeCalibrated,
-  type BiasCorrection,
-  type Rounding,
-} from '../../src/quantization/quantize-calibrated.ts';
-import type { WeightRange } from '../../src/quantization/weights.ts';
+import { quantizeCalibrated } from '../../src/quantization/quantize-calibrated.ts';
 import type { ImageSelection } from '../../src/workers/run-image-batches.ts';
 import { requiredFolder, runProgramMain, say } from '../support/benchmark-program.ts';
+import type {
+  Equalization,
+  BiasCorrection,
+  Rounding,
+  WeightRange,
+} from '../../src/quantization/choices.ts';
 
 const CALIBRATION_COUNT = 128;
 const WORKER_COUNT = 2;

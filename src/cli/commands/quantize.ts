@@ -1,7 +1,5 @@
-import type { CorrectionChoices } from '../../quantization/correction-choices.ts';
 import { writeFile } from 'node:fs/promises';
 import { UsageError } from '../../diagnostics/errors.ts';
-import type { CalibrationMethod } from '../../quantization/calibration-table.ts';
 import { localTarget } from '../../quantization/library.ts';
 import type { Preset } from '../../quantization/normalization-choice.ts';
 import {
@@ -16,6 +14,7 @@ import { BYTES_PER_MB } from '../../tables/columns.ts';
 import { renderBoxTable } from '../../tables/terminal.ts';
 import type { CommandCall, CommandContext } from '../command-context.ts';
 import type { OptionValues } from '../options.ts';
+import type { CorrectionChoices, CalibrationMethod } from '../../quantization/choices.ts';
 
 /** `drq quantize`: an int8 model from a float one and a folder of images, without a pipeline. */
 export async function quantize({

@@ -3,13 +3,7 @@ import { dimsOf, readFloats } from '../../onnx/tensor-data.ts';
 import type { ChannelChange, ChannelRanges } from './equalization.ts';
 import { inputChannel, outputChannel } from './equalization.ts';
 import type { EqualizationPair } from './equalization-pairs.ts';
-
-/** `cross-layer`: weights of both layers alike; `activations`: channels of what is between them alike. */
-export const EQUALIZATIONS = ['none', 'cross-layer', 'activations'] as const;
-export type Equalization = (typeof EQUALIZATIONS)[number];
-/** `auto` is `resolveEqualization`'s. */
-export const EQUALIZATION_CHOICES = ['auto', ...EQUALIZATIONS] as const;
-export type EqualizationChoice = (typeof EQUALIZATION_CHOICES)[number];
+import type { Equalization, EqualizationChoice } from '../choices.ts';
 
 /**
  * Fewer images say too little of the range of each channel, and every channel that goes further is

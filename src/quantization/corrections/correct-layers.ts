@@ -14,8 +14,9 @@ import { weightSqnrDb, type QuantizedWeight } from '../weights.ts';
 import type { CorrectedLayer, LayerToCorrect } from './correct-layer.ts';
 import { groupCountOf } from './patch-sampler.ts';
 import { statisticsModel } from './statistics-model.ts';
+import type { ImagePass } from '../image-pass.ts';
 
-export interface CorrectLayersOptions {
+export interface CorrectLayersOptions extends ImagePass {
   /** Prepared by `prepareModel`; the plan was made for it. */
   readonly model: OnnxModel;
   readonly plan: QuantizationPlan;
@@ -23,12 +24,6 @@ export interface CorrectLayersOptions {
   readonly limit: number;
   readonly rounding: 'adaptive' | 'nearest';
   readonly biasCorrection: 'local' | 'none';
-  readonly images: ImageSelection;
-  readonly workerCount: number;
-  /** A folder for the model with its extra outputs; left as it was. */
-  readonly scratchPath: string;
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (done: number, total: number) => void;
 }
 
 export interface LayerCorrections {

@@ -7,21 +7,17 @@ import type { CollectRequest } from '../../workers/tasks/collect-outputs.ts';
 import { sampleStep } from '../observation-model.ts';
 import { runOverImages } from '../run-over-images.ts';
 import { withScratchModel } from '../scratch-model.ts';
-import { chooseEqualization, type Equalization } from './choose-equalization.ts';
+import { chooseEqualization } from './choose-equalization.ts';
 import { applyEqualization, type ChannelChange, type ChannelRanges } from './equalization.ts';
 import { findEqualizationPairs, type EqualizationPair } from './equalization-pairs.ts';
+import type { Equalization } from '../choices.ts';
+import type { ImagePass } from '../image-pass.ts';
 
-export interface EqualizeOptions {
+export interface EqualizeOptions extends ImagePass {
   /** Prepared by `prepareModel`; unchanged. */
   readonly model: OnnxModel;
   readonly method: Exclude<Equalization, 'none'>;
-  readonly images: ImageSelection;
   readonly batchSize: number;
-  readonly workerCount: number;
-  /** A folder for models with extra outputs; left as it was. */
-  readonly scratchPath: string;
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (done: number, total: number) => void;
 }
 
 /**

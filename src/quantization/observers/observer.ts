@@ -33,6 +33,3 @@ export interface Observer {
   observe(values: Float32Array, range?: TensorRange): void;
   finish(): ObserverState;
 }
-
-/** Turns what was seen into the range to quantize. */
-export type RangeChooser = (state: ObserverState) => TensorRange;

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { RANGE_METHODS } from '../../../../src/quantization/calibration-table.ts';
 import { chooseRange } from '../../../../src/quantization/choose-range.ts';
 import {
   entropyRange,
@@ -16,6 +15,7 @@ import {
 import { movingAverageRange } from '../../../../src/quantization/observers/moving-average.ts';
 import { activationParameters } from '../../../../src/quantization/parameters.ts';
 import { normalValues } from '../../../support/quantize-one.ts';
+import { RANGE_METHODS } from '../../../../src/quantization/choices.ts';
 
 function observed(...images: readonly (readonly number[] | Float32Array)[]) {
   const observer = createHistogramObserver('tensor');

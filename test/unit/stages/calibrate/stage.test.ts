@@ -4,15 +4,13 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { writeOnnx } from '../../../../src/onnx/writer.ts';
 import { normalizePixels, openShardReader } from '../../../../src/data/image-shards.ts';
-import {
-  CALIBRATION_METHODS,
-  readCalibrationTable,
-} from '../../../../src/quantization/calibration-table.ts';
+import { readCalibrationTable } from '../../../../src/quantization/calibration-table.ts';
 import { readMetricsFile } from '../../../../src/stage/metrics-file.ts';
 import { calibrate } from '../../../../stages/calibrate/stage.ts';
 import { allTensors } from '../../../support/quantize-one.ts';
 import { runStage, temporaryFolder } from '../../../support/stage-context.ts';
 import { TINY_SIZE, tinyConvnet, writeNoiseShards } from '../../../support/tiny-convnet.ts';
+import { CALIBRATION_METHODS } from '../../../../src/quantization/choices.ts';
 
 async function calibrated(
   t: TestContext,

@@ -1,0 +1,61 @@
+/*
+ * The names of all choices, without any import: the command line lists them in its help, which must not
+ * load what carries them out.
+ */
+
+/** How ranges follow from what was observed, simplest first. */
+export const RANGE_METHODS = [
+  'min-max',
+  'mean-min-max',
+  'moving-average',
+  'percentile',
+  'mse',
+  'l2-histogram',
+  'entropy',
+] as const;
+export type RangeMethod = (typeof RANGE_METHODS)[number];
+
+/** `auto` tries several range methods on held-out images. */
+export const CALIBRATION_METHODS = ['auto', ...RANGE_METHODS] as const;
+export type CalibrationMethod = (typeof CALIBRATION_METHODS)[number];
+
+/** `cross-layer`: weights of both layers alike; `activations`: channels of what is between them alike. */
+export const EQUALIZATIONS = ['none', 'cross-layer', 'activations'] as const;
+export type Equalization = (typeof EQUALIZATIONS)[number];
+
+/** `auto` is `resolveEqualization`'s. */
+export const EQUALIZATION_CHOICES = ['auto', ...EQUALIZATIONS] as const;
+export type EqualizationChoice = (typeof EQUALIZATION_CHOICES)[number];
+
+export const ROUNDINGS = ['adaptive', 'nearest'] as const;
+export type Rounding = (typeof ROUNDINGS)[number];
+
+export const BIAS_CORRECTIONS = ['local', 'none'] as const;
+export type BiasCorrection = (typeof BIAS_CORRECTIONS)[number];
+
+/** Range of a channel's weights: the largest, or that of the least squared error. */
+export const WEIGHT_RANGES = ['max', 'mse'] as const;
+export type WeightRange = (typeof WEIGHT_RANGES)[number];
+
+/** What is done against the loss of accuracy; the defaults measure best over the networks tried. */
+export interface CorrectionChoices {
+  /** Of channels between two layers; `auto` by default: of activations, from 64 images on. */
+  readonly equalization?: EqualizationChoice;
+  /** Of weights; `adaptive` by default. */
+  readonly rounding?: Rounding;
+  /** `local` by default. */
+  readonly biasCorrection?: BiasCorrection;
+  /** `max` by default. */
+  readonly weightRange?: WeightRange;
+}
+
+/** The choices with the defaults filled in. */
+export function withDefaults(choices: CorrectionChoices): Required<CorrectionChoices> {
+  const { equalization, rounding, biasCorrection, weightRange } = choices;
+  return {
+    equalization: equalization ?? 'auto',
+    rounding: rounding ?? 'adaptive',
+    biasCorrection: biasCorrection ?? 'local',
+    weightRange: weightRange ?? 'max',
+  };
+}
