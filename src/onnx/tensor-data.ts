@@ -36,6 +36,16 @@ export function readFloats(tensor: Initializer): Float32Array {
   }
 }
 
+/** Like `readFloats`, but for reading only: where it can be, a view of the tensor's own bytes. */
+export function viewFloats(tensor: Initializer): Readonly<Float32Array> {
+  const { rawData: raw, dataType } = tensor;
+  const isView =
+    dataType === FLOAT && raw.byteOffset % 4 === 0 && raw.length === 4 * elementCount(tensor);
+  if (!isView || raw.length === 0) return readFloats(tensor);
+  checkInline(tensor);
+  return new Float32Array(raw.buffer, raw.byteOffset, raw.length / 4);
+}
+
 /** The values of an int64 or int32 tensor as numbers. @throws OnnxError `onnx/bad-tensor` */
 export function readIntegers(tensor: Initializer): number[] {
   checkInline(tensor);

@@ -1,3 +1,4 @@
+import { evenlySpaced } from '../numeric/evenly-spaced.ts';
 import { createRandom, shuffled } from '../numeric/random.ts';
 import { createSqnrAccumulator } from '../metrics/sqnr.ts';
 import type { MethodSelection } from './calibration-table.ts';
@@ -11,7 +12,7 @@ import {
 import { mergeHistograms } from './observers/histogram.ts';
 import type { ObserverState } from './observers/observer.ts';
 import type { TensorRange } from './parameters.ts';
-import { tryRanges } from './try-ranges.ts';
+import { withRangeTrials } from './try-ranges.ts';
 import type { RangeMethod } from './choices.ts';
 
 export interface AutomaticOptions extends ObserveOptions {
@@ -46,7 +47,10 @@ const TIE_DB = 0.25;
 
 const HELD_OUT_FRACTION = 0.25;
 /** More would only take time. */
-const MOST_HELD_OUT = 32;
+const MOST_HELD_OUT = 24;
+/** Held-out images that all candidates run; the best two of them run the others. */
+const FIRST_ROUND = 8;
+const FINALIST_COUNT = 2;
 
 /**
  * Ranges by the method that keeps the outputs closest to the float network's on calibration images it
@@ -72,24 +76,72 @@ export async function calibrateAutomatically(
   });
   // With a handful of images there is nothing to hold out: they are scored on themselves.
   const fitted = observed.kept.size > 0 ? observed.kept : observed.heldOut;
-  const rows = await tryRanges({
+  const { candidates, finalists } = await raceCandidates({
     ...options,
-    tables: CANDIDATES.map((method) => chooseRanges(fitted, { method, percentile })),
     images: { ...images, indices: heldOut },
+    tables: CANDIDATES.map((method) => chooseRanges(fitted, { method, percentile })),
+    reference: observed.heldOutRows,
     onProgress: (done) => onProgress?.(observedCount + done, total),
   });
-  const candidates = CANDIDATES.map((method, i) => ({
-    method,
-    sqnrDb: meanSqnrDb(observed.heldOutRows, rows[i] ?? []),
-  }));
-  const method = bestOf(candidates);
+  const method = bestOf(finalists);
   return {
     tensors: chooseRanges(allStates(observed), { method, percentile }),
     selection: { method, heldOutImageCount: heldOut.length, candidates },
   };
 }
 
-/** A quarter of the images, at most 32, in their order; all of them where there are fewer than four. */
+type Candidate = MethodSelection['candidates'][number];
+
+/**
+ * The candidates' scores: of the best two over all held-out images, of the others over the first round,
+ * which is enough to see what is far behind. `reference` holds the float network's rows.
+ */
+async function raceCandidates(
+  options: AutomaticOptions & {
+    readonly tables: readonly AutomaticCalibration['tensors'][];
+    readonly reference: readonly Float32Array[];
+  },
+): Promise<{ readonly candidates: Candidate[]; readonly finalists: Candidate[] }> {
+  const { images, tables, reference, onProgress } = options;
+  const { indices } = images;
+  const first = evenlySpaced([...indices.keys()], FIRST_ROUND);
+  const others = [...indices.keys()].filter((position) => !first.includes(position));
+  return withRangeTrials(options, async (tryTables) => {
+    const scoresOn = async (positions: readonly number[], which: readonly number[]) => {
+      const chosen = { ...images, indices: positions.map((position) => indices[position]!) };
+      const done = positions === first ? 0 : first.length;
+      const rows = await tryTables(
+        which.map((i) => tables[i]!), // positions in both lists
+        chosen,
+        (more) => onProgress?.(done + more, indices.length),
+      );
+      const expected = positions.map((position) => reference[position]!); // a row a held-out image
+      return rows.map((actual) => sqnrsDb(expected, actual));
+    };
+    const scores = await scoresOn(
+      first,
+      CANDIDATES.map((_, i) => i),
+    );
+    const finalists = bestFew(scores.map(meanOf), FINALIST_COUNT);
+    if (others.length > 0) {
+      const more = await scoresOn(others, finalists);
+      for (const [n, i] of finalists.entries()) scores[i]?.push(...more[n]!);
+    }
+    const candidates = CANDIDATES.map((method, i) => ({ method, sqnrDb: meanOf(scores[i]!) })); // one each
+    return { candidates, finalists: finalists.map((i) => candidates[i]!) };
+  });
+}
+
+/** Positions of the `count` greatest, in ascending order; null: no noise at all. */
+function bestFew(scores: readonly (number | null)[], count: number): number[] {
+  const score = (i: number): number => scores[i] ?? Infinity;
+  return [...scores.keys()]
+    .sort((a, b) => score(b) - score(a))
+    .slice(0, count)
+    .sort((a, b) => a - b);
+}
+
+/** A quarter of the images, at most 24, in their order; all of them where there are fewer than four. */
 export function drawHeldOut(indices: readonly number[], seed: number): number[] {
   const count = Math.min(Math.floor(indices.length * HELD_OUT_FRACTION), MOST_HELD_OUT);
   if (count === 0) return [...indices];
@@ -97,7 +149,7 @@ export function drawHeldOut(indices: readonly number[], seed: number): number[] 
   return indices.filter((index) => drawn.has(index));
 }
 
-/** The first, which is the simplest, of those that tie with the best. */
+/** The first of those that tie with the best. */
 export function bestOf(
   candidates: readonly { readonly method: RangeMethod; readonly sqnrDb: number | null }[],
 ): RangeMethod {
@@ -109,25 +161,22 @@ export function bestOf(
 }
 
 /**
- * The mean of the images' own SQNR. That of all outputs together would follow the rare image with
- * outputs ten times the others': on a ResNet-50 it prefers ranges that hold those images, with which
- * 67 % of the answers are the float network's, to ranges of the usual image, with which 88 % are.
+ * Of each image; where there is no noise, none. Their mean is what candidates are judged by: the SQNR
+ * of all outputs together would follow the rare image with outputs ten times the others'. On a
+ * ResNet-50 it prefers ranges that hold those images, with which 67 % of the answers are the float
+ * network's, to ranges of the usual image, with which 88 % are.
  */
-function meanSqnrDb(
-  reference: readonly Float32Array[],
-  actual: readonly Float32Array[],
-): number | null {
-  let sum = 0;
-  let count = 0;
-  for (const [i, row] of reference.entries()) {
+function sqnrsDb(reference: readonly Float32Array[], actual: readonly Float32Array[]): number[] {
+  return reference.flatMap((row, i) => {
     const accumulator = createSqnrAccumulator();
     accumulator.add(row, actual[i]!); // both ran the same images
-    const sqnrDb = accumulator.finishDb();
-    if (sqnrDb === null) continue;
-    sum += sqnrDb;
-    count += 1;
-  }
-  return count === 0 ? null : sum / count;
+    return accumulator.finishDb() ?? [];
+  });
+}
+
+function meanOf(values: readonly number[]): number | null {
+  if (values.length === 0) return null;
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 function allStates({ kept, heldOut }: ObservedActivations): Map<string, ObserverState> {

@@ -1,4 +1,5 @@
 import type { OnnxModel } from '../onnx/model.ts';
+import { withWorkerThreads } from '../workers/pool.ts';
 import {
   calibrateBy,
   type AutomaticCalibration,
@@ -7,7 +8,6 @@ import {
 import type { CalibrationTable } from './calibration-table.ts';
 import { resolveEqualization } from './corrections/choose-equalization.ts';
 import { equalize } from './corrections/equalize.ts';
-import { prepareCalibrated } from './prepare-calibrated.ts';
 import { prepareModel } from './prepare-model.ts';
 import type { RangeMethod, EqualizationChoice } from './choices.ts';
 
@@ -26,24 +26,32 @@ export type Calibration = Pick<CalibrationTable, 'tensors' | 'equalization'> &
 export async function equalizeAndCalibrate(
   options: EqualizeAndCalibrateOptions,
 ): Promise<Calibration> {
+  return withWorkerThreads(options.workerCount, (threads) =>
+    calibrateOnThreads({ ...options, threads }),
+  );
+}
+
+async function calibrateOnThreads(options: EqualizeAndCalibrateOptions): Promise<Calibration> {
   const { onProgress } = options;
   const imageCount = options.images.indices.length;
   const method = resolveEqualization(options.equalization, imageCount);
   if (method === 'none') {
     return calibrateBy({ ...options, model: prepareModel(options.model) });
   }
-  const changes = await equalize({
+  let equalizedCount = 0;
+  const { changes, model } = await equalize({
     ...options,
     model: prepareModel(options.model),
     method,
-    onProgress: (done) => onProgress?.(done, 2 * imageCount),
+    onProgress: (done, total) => {
+      equalizedCount = total;
+      onProgress?.(done, total + imageCount);
+    },
   });
-  const equalization = { method, changes };
-  const model = prepareCalibrated(options.model, { equalization });
   const calibration = await calibrateBy({
     ...options,
     model,
-    onProgress: (done, total) => onProgress?.(imageCount + done, imageCount + total),
+    onProgress: (done, total) => onProgress?.(equalizedCount + done, equalizedCount + total),
   });
-  return { ...calibration, equalization };
+  return { ...calibration, equalization: { method, changes } };
 }

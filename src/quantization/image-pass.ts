@@ -1,9 +1,12 @@
+import type { WorkerThreads } from '../workers/pool.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
 
 /** What a pass of a model over images in worker threads needs. */
 export interface ImagePass {
   readonly images: ImageSelection;
   readonly workerCount: number;
+  /** To run on; absent: threads of the pass's own, which take a tenth of a second to start. */
+  readonly threads?: WorkerThreads;
   /** A folder for models with extra outputs; left as it was. */
   readonly scratchPath: string;
   readonly signal?: AbortSignal;

@@ -2,24 +2,26 @@ import { makeNode, makeTensor, makeValueInfo } from '../onnx/build.ts';
 import { nameMaker, sortNodes } from '../onnx/graph-edit.ts';
 import { cloneModel, graphOf, type OnnxModel } from '../onnx/model.ts';
 import { inferGraph } from '../onnx/shape-inference.ts';
+import type { MarkedTensor } from './mark-graph.ts';
 
 /** Outputs that tell of one tensor; a row an image. */
 export interface ObservedOutputs {
   readonly tensor: string;
-  readonly minimum: string;
+  /** Absent where no value can be below 0. */
+  readonly minimum?: string;
   readonly maximum: string;
-  /** NaN where a value is. */
-  readonly sum: string;
+  /** NaN where a value is; absent where that shows elsewhere. */
+  readonly sum?: string;
   /** Values of the tensor, evenly spaced. */
   readonly sample?: string;
 }
 
 /**
- * Values an image and tensor in a histogram. Of 128 images that makes four million, and the range is
+ * Values an image and tensor in a histogram. Of 128 images that makes a million, and the range is
  * that of all values anyway; all of them are 26 million of a ResNet-50 and image, and cost more time
  * than the network itself.
  */
-const SAMPLE_COUNT = 32_768;
+const SAMPLE_COUNT = 8192;
 
 /**
  * The float model with outputs that tell the range of each tensor and, for histograms, a sample of its
@@ -27,7 +29,7 @@ const SAMPLE_COUNT = 32_768;
  */
 export function observationModel(
   source: OnnxModel,
-  tensors: readonly string[],
+  tensors: ReadonlyMap<string, Pick<MarkedTensor, 'low'>>,
   options: {
     readonly samples: 'none' | 'spread';
     readonly kept: readonly string[];
@@ -63,13 +65,18 @@ export function observationModel(
     (version?.version ?? 0n) >= 18n
       ? add(opType, [flat, one], { keepdims: 0 })
       : add(opType, [flat], { axes: [1], keepdims: 0 });
-  const observed = tensors.map((tensor): ObservedOutputs => {
+  const observed = [...tensors].map(([tensor, { low }]): ObservedOutputs => {
     const flat = add('Reshape', [tensor, rows]); // [N, values]
+    // A reduction takes as long as a ReLU, so what a Relu or Clip has limited already is spared two.
     const outputs = {
       tensor,
-      minimum: extreme('ReduceMin', flat),
       maximum: extreme('ReduceMax', flat),
-      sum: add('ReduceSum', [flat, one], { keepdims: 0 }),
+      ...(low >= 0
+        ? {}
+        : {
+            minimum: extreme('ReduceMin', flat),
+            sum: add('ReduceSum', [flat, one], { keepdims: 0 }),
+          }),
     };
     if (options.samples === 'none') return outputs;
     const step = sampleStep(shapes.get(tensor) ?? []);
@@ -78,10 +85,9 @@ export function observationModel(
       sample: step === 1 ? flat : add('Slice', [flat, zero, end, one, integers(BigInt(step))]),
     };
   });
-  const names = observed.flatMap(({ minimum, maximum, sum, sample }) => [
-    ...[minimum, maximum, sum],
-    ...(sample === undefined ? [] : [sample]),
-  ]);
+  const names = observed.flatMap(({ minimum, maximum, sum, sample }) =>
+    [minimum, maximum, sum, sample].filter((name) => name !== undefined),
+  );
   sortNodes(graph);
   graph.output = [...new Set([...names, ...options.kept])].map((name) => {
     const value = makeValueInfo(name, []);

@@ -38,11 +38,12 @@ export async function observeActivations(
   },
 ): Promise<ObservedActivations> {
   const { model, images, observer, heldOut = new Set() } = options;
-  const tensors = [...markGraph(graphOf(model)).tensors.keys()];
+  const marked = markGraph(graphOf(model)).tensors;
+  const tensors = [...marked.keys()];
   const merge = observer === 'min-max' ? mergeMinMax : mergeHistograms;
   const logits = graphOf(model).output[0]?.name;
   const collected = heldOut.size === 0 || logits === undefined ? {} : { collected: logits };
-  const { model: observing, observed } = observationModel(model, tensors, {
+  const { model: observing, observed } = observationModel(model, marked, {
     samples: observer === 'min-max' ? 'none' : 'spread',
     kept: Object.values(collected),
     batchSize: options.batchSize,

@@ -1,11 +1,11 @@
-import { graphOf, type OnnxModel } from '../onnx/model.ts';
+import type { OnnxModel } from '../onnx/model.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
 import type { CalibrationTable } from './calibration-table.ts';
 import { correctLayers } from './corrections/correct-layers.ts';
 import type { BiasCorrection, Rounding } from './choices.ts';
-import { prepareCalibrated } from './prepare-calibrated.ts';
-import { planQuantization } from './quantization-plan.ts';
 import {
+  applyPlan,
+  planModel,
   quantizeModel,
   schemeOf,
   type QuantizedModel,
@@ -44,12 +44,11 @@ export async function quantizeCalibrated(
   if (images === undefined || (rounding === 'nearest' && biasCorrection === 'none')) {
     return quantizeModel(model, table, settings);
   }
-  const prepared = prepareCalibrated(model, table);
-  const scheme = schemeOf(settings);
-  const plan = planQuantization(graphOf(prepared), table, scheme, settings.excluded);
+  const planned = planModel(model, table, settings);
   const { weights, corrections } = await correctLayers({
     ...options,
-    ...{ model: prepared, plan, images, rounding, biasCorrection, limit: scheme.limit },
+    ...{ model: planned.prepared, plan: planned.plan, images, rounding, biasCorrection },
+    limit: schemeOf(settings).limit,
   });
-  return quantizeModel(model, table, { ...settings, weights, corrections });
+  return applyPlan(planned, { model, table, options: { ...settings, weights, corrections } });
 }

@@ -2,6 +2,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { mkdir, mkdtemp, realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DataError, UsageError } from '../diagnostics/errors.ts';
+import { evenlySpaced } from '../numeric/evenly-spaced.ts';
 import { listImageFiles } from '../data/list-image-files.ts';
 import { checkModel } from '../onnx/check.ts';
 import { classifierSignature } from '../onnx/model-signature.ts';
@@ -280,9 +281,4 @@ function splitFiles(
   const chosen = new Set(calibration);
   const others = files.filter((file) => !chosen.has(file));
   return { calibration, compared: evenlySpaced(others, MAX_COMPARED_COUNT) };
-}
-
-function evenlySpaced<T>(items: readonly T[], count: number): T[] {
-  if (items.length <= count) return [...items];
-  return Array.from({ length: count }, (_, i) => items[Math.floor((i * items.length) / count)]!); // i < count
 }

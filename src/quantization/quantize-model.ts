@@ -43,15 +43,40 @@ export function quantizeModel(
   table: Pick<CalibrationTable, 'tensors' | 'equalization'>,
   options: QuantizeOptions,
 ): QuantizedModel {
+  const source = { model, table, options };
+  return applyPlan(planModel(model, table, options), source);
+}
+
+/** A prepared model and what shall be done to it. */
+export interface PlannedModel {
+  readonly prepared: OnnxModel;
+  readonly plan: QuantizationPlan;
+}
+
+export function planModel(
+  model: OnnxModel,
+  table: Pick<CalibrationTable, 'tensors' | 'equalization'>,
+  options: QuantizeOptions,
+): PlannedModel {
   const prepared = prepareCalibrated(model, table);
-  const plan = withWeights(
-    planQuantization(graphOf(prepared), table, schemeOf(options), options.excluded),
-    options.weights,
-  );
+  const scheme = schemeOf(options);
+  return {
+    prepared,
+    plan: planQuantization(graphOf(prepared), table, scheme, options.excluded),
+  };
+}
+
+/** Carries the plan out on `prepared`, in place. */
+export function applyPlan(
+  { prepared, plan: planned }: PlannedModel,
+  source: QuantizedModel['source'],
+): QuantizedModel {
+  const { options } = source;
+  const plan = withWeights(planned, options.weights);
   if (options.target !== 'vnni') proveNoSaturation(plan);
   insertQdq(prepared, plan, options.corrections);
   if (options.firstConvolution === 'pad') padInputChannels(prepared);
-  return { model: prepared, plan, source: { model, table, options } };
+  return { model: prepared, plan, source };
 }
 
 /** @throws InternalError when some input could saturate a sum of two products on AVX2. */

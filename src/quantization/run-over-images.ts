@@ -1,5 +1,5 @@
 import { InternalError } from '../diagnostics/errors.ts';
-import { createWorkerPool } from '../workers/pool.ts';
+import { withWorkerThreads, type WorkerThreads } from '../workers/pool.ts';
 import type { ImageRun } from '../workers/run-image-batches.ts';
 import { unwrapTask, type TaskResult } from '../workers/task-result.ts';
 
@@ -18,6 +18,8 @@ export interface RunOverImages<Request, Value> {
   /** Images a request, 8 by default; fewer where each takes long. */
   readonly chunkSize?: number;
   readonly workerCount: number;
+  /** See `ImagePass`. */
+  readonly threads?: WorkerThreads;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -29,38 +31,41 @@ const CHUNK_SIZE = 8;
 export async function runOverImages<Request, Value>(
   options: RunOverImages<Request, Value>,
 ): Promise<void> {
+  const { run, threads, workerCount, chunkSize = CHUNK_SIZE } = options;
+  if (threads !== undefined) return runOnThreads(options, threads);
+  const chunkCount = Math.ceil(run.images.indices.length / chunkSize);
+  await withWorkerThreads(Math.min(workerCount, chunkCount), (own) => runOnThreads(options, own));
+}
+
+async function runOnThreads<Request, Value>(
+  options: RunOverImages<Request, Value>,
+  threads: WorkerThreads,
+): Promise<void> {
   const { run, signal, chunkSize = CHUNK_SIZE } = options;
   const { indices } = run.images;
   const chunks: (readonly number[])[] = [];
   for (let start = 0; start < indices.length; start += chunkSize) {
     chunks.push(indices.slice(start, start + chunkSize));
   }
-  const pool = createWorkerPool<Request, TaskResult<Value>>(
-    options.task,
-    Math.min(options.workerCount, chunks.length),
-  );
-  try {
-    let done = 0;
-    // Only this many requests are under way, so that finished chunks never pile up in memory.
-    const pending: Promise<TaskResult<Value>>[] = [];
-    const submit = (chunk: readonly number[]): void => {
-      const request = options.request({ ...run, images: { ...run.images, indices: chunk } });
-      const running = pool.run(request, signal === undefined ? {} : { signal });
-      running.catch(() => undefined); // awaited below; an earlier failure may leave it unread
-      pending.push(running);
-    };
-    const ahead = 2 * options.workerCount;
-    for (const chunk of chunks.slice(0, ahead)) submit(chunk);
-    for (const [i, chunk] of chunks.entries()) {
-      const running = pending[i];
-      if (running === undefined) throw new InternalError(`chunk ${i} was never started`);
-      options.onChunk(unwrapTask(await running), chunk.length);
-      done += chunk.length;
-      options.onProgress?.(done, indices.length);
-      const next = chunks[i + ahead];
-      if (next !== undefined) submit(next);
-    }
-  } finally {
-    await pool.close();
+  let done = 0;
+  // Only this many requests are under way, so that finished chunks never pile up in memory.
+  const pending: Promise<TaskResult<Value>>[] = [];
+  const submit = (chunk: readonly number[]): void => {
+    const request = options.request({ ...run, images: { ...run.images, indices: chunk } });
+    const settings = signal === undefined ? {} : { signal };
+    const running = threads.run(options.task, request, settings) as Promise<TaskResult<Value>>;
+    running.catch(() => undefined); // awaited below; an earlier failure may leave it unread
+    pending.push(running);
+  };
+  const ahead = 2 * threads.threadCount;
+  for (const chunk of chunks.slice(0, ahead)) submit(chunk);
+  for (const [i, chunk] of chunks.entries()) {
+    const running = pending[i];
+    if (running === undefined) throw new InternalError(`chunk ${i} was never started`);
+    options.onChunk(unwrapTask(await running), chunk.length);
+    done += chunk.length;
+    options.onProgress?.(done, indices.length);
+    const next = chunks[i + ahead];
+    if (next !== undefined) submit(next);
   }
 }

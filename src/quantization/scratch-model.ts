@@ -33,7 +33,10 @@ export async function withScratchModel<T>(
   options: ScratchModelOptions,
   use: (scratch: ScratchModel) => Promise<T>,
 ): Promise<T> {
-  const place = (suffix: string): string => join(options.scratchPath, options.name + suffix);
+  // Threads know a model by its path, so no two may have the same.
+  modelCount += 1;
+  const stem = `${options.name}-${modelCount}`;
+  const place = (suffix: string): string => join(options.scratchPath, stem + suffix);
   const files = { path: place('.onnx'), dataPath: place('.data') };
   const optimized = { path: place('-optimized.onnx'), dataPath: place('-optimized.data') };
   const remove = async (paths: typeof files): Promise<void> => {
@@ -67,6 +70,8 @@ export async function withScratchModel<T>(
     await remove(optimized);
   }
 }
+
+let modelCount = 0;
 
 /** Smaller tensors stay in the file itself. */
 const LEAST_EXTERNAL_BYTES = 1024;

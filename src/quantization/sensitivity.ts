@@ -1,3 +1,4 @@
+import { evenlySpaced } from '../numeric/evenly-spaced.ts';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeValueInfo } from '../onnx/build.ts';
@@ -57,7 +58,10 @@ const MAX_IMAGE_COUNT = 32;
  */
 export async function measureSensitivity(options: SensitivityOptions): Promise<Sensitivity> {
   const { quantized, onProgress } = options;
-  const images = evenlySpaced(options.images, MAX_IMAGE_COUNT);
+  const images = {
+    ...options.images,
+    indices: evenlySpaced(options.images.indices, MAX_IMAGE_COUNT),
+  };
   const imageCount = images.indices.length;
   const prepared = prepareCalibrated(quantized.source.model, quantized.source.table);
   const total = 2 * imageCount;
@@ -176,14 +180,4 @@ function added(a: LayerEffectSums, b: LayerEffectSums): LayerEffectSums {
 function decibels(sums: NoiseSums | undefined): number | null {
   if (sums === undefined || sums.signal <= 0 || sums.noise <= 0) return null;
   return 10 * Math.log10(sums.signal / sums.noise);
-}
-
-function evenlySpaced(images: ImageSelection, count: number): ImageSelection {
-  const { indices } = images;
-  if (indices.length <= count) return images;
-  const chosen = Array.from(
-    { length: count },
-    (_, i) => indices[Math.floor((i * indices.length) / count)]!, // i < count
-  );
-  return { ...images, indices: chosen };
 }

@@ -12,11 +12,14 @@ import { planActivations } from './quantization-plan.ts';
 import { runOverImages } from './run-over-images.ts';
 import { withScratchModel } from './scratch-model.ts';
 
-type TrialOptions = Pick<ObserveOptions, 'model' | 'workerCount' | 'scratchPath' | 'signal'> & {
-  readonly tables: readonly CalibrationTable['tensors'][];
-  readonly images: ImageSelection;
-  readonly onProgress?: (done: number, total: number) => void;
-};
+type TrialOptions = Omit<ObserveOptions, 'batchSize' | 'images' | 'onProgress'>;
+
+/** The model's first output for each table, a row an image. */
+type TryTables = (
+  tables: readonly CalibrationTable['tensors'][],
+  images: ImageSelection,
+  onProgress?: (done: number) => void,
+) => Promise<readonly (readonly Float32Array[])[]>;
 
 /**
  * Without it onnxruntime's optimizers take pairs with scales that are inputs for equal ones: the
@@ -25,31 +28,34 @@ type TrialOptions = Pick<ObserveOptions, 'model' | 'workerCount' | 'scratchPath'
 const KEEP_PAIRS = { disable_quant_qdq: '1' };
 
 /**
- * Runs the network with its activations rounded as each table says and its weights in float; gives the
- * first output of each, a row an image. Scales and zero points are inputs of one model, so that a
- * table costs a run and no session.
+ * Calls `use` with a way to run the network with its activations rounded as tables say and its weights
+ * in float. Scales and zero points are inputs of one model, so that a table costs a run and no session.
  */
-export async function tryRanges(
+export async function withRangeTrials<T>(
   options: TrialOptions,
-): Promise<readonly (readonly Float32Array[])[]> {
-  const { tables, images } = options;
+  use: (tryTables: TryTables) => Promise<T>,
+): Promise<T> {
   const { tensors } = markGraph(graphOf(options.model));
   const { model, inputsOf } = trialModel(options.model, [...tensors.keys()]);
-  const trials = tables.map((table) => inputsOf(planActivations(tensors, { tensors: table })));
-  const rows = tables.map((): Float32Array[] => []);
   const scratch = { ...options, model, name: 'trial', graphOptimization: 'all' as const };
-  await withScratchModel({ ...scratch, configuration: KEEP_PAIRS }, (file) =>
-    runOverImages<TryRangesRequest, readonly (readonly Float32Array[])[]>({
-      ...options,
-      task: 'try-ranges',
-      run: { ...file, images, batchSize: 1 },
-      request: (run) => ({ run, trials }),
-      onChunk: (chunk) => {
-        for (const [i, more] of chunk.entries()) rows[i]?.push(...more);
-      },
+  return withScratchModel({ ...scratch, configuration: KEEP_PAIRS }, (file) =>
+    use(async (tables, images, onProgress) => {
+      const trials = tables.map((table) => inputsOf(planActivations(tensors, { tensors: table })));
+      const rows = tables.map((): Float32Array[] => []);
+      await runOverImages<TryRangesRequest, readonly (readonly Float32Array[])[]>({
+        ...options,
+        task: 'try-ranges',
+        run: { ...file, images, batchSize: 1 },
+        request: (run) => ({ run, trials }),
+        chunkSize: 2, // a run a table, so that the last chunk keeps no worker waiting for long
+        onChunk: (chunk) => {
+          for (const [i, more] of chunk.entries()) rows[i]?.push(...more);
+        },
+        ...(onProgress === undefined ? {} : { onProgress }),
+      });
+      return rows;
     }),
   );
-  return rows;
 }
 
 interface TrialModel {

@@ -38,25 +38,27 @@ export interface WeightInput {
 const BIAS_LIMIT = 2 ** 30;
 
 export function quantizeWeight(input: WeightInput, scheme: WeightScheme): QuantizedWeight {
-  const { values, channelCount, axis } = input;
-  const groupCount = scheme.granularity === 'per-channel' ? channelCount : 1;
-  const channelOf = channelIndex(values.length, channelCount, axis);
-  const groupOf = groupCount === 1 ? () => 0 : channelOf;
-  const maxima = new Float64Array(groupCount);
-  // Every index below lies inside its array: groupOf and channelOf stay under their counts.
-  for (let i = 0; i < values.length; i += 1) {
-    const group = groupOf(i);
-    const magnitude = Math.abs(values[i]!);
-    if (magnitude > maxima[group]!) maxima[group] = magnitude;
-  }
-  const scales = Float32Array.from(maxima, (maximum) => maximum / scheme.limit);
-  if (scheme.range === 'mse') shrinkScales(values, scales, maxima, groupOf, scheme.limit);
+  const { values } = input;
+  const { limit } = scheme;
+  const groups =
+    scheme.granularity === 'per-channel'
+      ? channelGroups(values.length, input)
+      : [{ first: 0, step: 1, end: values.length }];
+  const maxima = Float64Array.from(groups, (group) => largestMagnitude(values, group));
+  const scales = Float32Array.from(maxima, (maximum, g) =>
+    scheme.range === 'mse'
+      ? leastErrorScale(values, groups[g]!, maximum, limit) // one group a maximum
+      : maximum / limit,
+  );
   raiseForBias(scales, input);
 
   const codes = new Int8Array(values.length);
-  for (let i = 0; i < values.length; i += 1) {
-    const code = roundHalfToEven(Math.fround(values[i]! / scales[groupOf(i)]!));
-    codes[i] = saturate(code, -scheme.limit, scheme.limit);
+  for (const [g, { first, step, end }] of groups.entries()) {
+    const scale = scales[g]!; // one a group, whose indices lie inside values
+    for (let i = first; i < end; i += step) {
+      const code = roundHalfToEven(Math.fround(values[i]! / scale));
+      codes[i] = saturate(code, -limit, limit);
+    }
   }
   return { codes, scales, sqnrDb: weightSqnrDb(values, { codes, scales }, input) };
 }
@@ -65,16 +67,18 @@ export function quantizeWeight(input: WeightInput, scheme: WeightScheme): Quanti
 export function weightSqnrDb(
   values: Float32Array,
   { codes, scales }: Pick<QuantizedWeight, 'codes' | 'scales'>,
-  { channelCount, axis }: Pick<WeightInput, 'channelCount' | 'axis'>,
+  channels: Pick<WeightInput, 'channelCount' | 'axis'>,
 ): number {
-  const channelOf = channelIndex(values.length, channelCount, axis);
   let signal = 0;
   let noise = 0;
-  for (let i = 0; i < values.length; i += 1) {
-    const scale = scales[scales.length === 1 ? 0 : channelOf(i)]!; // one, or one a channel
-    const value = values[i]!; // i < length of both
-    signal += value * value;
-    noise += (value - codes[i]! * scale) ** 2;
+  for (const [c, { first, step, end }] of channelGroups(values.length, channels).entries()) {
+    const scale = scales[scales.length === 1 ? 0 : c]!; // one, or one a channel
+    for (let i = first; i < end; i += step) {
+      const value = values[i]!; // i < length of both
+      const error = value - codes[i]! * scale;
+      signal += value * value;
+      noise += error * error;
+    }
   }
   return noise === 0 ? Infinity : 10 * Math.log10(signal / noise);
 }
@@ -85,9 +89,12 @@ export function dequantizeWeight(
   channelCount: number,
   axis: 0 | 1,
 ): Float32Array {
-  const channelOf = channelIndex(codes.length, channelCount, axis);
-  const single = scales.length === 1;
-  return Float32Array.from(codes, (code, i) => code * scales[single ? 0 : channelOf(i)]!);
+  const values = new Float32Array(codes.length);
+  for (const [c, group] of channelGroups(codes.length, { channelCount, axis }).entries()) {
+    const scale = scales[scales.length === 1 ? 0 : c]!; // one, or one a channel
+    for (let i = group.first; i < group.end; i += group.step) values[i] = codes[i]! * scale;
+  }
+  return values;
 }
 
 /** int32 bias with scale input scale * weight scale (ONNX QLinearConv, opset 10). */
@@ -104,10 +111,33 @@ export function quantizeBias(
   return { codes, scales: biasScales };
 }
 
-/** Output channel of flat index i: [M, inner] for axis 0, [K, N] for axis 1. */
-function channelIndex(length: number, channelCount: number, axis: 0 | 1): (i: number) => number {
-  const inner = length / channelCount;
-  return axis === 0 ? (i) => Math.floor(i / inner) : (i) => i % channelCount;
+/** Indices first, first + step, … below end of a tensor. */
+interface Group {
+  readonly first: number;
+  readonly step: number;
+  readonly end: number;
+}
+
+/** Where the weights of each output channel stand: [M, inner] for axis 0, [K, N] for axis 1. */
+function channelGroups(
+  length: number,
+  { channelCount, axis }: Pick<WeightInput, 'channelCount' | 'axis'>,
+): Group[] {
+  const size = length / channelCount;
+  return Array.from({ length: channelCount }, (_, c) =>
+    axis === 0
+      ? { first: c * size, step: 1, end: (c + 1) * size }
+      : { first: c, step: channelCount, end: length },
+  );
+}
+
+function largestMagnitude(values: Float32Array, { first, step, end }: Group): number {
+  let largest = 0;
+  for (let i = first; i < end; i += step) {
+    const magnitude = Math.abs(values[i]!); // end is at most the length
+    if (magnitude > largest) largest = magnitude;
+  }
+  return largest;
 }
 
 /** A channel without weights has no scale of its own; 1 serves unless the bias wants more or less. */
@@ -129,28 +159,25 @@ const SMALLEST_SCALE = 2 ** -100;
 /** Fractions of the largest magnitude tried as range; below a half rounding never wins at 8 bits. */
 const SHRINK_STEPS = Array.from({ length: 41 }, (_, step) => 1 - step / 80);
 
-/** Replaces each scale by the one with the least squared error among the steps. */
-function shrinkScales(
+/** The scale with the least squared error among the steps; the first of equals. */
+function leastErrorScale(
   values: Float32Array,
-  scales: Float32Array,
-  maxima: Float64Array,
-  groupOf: (i: number) => number,
+  { first, step, end }: Group,
+  maximum: number,
   limit: number,
-): void {
-  const best = new Float64Array(scales.length).fill(Infinity);
-  for (const step of SHRINK_STEPS) {
-    const candidates = Float32Array.from(maxima, (maximum) => (maximum * step) / limit);
-    const errors = new Float64Array(scales.length);
-    for (let i = 0; i < values.length; i += 1) {
-      const group = groupOf(i);
-      const scale = candidates[group]!;
-      const code = saturate(Math.round(values[i]! / scale), -limit, limit);
-      errors[group] = errors[group]! + (values[i]! - code * scale) ** 2;
+): number {
+  let best = maximum / limit;
+  let least = Infinity;
+  for (const fraction of SHRINK_STEPS) {
+    const scale = Math.fround((maximum * fraction) / limit);
+    let error = 0;
+    for (let i = first; i < end; i += step) {
+      const code = saturate(Math.round(values[i]! / scale), -limit, limit); // end is at most the length
+      error += (values[i]! - code * scale) ** 2;
     }
-    for (let group = 0; group < scales.length; group += 1) {
-      if (errors[group]! >= best[group]!) continue;
-      best[group] = errors[group]!;
-      scales[group] = candidates[group]!;
-    }
+    if (error >= least) continue;
+    least = error;
+    best = scale;
   }
+  return best;
 }

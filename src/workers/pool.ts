@@ -1,23 +1,59 @@
 import { Piscina } from 'piscina';
 import { InternalError, InterruptedError } from '../diagnostics/errors.ts';
 
+export interface RunOptions {
+  readonly signal?: AbortSignal;
+  readonly transfer?: ArrayBuffer[];
+}
+
 /** A fixed set of threads that all run one task file. */
 export interface WorkerPool<Request, Response> {
+  /** See `WorkerThreads`. */
+  run(request: Request, options?: RunOptions): Promise<Response>;
+  close(): Promise<void>;
+}
+
+/** A fixed set of threads that run any task file. */
+export interface WorkerThreads {
+  readonly threadCount: number;
   /**
    * Runs one task; more than there are threads wait in order. When `signal` is aborted the promise
    * rejects with `InterruptedError` at once, but a task that runs already goes on to its end: a long
    * task needs a way of its own to be told (shared memory).
    */
-  run(
-    request: Request,
-    options?: { signal?: AbortSignal; transfer?: ArrayBuffer[] },
-  ): Promise<Response>;
+  run(task: string, request: unknown, options?: RunOptions): Promise<unknown>;
   /** Drops waiting tasks, waits for running ones, then ends the threads. */
   close(): Promise<void>;
 }
 
+/** Threads that all run `task`. */
+export function createWorkerPool<Request, Response>(
+  task: string,
+  threadCount: number,
+  tasksPerThread = 1,
+): WorkerPool<Request, Response> {
+  const threads = createWorkerThreads(threadCount, tasksPerThread);
+  return {
+    run: async (request, options) => (await threads.run(task, request, options)) as Response,
+    close: () => threads.close(),
+  };
+}
+
+/** `use` with threads that end after it. */
+export async function withWorkerThreads<T>(
+  threadCount: number,
+  use: (threads: WorkerThreads) => Promise<T>,
+): Promise<T> {
+  const threads = createWorkerThreads(threadCount);
+  try {
+    return await use(threads);
+  } finally {
+    await threads.close();
+  }
+}
+
 /**
- * The only place that makes threads. `task` is a file name in `tasks/` without extension; the file's
+ * The only place that makes threads. A task is a file name in `tasks/` without extension; the file's
  * export `run` takes the request (plain data) and returns the response. Threads are started at once
  * and kept, so that no timing ever includes a start. `tasksPerThread` above one is for tasks that
  * mostly wait for native threads of their own, as sharp's do.
@@ -26,15 +62,9 @@ export interface WorkerPool<Request, Response> {
  * (an uncaught Napi::Error). Piscina ends the thread of a running task when its signal is aborted,
  * and its `close` may miscount the running ones, so waiting and aborting are done here.
  */
-export function createWorkerPool<Request, Response>(
-  task: string,
-  threadCount: number,
-  tasksPerThread = 1,
-): WorkerPool<Request, Response> {
+export function createWorkerThreads(threadCount: number, tasksPerThread = 1): WorkerThreads {
   const mostRunning = threadCount * tasksPerThread;
   const pool = new Piscina({
-    // A string, not an import: TypeScript does not rewrite it, and Piscina loads the compiled file.
-    filename: new URL(`./tasks/${task}.js`, import.meta.url).href,
     name: 'run',
     minThreads: threadCount,
     maxThreads: threadCount,
@@ -64,15 +94,18 @@ export function createWorkerPool<Request, Response>(
   };
 
   return {
-    run: (request, { signal, transfer } = {}) =>
-      new Promise<Response>((resolve, reject) => {
+    threadCount,
+    run: (task, request, { signal, transfer } = {}) =>
+      new Promise((resolve, reject) => {
         if (signal?.aborted === true) return reject(new InterruptedError());
-        if (isClosed) return reject(closedEarly(task));
+        if (isClosed) return reject(closedEarly());
         const entry: PendingTask = {
           async start() {
             try {
-              const options = transfer === undefined ? {} : { transferList: transfer };
-              resolve((await pool.run(request, options)) as Response);
+              // A string, not an import: TypeScript does not rewrite it, and Piscina loads the compiled file.
+              const { href: filename } = new URL(`./tasks/${task}.js`, import.meta.url);
+              const transferred = transfer === undefined ? {} : { transferList: transfer };
+              resolve((await pool.run(request, { filename, ...transferred })) as unknown);
             } catch (error) {
               // Whatever a task throws is passed on as it is.
               // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
@@ -92,7 +125,7 @@ export function createWorkerPool<Request, Response>(
       }),
     async close() {
       isClosed = true;
-      for (const entry of waiting.splice(0)) entry.drop(closedEarly(task));
+      for (const entry of waiting.splice(0)) entry.drop(closedEarly());
       await Promise.all(running);
       await pool.destroy();
     },
@@ -136,6 +169,6 @@ function createAbortGroups(onAborted: (task: PendingTask) => void): {
   };
 }
 
-function closedEarly(task: string): InternalError {
-  return new InternalError(`the pool for ${task} was closed before all of its tasks had run`);
+function closedEarly(): InternalError {
+  return new InternalError('worker threads were closed before all of their tasks had run');
 }

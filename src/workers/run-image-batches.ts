@@ -21,8 +21,8 @@ export interface ImageRun {
   readonly configuration?: Readonly<Record<string, string>>;
 }
 
-/** Sessions and files stay open as long as the thread lives. */
-const sessions = new Map<string, Promise<OnnxSession>>();
+/** The model that ran last stays open until another runs, files as long as the thread lives. */
+let open: { readonly modelPath: string; readonly session: Promise<OnnxSession> } | undefined;
 const sources = new Map<string, Promise<ImageSource>>();
 
 /**
@@ -52,15 +52,18 @@ export async function eachBatch(
     indices: readonly number[],
   ) => Promise<void>,
 ): Promise<void> {
-  const session = await cached(sessions, modelPath, () =>
-    openOnnxSession(modelPath, {
+  if (open?.modelPath !== modelPath) {
+    await releaseModel();
+    const session = openOnnxSession(modelPath, {
       threadCount: 1,
       graphOptimization,
       memory,
       ...(configuration === undefined ? {} : { configuration }),
-    }),
-  );
-  const source = await cached(sources, images.folder, () => openImageSource(images.folder));
+    });
+    open = { modelPath, session };
+  }
+  const session = await open.session;
+  const source = await openedSource(images.folder);
   const [inputName = ''] = session.inputNames;
   const form = inputFormOf(session.inputTypes[0] ?? '', session.inputShapes[0] ?? []);
   for (let start = 0; start < images.indices.length; start += batchSize) {
@@ -70,14 +73,18 @@ export async function eachBatch(
   }
 }
 
-function cached<T>(
-  known: Map<string, Promise<T>>,
-  key: string,
-  open: () => Promise<T>,
-): Promise<T> {
-  const existing = known.get(key);
-  if (existing !== undefined) return existing;
-  const opened = open();
-  known.set(key, opened);
-  return opened;
+/** Gives back what the model that ran last holds: a ResNet-50's activations are tens of MB. */
+export async function releaseModel(): Promise<void> {
+  const last = open;
+  open = undefined;
+  await last?.session.then(
+    (session) => session.release(),
+    () => undefined, // it could not be opened, which was told then
+  );
+}
+
+function openedSource(folder: string): Promise<ImageSource> {
+  const source = sources.get(folder) ?? openImageSource(folder);
+  sources.set(folder, source);
+  return source;
 }

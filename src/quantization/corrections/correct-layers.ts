@@ -1,11 +1,16 @@
 import { openImageSource } from '../../data/image-source.ts';
 import { inputFormOf } from '../../data/network-input.ts';
+import { evenlySpaced } from '../../numeric/evenly-spaced.ts';
 import { graphOf, type OnnxModel } from '../../onnx/model.ts';
 import { readFloats } from '../../onnx/tensor-data.ts';
-import { createWorkerPool } from '../../workers/pool.ts';
+import { withWorkerThreads, type WorkerThreads } from '../../workers/pool.ts';
 import type { ImageSelection } from '../../workers/run-image-batches.ts';
 import { unwrapTask, type TaskResult } from '../../workers/task-result.ts';
-import type { LayerSums, StatisticsRequest } from '../../workers/tasks/layer-statistics.ts';
+import type {
+  LayerSums,
+  SampledLayer,
+  StatisticsRequest,
+} from '../../workers/tasks/layer-statistics.ts';
 import type { BiasCorrections } from '../insert-qdq.ts';
 import type { PlannedLayer, QuantizationPlan } from '../quantization-plan.ts';
 import { runOverImages } from '../run-over-images.ts';
@@ -40,44 +45,44 @@ export interface LayerCorrections {
  * images and their order only, not on the number of workers.
  */
 export async function correctLayers(options: CorrectLayersOptions): Promise<LayerCorrections> {
+  return withWorkerThreads(options.workerCount, (threads) =>
+    correctOnThreads({ ...options, threads }, threads),
+  );
+}
+
+async function correctOnThreads(
+  options: CorrectLayersOptions,
+  threads: WorkerThreads,
+): Promise<LayerCorrections> {
   const { workerCount, signal, rounding } = options;
   const initializers = new Map(graphOf(options.model).initializer.map((t) => [t.name, t]));
   const statistics = await collectStatistics(options);
-  const pool = createWorkerPool<LayerToCorrect, TaskResult<CorrectedLayer>>(
-    'correct-layer',
-    Math.max(1, Math.min(workerCount, statistics.length)),
-  );
   const corrected = statistics.map((): LayerCorrection | null => null);
   const correct = async (known: CollectedLayer): Promise<LayerCorrection> => {
     const { layer } = known;
     const values = readFloats(initializers.get(layer.node.input[1] ?? '')!); // planned from it
     const request = correctionRequest(known, values, options);
-    const response = await pool.run(request, signal === undefined ? {} : { signal });
-    const { codes, correction } = unwrapTask(response);
+    const settings = signal === undefined ? {} : { signal };
+    const response = await threads.run('correct-layer', request, settings);
+    const { codes, correction } = unwrapTask(response as TaskResult<CorrectedLayer>);
     const weight = rounding === 'adaptive' ? withCodes(layer, values, codes) : layer.weight;
     return { name: layer.outputTensor, weight, correction };
   };
-  try {
-    // A few at a time, not all at once: requests hold copies of weights.
-    const waiting = [...statistics.entries()];
-    const chain = async (): Promise<void> => {
-      for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-        corrected[next[0]] = await correct(next[1]);
-      }
-    };
-    await Promise.all(Array.from({ length: workerCount + 1 }, chain));
-    const inOrder = corrected.filter((layer) => layer !== null);
-    return {
-      weights: new Map(inOrder.map(({ name, weight }) => [name, weight])),
-      corrections: new Map(
-        inOrder.flatMap(({ name, correction }) =>
-          correction === null ? [] : [[name, correction]],
-        ),
-      ),
-    };
-  } finally {
-    await pool.close();
-  }
+  // A few at a time, not all at once: requests hold copies of weights.
+  const waiting = [...statistics.entries()];
+  const chain = async (): Promise<void> => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      corrected[next[0]] = await correct(next[1]);
+    }
+  };
+  await Promise.all(Array.from({ length: workerCount + 1 }, chain));
+  const inOrder = corrected.filter((layer) => layer !== null);
+  return {
+    weights: new Map(inOrder.map(({ name, weight }) => [name, weight])),
+    corrections: new Map(
+      inOrder.flatMap(({ name, correction }) => (correction === null ? [] : [[name, correction]])),
+    ),
+  };
 }
 
 interface LayerCorrection {
@@ -100,26 +105,31 @@ interface CollectedLayer {
  * with half of them 29.8 and 30.9, but the agreement of the answers falls from 98 to 96 %.
  */
 const PATCH_COUNT = 2048;
+/** Enough for a 3x3 depthwise convolution, whose nine inputs have few relations to learn. */
+const FEW_PATCHES = 1024;
+const SMALL_ROW = 32;
 /** More, evenly taken, change nothing that shows but cost memory and time. */
 const MOST_IMAGES = 256;
 
 async function collectStatistics(options: CorrectLayersOptions): Promise<CollectedLayer[]> {
   const { model, plan } = options;
-  const images = { ...options.images, indices: evenlyTaken(options.images.indices, MOST_IMAGES) };
+  const images = { ...options.images, indices: evenlySpaced(options.images.indices, MOST_IMAGES) };
   const imageCount = images.indices.length;
   const dims = await inputDims(model, images);
   const { model: telling, layers } = statisticsModel(model, plan, dims);
-  const count = Math.ceil(PATCH_COUNT / imageCount);
+  const patchesOf = (layer: PlannedLayer): number =>
+    Math.ceil((rowSize(layer) <= SMALL_ROW ? FEW_PATCHES : PATCH_COUNT) / imageCount);
   const collected = layers.map(({ layer }): CollectedLayer => {
-    const width = (layer.weight.codes.length / layer.channelCount) * groupCountOf(layer.node);
+    const width = rowSize(layer) * groupCountOf(layer.node);
     return {
       layer,
-      samples: new Uint8Array(new SharedArrayBuffer(imageCount * count * width)),
+      samples: new Uint8Array(new SharedArrayBuffer(imageCount * patchesOf(layer) * width)),
       means: new Float32Array(new SharedArrayBuffer(4 * imageCount * 2 * width)),
     };
   });
-  const sent = layers.map(({ geometry, parameters, plane, gathered, mean, roundedMean }) => ({
-    ...{ geometry, parameters, plane, gathered, mean, roundedMean },
+  const sent = layers.map(({ layer, ...others }): SampledLayer => ({
+    ...others,
+    count: patchesOf(layer),
   }));
   const scratch = {
     ...options,
@@ -127,14 +137,13 @@ async function collectStatistics(options: CorrectLayersOptions): Promise<Collect
     name: 'statistics',
     graphOptimization: 'all' as const,
   };
-  const configuration = { disable_quant_qdq: '1' }; // pairs shall round, and nothing run on their codes
   let done = 0;
-  await withScratchModel({ ...scratch, configuration }, (file) =>
+  await withScratchModel(scratch, (file) =>
     runOverImages<StatisticsRequest, readonly LayerSums[]>({
       ...options,
       task: 'layer-statistics',
       run: { ...file, images, batchSize: 1 },
-      request: (run) => ({ run, layers: sent, count }),
+      request: (run) => ({ run, layers: sent }),
       onChunk: (chunk, chunkCount) => {
         for (const [i, { codes, means }] of chunk.entries()) {
           const target = collected[i]!; // both follow the layers
@@ -164,11 +173,6 @@ async function inputDims(model: OnnxModel, images: ImageSelection): Promise<read
   } finally {
     await source.close();
   }
-}
-
-function evenlyTaken(indices: readonly number[], most: number): readonly number[] {
-  if (indices.length <= most) return indices;
-  return Array.from({ length: most }, (_, i) => indices[Math.floor((i * indices.length) / most)]!); // i < most
 }
 
 function correctionRequest(

@@ -10,6 +10,7 @@ import { withScratchModel } from '../scratch-model.ts';
 import { chooseEqualization } from './choose-equalization.ts';
 import { applyEqualization, type ChannelChange, type ChannelRanges } from './equalization.ts';
 import { findEqualizationPairs, type EqualizationPair } from './equalization-pairs.ts';
+import { evenlySpaced } from '../../numeric/evenly-spaced.ts';
 import type { Equalization } from '../choices.ts';
 import type { ImagePass } from '../image-pass.ts';
 
@@ -20,28 +21,55 @@ export interface EqualizeOptions extends ImagePass {
   readonly batchSize: number;
 }
 
+export interface EqualizedModel {
+  readonly changes: ChannelChange[];
+  /** With the changes carried out. */
+  readonly model: OnnxModel;
+}
+
 /**
  * Changes of channels between layers that leave the function as it is: verified on images, pair by
- * pair, to 1e-5 of the second layer's output; pairs that fail are left out. One pass over the images
- * for the ranges of channels.
+ * pair, to 1e-5 of the second layer's output; pairs that fail are left out. One pass over some of the
+ * images for the ranges of channels.
  */
-export async function equalize(options: EqualizeOptions): Promise<ChannelChange[]> {
+export async function equalize(all: EqualizeOptions): Promise<EqualizedModel> {
+  const images = { ...all.images, indices: evenlySpaced(all.images.indices, MOST_IMAGES) };
+  const options = { ...all, images };
   const graph = graphOf(options.model);
   const pairs = findEqualizationPairs(graph);
-  if (pairs.length === 0) return [];
-  const ranges = await channelRanges(options, pairs);
+  const ranges = pairs.length === 0 ? [] : await channelRanges(options, pairs);
   let changes = chooseEqualization(graph, pairs, ranges, {
     method: options.method,
     // The fewer images were seen, the further others may reach.
-    margin: 1 + 1 / Math.sqrt(options.images.indices.length),
+    margin: 1 + 1 / Math.sqrt(images.indices.length),
   });
+  const outputs = pairs.map(({ second }) => second.output[0] ?? '');
+  const { shapes } = inferGraph(graph);
+  const verified: VerifiedOutputs = {
+    imageCount: Math.min(images.indices.length, VERIFIED_COUNT),
+    outputs,
+    shapes,
+    steps: outputs.map((output) => sampleStep(shapes.get(output) ?? [])),
+  };
+  const before = changes.length === 0 ? [] : await sampleOutputs(options, options.model, verified);
   // Leaving out a pair changes nothing of the others, so each round can only fail for new reasons.
   for (;;) {
-    const failed = await failingPairs(options, pairs, changes);
-    if (failed.size === 0) return changes;
+    const model = cloneModel(options.model);
+    if (changes.length === 0) return { changes, model };
+    applyEqualization(graphOf(model), changes);
+    const after = await sampleOutputs(options, model, verified);
+    const failed = failingPairs(pairs, changes, { ...verified, before, after });
+    if (failed.size === 0) return { changes, model };
     changes = changes.filter(({ tensor }) => !failed.has(tensor));
   }
 }
+
+/**
+ * What the ranges of channels are taken from; the range of each tensor is found on all images later.
+ * With 48 of 128 the logits of four networks were as close as with all: 30.8 and 29.9 dB, 22.8 and
+ * 22.7, 16.0 and 16.2, 28.5 and 28.7.
+ */
+const MOST_IMAGES = 48;
 
 async function channelRanges(
   options: EqualizeOptions,
@@ -90,48 +118,61 @@ async function channelRanges(
 const VERIFIED_COUNT = 2;
 const TOLERANCE = 1e-5;
 
-/** Tensors of the pairs whose second layer gives something else than in the float model. */
-async function failingPairs(
+interface VerifiedOutputs {
+  readonly imageCount: number;
+  /** Of the second layer of each pair; likewise the next two. */
+  readonly outputs: readonly string[];
+  readonly steps: readonly number[];
+  readonly shapes: ReadonlyMap<string, readonly number[]>;
+}
+
+/** Every so many values of the outputs, for a few images. */
+async function sampleOutputs(
   options: EqualizeOptions,
+  model: OnnxModel,
+  { outputs, steps, imageCount }: VerifiedOutputs,
+): Promise<readonly Float32Array[]> {
+  const copy = cloneModel(model);
+  const samples = addSamples(graphOf(copy), outputs, steps);
+  setOutputs(copy, samples);
+  const indices = options.images.indices.slice(0, imageCount);
+  const quiet = { ...options, onProgress: () => undefined };
+  let results: readonly Float32Array[] = [];
+  await collect(quiet, copy, samples, { ...options.images, indices }, (values) => {
+    results = values; // the images are one chunk
+  });
+  return results;
+}
+
+/** Tensors of the pairs whose second layer gives something else than in the float model. */
+function failingPairs(
   pairs: readonly EqualizationPair[],
   changes: readonly ChannelChange[],
-): Promise<Set<string>> {
+  {
+    outputs,
+    steps,
+    shapes,
+    imageCount,
+    before,
+    after,
+  }: VerifiedOutputs & Readonly<Record<'before' | 'after', readonly Float32Array[]>>,
+): Set<string> {
   const changed = new Map(changes.map((change) => [change.tensor, change]));
-  const checked = pairs.filter(({ tensor }) => changed.has(tensor));
-  const outputs = checked.map(({ second }) => second.output[0] ?? '');
-  const equalized = cloneModel(options.model);
-  applyEqualization(graphOf(equalized), changes);
-  const images = {
-    ...options.images,
-    indices: options.images.indices.slice(0, VERIFIED_COUNT),
-  };
   const failed = new Set<string>();
-  const quiet = { ...options, onProgress: () => undefined };
-  const { shapes } = inferGraph(graphOf(options.model));
-  const steps = outputs.map((output) => sampleStep(shapes.get(output) ?? []));
-  const run = async (model: OnnxModel): Promise<readonly Float32Array[]> => {
-    const copy = cloneModel(model);
-    const samples = addSamples(graphOf(copy), outputs, steps);
-    setOutputs(copy, samples);
-    let results: readonly Float32Array[] = [];
-    await collect(quiet, copy, samples, images, (values) => {
-      results = values; // the images are one chunk
-    });
-    return results;
-  };
-  const before = await run(options.model);
-  const after = await run(equalized);
-  for (const [i, pair] of checked.entries()) {
-    const output = outputs[i] ?? '';
+  for (const [i, { tensor }] of pairs.entries()) {
+    if (!changed.has(tensor)) continue;
+    const output = outputs[i]!; // one a pair, as everything here
     const shape = shapes.get(output);
     const sampled = {
-      reference: before[i] ?? new Float32Array(),
-      actual: after[i] ?? new Float32Array(),
-      step: steps[i] ?? 1,
+      reference: before[i]!,
+      actual: after[i]!,
+      step: steps[i]!,
+      imageCount,
       area: (shape ?? [NaN]).slice(2).reduce((product, size) => product * size, shape ? 1 : NaN),
     };
     // The second layer's own output may be the first of another pair.
-    if (!agrees(sampled, changed.get(output), images.indices.length)) failed.add(pair.tensor);
+    const { length } = sampled.reference;
+    if (length === 0 || !agrees(sampled, changed.get(output))) failed.add(tensor);
   }
   return failed;
 }
@@ -171,14 +212,14 @@ interface SampledOutputs {
   readonly reference: Float32Array;
   readonly actual: Float32Array;
   readonly step: number;
+  readonly imageCount: number;
   /** NaN where it is not known; the step is 1 then. */
   readonly area: number;
 }
 
 function agrees(
-  { reference, actual, step, area: knownArea }: SampledOutputs,
+  { reference, actual, step, imageCount, area: knownArea }: SampledOutputs,
   change: ChannelChange | undefined,
-  imageCount: number,
 ): boolean {
   const count = reference.length / imageCount;
   const area = Number.isNaN(knownArea) ? count / (change?.scales.length ?? 1) : knownArea;

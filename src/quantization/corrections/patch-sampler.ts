@@ -70,46 +70,51 @@ export function patchPlaces(
   return places;
 }
 
+export interface Patches {
+  /** uint8 [count, C · area], in the order of the weights of one output channel (all groups after one another). */
+  readonly codes: Uint8Array;
+  /** [2, C · area]: the mean over the patches of the input, then of what rounding adds to it. */
+  readonly means: Float32Array;
+}
+
 /**
- * Patches as uint8 codes, [count, C · area], in the order of the weights of one output channel (all
- * groups after one another); `values` [C, count · area] are those at `places`. Padding has the code
- * of zero.
+ * Patches of a layer's input, quantized; `values` [C, count · area] are those at `places`. Padding has
+ * the code of zero and no error.
  */
-export function patchCodes(
+export function quantizePatches(
   values: Float32Array,
   places: Int32Array,
   area: number,
   { scale, zeroPoint }: ActivationParameters,
-): Uint8Array {
+): Patches {
   const channelCount = values.length / places.length;
+  const count = places.length / area;
+  const width = channelCount * area;
   const codes = new Uint8Array(values.length);
-  // places is [count, area], so every index lies inside values and codes.
+  const means = new Float32Array(2 * width);
+  // places is [count, area], so every index lies inside values, codes and means.
   for (let c = 0; c < channelCount; c += 1) {
-    for (let p = 0; p < places.length; p += 1) {
-      const value = places[p]! < 0 ? 0 : values[c * places.length + p]!;
-      const patch = Math.floor(p / area);
-      const code = roundHalfToEven(value / scale) + zeroPoint;
-      codes[(patch * channelCount + c) * area + (p - patch * area)] = saturate(code, 0, UINT8_MAX);
+    const plane = c * places.length;
+    for (let k = 0; k < area; k += 1) {
+      let sum = 0;
+      let error = 0;
+      for (let p = k, at = c * area + k; p < places.length; p += area, at += width) {
+        if (places[p]! < 0) {
+          codes[at] = zeroPoint;
+          continue;
+        }
+        const value = values[plane + p]!;
+        const rounded = roundHalfToEven(Math.fround(value / scale)) + zeroPoint;
+        const code = saturate(rounded, 0, UINT8_MAX);
+        codes[at] = code;
+        sum += value;
+        error += (code - zeroPoint) * scale - value;
+      }
+      means[c * area + k] = sum / count;
+      means[width + c * area + k] = error / count;
     }
   }
-  return codes;
-}
-
-/**
- * A matrix [size, kernel] that takes values along one axis (0: vertical) to their means over all
- * output positions, one a place in the kernel; padding counts as zeros.
- */
-export function meanMatrix(size: number, axis: 0 | 1, geometry: PatchGeometry): Float32Array {
-  const { length, before } = outputSpan(size, axis, geometry);
-  const kernel = geometry.kernel[axis];
-  const matrix = new Float32Array(size * kernel);
-  for (let k = 0; k < kernel; k += 1) {
-    for (let position = 0; position < length; position += 1) {
-      const at = position * geometry.strides[axis] + k * geometry.dilations[axis] - before;
-      if (at >= 0 && at < size) matrix[at * kernel + k] = 1 / length;
-    }
-  }
-  return matrix;
+  return { codes, means };
 }
 
 /** Output positions along one axis and the padding before the first (ONNX Conv, opset 11). */

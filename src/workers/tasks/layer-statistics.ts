@@ -1,22 +1,29 @@
 import { OnnxError } from '../../diagnostics/errors.ts';
-import { patchCodes, patchPlaces } from '../../quantization/corrections/patch-sampler.ts';
+import {
+  patchPlaces,
+  quantizePatches,
+  type Patches,
+} from '../../quantization/corrections/patch-sampler.ts';
 import type { LayerStatistics } from '../../quantization/corrections/statistics-model.ts';
 import type { OnnxTensor } from '../../runtime/onnx-session.ts';
 import { eachBatch, type ImageRun } from '../run-image-batches.ts';
 import { settleTask, type TaskResult } from '../task-result.ts';
 
+export type SampledLayer = Omit<LayerStatistics, 'layer'> & {
+  /** Patches an image. */
+  readonly count: number;
+};
+
 export interface StatisticsRequest {
   /** One image a batch. */
   readonly run: ImageRun;
-  readonly layers: readonly Omit<LayerStatistics, 'layer'>[];
-  /** Patches an image and layer. */
-  readonly count: number;
+  readonly layers: readonly SampledLayer[];
 }
 
 export interface LayerSums {
   /** uint8 [images · count, C · kH · kW] */
   readonly codes: Uint8Array;
-  /** [images, 2, C · kH · kW]: the mean input, then what rounding the input adds to it. */
+  /** [images, 2, C · kH · kW]: the mean input, then what rounding adds to it, of the patches. */
   readonly means: Float32Array;
 }
 
@@ -24,13 +31,13 @@ export interface LayerSums {
 export type StatisticsResponse = TaskResult<readonly LayerSums[]>;
 
 /** Patches and means of the inputs of layers. Positions depend on the image's index only. */
-export function run({ run, layers, count }: StatisticsRequest): Promise<StatisticsResponse> {
+export function run({ run, layers }: StatisticsRequest): Promise<StatisticsResponse> {
   return settleTask(async () => {
     const codes = layers.map((): Uint8Array[] => []);
     const means = layers.map((): Float32Array[] => []);
     await eachBatch(run, async (session, image, _imageCount, [index = 0]) => {
       const offset = (index * GOLDEN_RATIO) % 1;
-      const places = layers.map(({ plane, geometry }) =>
+      const places = layers.map(({ plane, geometry, count }) =>
         patchPlaces(plane, geometry, { count, offset }),
       );
       const indices: Record<string, OnnxTensor> = {};
@@ -41,19 +48,18 @@ export function run({ run, layers, count }: StatisticsRequest): Promise<Statisti
       }
       const outputs = await session.run({ ...image, ...indices });
       for (const [i, layer] of layers.entries()) {
-        const { gathered, geometry, parameters } = layer;
+        const { gathered, geometry, parameters, count } = layer;
         const values = floatsOf(outputs, gathered.output);
         const area = geometry.kernel[0] * geometry.kernel[1];
+        let patches: Patches;
         if (gathered.indices === undefined) {
-          const once = patchCodes(values, Int32Array.of(0), area, parameters);
-          for (let n = 0; n < count; n += 1) codes[i]?.push(once);
-        } else codes[i]?.push(patchCodes(values, places[i]!, area, parameters)); // one a layer
-        const mean = floatsOf(outputs, layer.mean);
-        const rounded = floatsOf(outputs, layer.roundedMean);
-        means[i]?.push(
-          mean,
-          rounded.map((value, k) => value - mean[k]!),
-        ); // both are [C · kH · kW]
+          patches = quantizePatches(values, Int32Array.of(0), area, parameters);
+          for (let n = 0; n < count; n += 1) codes[i]?.push(patches.codes);
+        } else {
+          patches = quantizePatches(values, places[i]!, area, parameters); // one a layer
+          codes[i]?.push(patches.codes);
+        }
+        means[i]?.push(patches.means);
       }
     });
     return layers.map((_, i) => ({

@@ -66,11 +66,14 @@ function observeImage(
 ): void {
   try {
     const range = {
-      min: shareOf(minimum).reduce((least, value) => Math.min(least, value), Infinity),
+      min:
+        minimum === undefined
+          ? 0
+          : shareOf(minimum).reduce((least, value) => Math.min(least, value), Infinity),
       max: shareOf(maximum).reduce((most, value) => Math.max(most, value), -Infinity),
     };
     // Whether the least of values is NaN where one of them is depends on the CPU; of the sum it does not.
-    if (shareOf(sum).some(Number.isNaN)) range.min = NaN;
+    if (sum !== undefined && shareOf(sum).some(Number.isNaN)) range.min = NaN;
     observer.observe(sample === undefined ? new Float32Array() : shareOf(sample), range);
   } catch (cause) {
     if (!(cause instanceof OnnxError)) throw cause;

@@ -172,5 +172,5 @@ async function equalized(t: TestContext, method: 'cross-layer' | 'activations') 
   const model = prepareModel(tinyConvnet(1));
   const images = { folder, split: 'train' as const, indices: [0, 1, 2, 3, 4, 5, 6, 7] };
   const shared = { images, batchSize: 1, workerCount: 1, scratchPath: folder };
-  return { model, changes: await equalize({ ...shared, model, method }) };
+  return { model, changes: (await equalize({ ...shared, model, method })).changes };
 }

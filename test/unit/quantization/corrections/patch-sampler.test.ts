@@ -2,10 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { makeNode } from '../../../../src/onnx/build.ts';
 import {
-  meanMatrix,
-  patchCodes,
   patchGeometry,
   patchPlaces,
+  quantizePatches,
   type PatchGeometry,
 } from '../../../../src/quantization/corrections/patch-sampler.ts';
 
@@ -24,7 +23,8 @@ function sampled(geometry: PatchGeometry, spread: { count: number; offset: numbe
     Array.from(places, (place) => INPUT[plane + Math.max(place, 0)]!),
   );
   const [kernelHeight, kernelWidth] = geometry.kernel;
-  return patchCodes(Float32Array.from(gathered), places, kernelHeight * kernelWidth, UNIT);
+  return quantizePatches(Float32Array.from(gathered), places, kernelHeight * kernelWidth, UNIT)
+    .codes;
 }
 
 test('a patch holds what a weight row meets, padding as the code of zero', () => {
@@ -67,12 +67,8 @@ test('a Gemm has one position, which repeats; codes saturate', () => {
   assert.deepEqual([...places], [0, 0]);
   const values = Float32Array.of(1.25, 1.25, 1000, 1000); // [C, count]
   const parameters = { scale: 0.5, zeroPoint: 0 };
-  assert.deepEqual([...patchCodes(values, places, 1, parameters)], [2, 255, 2, 255]);
-});
-
-test('means over all outputs, one a place in the kernel, padding being zeros', () => {
-  // Stride 2, a pixel of padding before: outputs at -1, 1 of rows 0 1 2, kernel of three.
-  const geometry = patchGeometry(conv({ strides: [2, 2], pads: [1, 1, 1, 1] }), [1, 2, 3, 3]);
-  const vertical = meanMatrix(3, 0, geometry); // [size, kernel]
-  assert.deepEqual([...vertical], [0, 0.5, 0, 0.5, 0, 0.5, 0, 0.5, 0]);
+  const { codes, means } = quantizePatches(values, places, 1, parameters);
+  assert.deepEqual([...codes], [2, 255, 2, 255]);
+  // 1.25 becomes 1, 1000 becomes 127.5.
+  assert.deepEqual([...means], [1.25, 1000, -0.25, -872.5]);
 });
