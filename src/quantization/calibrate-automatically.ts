@@ -47,9 +47,9 @@ const TIE_DB = 0.25;
 
 const HELD_OUT_FRACTION = 0.25;
 /** More would only take time. */
-const MOST_HELD_OUT = 24;
+const MOST_HELD_OUT = 16;
 /** Held-out images that all candidates run; the best two of them run the others. */
-const FIRST_ROUND = 8;
+const FIRST_ROUND = 6;
 const FINALIST_COUNT = 2;
 
 /**
@@ -141,7 +141,7 @@ function bestFew(scores: readonly (number | null)[], count: number): number[] {
     .sort((a, b) => a - b);
 }
 
-/** A quarter of the images, at most 24, in their order; all of them where there are fewer than four. */
+/** A quarter of the images, at most 16, in their order; all of them where there are fewer than four. */
 export function drawHeldOut(indices: readonly number[], seed: number): number[] {
   const count = Math.min(Math.floor(indices.length * HELD_OUT_FRACTION), MOST_HELD_OUT);
   if (count === 0) return [...indices];

@@ -1,4 +1,5 @@
 import type { OnnxModel } from '../onnx/model.ts';
+import { collectGarbage } from '../runtime/collect-garbage.ts';
 import { withWorkerThreads } from '../workers/pool.ts';
 import {
   calibrateBy,
@@ -26,9 +27,11 @@ export type Calibration = Pick<CalibrationTable, 'tensors' | 'equalization'> &
 export async function equalizeAndCalibrate(
   options: EqualizeAndCalibrateOptions,
 ): Promise<Calibration> {
-  return withWorkerThreads(options.workerCount, (threads) =>
+  const calibration = await withWorkerThreads(options.workerCount, (threads) =>
     calibrateOnThreads({ ...options, threads }),
   );
+  collectGarbage(); // the prepared models
+  return calibration;
 }
 
 async function calibrateOnThreads(options: EqualizeAndCalibrateOptions): Promise<Calibration> {

@@ -1,7 +1,7 @@
 import { OnnxError } from '../diagnostics/errors.ts';
 import { indexGraph, shownNode } from '../onnx/graph-edit.ts';
 import type { OnnxGraph, OnnxNode } from '../onnx/model.ts';
-import { dimsOf, readFloats } from '../onnx/tensor-data.ts';
+import { dimsOf, readFloats, viewFloats } from '../onnx/tensor-data.ts';
 import type { CalibrationTable } from './calibration-table.ts';
 import { markGraph, type FloatNode, type GraphMarks } from './mark-graph.ts';
 import { activationParameters, clampRange, type ActivationParameters } from './parameters.ts';
@@ -61,7 +61,7 @@ export function planQuantization(
         ? new Float32Array(channelCount)
         : readFloats(initializers.get(layer.biasName)!); // checked by the mark phase
     const inputScale = activations.get(inputTensor)!.scale; // the mark phase quantizes it
-    const values = readFloats(weight);
+    const values = viewFloats(weight);
     return {
       node,
       name: shownNode(node),

@@ -3,11 +3,11 @@ import { inputFormOf } from '../../data/network-input.ts';
 import { evenlySpaced } from '../../numeric/evenly-spaced.ts';
 import { graphOf, type OnnxModel } from '../../onnx/model.ts';
 import { readFloats } from '../../onnx/tensor-data.ts';
+import { collectGarbage } from '../../runtime/collect-garbage.ts';
 import { withWorkerThreads, type WorkerThreads } from '../../workers/pool.ts';
 import type { ImageSelection } from '../../workers/run-image-batches.ts';
 import { unwrapTask, type TaskResult } from '../../workers/task-result.ts';
 import type {
-  LayerSums,
   SampledLayer,
   StatisticsRequest,
 } from '../../workers/tasks/layer-statistics.ts';
@@ -60,6 +60,7 @@ async function correctOnThreads(
   const corrected = statistics.map((): LayerCorrection | null => null);
   const correct = async (known: CollectedLayer): Promise<LayerCorrection> => {
     const { layer } = known;
+    // A copy of its own, since a message takes all of the buffer that a view is of.
     const values = readFloats(initializers.get(layer.node.input[1] ?? '')!); // planned from it
     const request = correctionRequest(known, values, options);
     const settings = signal === undefined ? {} : { signal };
@@ -137,21 +138,18 @@ async function collectStatistics(options: CorrectLayersOptions): Promise<Collect
     name: 'statistics',
     graphOptimization: 'all' as const,
   };
-  let done = 0;
+  collectGarbage(); // what planning left behind
+  const targets = collected.map(({ samples, means }) => ({ codes: samples, means }));
   await withScratchModel(scratch, (file) =>
-    runOverImages<StatisticsRequest, readonly LayerSums[]>({
+    runOverImages<StatisticsRequest, null>({
       ...options,
       task: 'layer-statistics',
       run: { ...file, images, batchSize: 1 },
-      request: (run) => ({ run, layers: sent }),
-      onChunk: (chunk, chunkCount) => {
-        for (const [i, { codes, means }] of chunk.entries()) {
-          const target = collected[i]!; // both follow the layers
-          target.samples.set(codes, (target.samples.length / imageCount) * done);
-          target.means.set(means, (target.means.length / imageCount) * done);
-        }
-        done += chunkCount;
-      },
+      request: (run) => ({
+        ...{ run, layers: sent, targets },
+        first: images.indices.indexOf(run.images.indices[0]!), // chunks are not empty
+      }),
+      onChunk: () => undefined, // workers write to shared memory
     }),
   );
   return collected;

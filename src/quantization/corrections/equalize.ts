@@ -38,7 +38,7 @@ export async function equalize(all: EqualizeOptions): Promise<EqualizedModel> {
   const graph = graphOf(options.model);
   const pairs = findEqualizationPairs(graph);
   const ranges = pairs.length === 0 ? [] : await channelRanges(options, pairs);
-  let changes = chooseEqualization(graph, pairs, ranges, {
+  const chosen = chooseEqualization(graph, pairs, ranges, {
     method: options.method,
     // The fewer images were seen, the further others may reach.
     margin: 1 + 1 / Math.sqrt(images.indices.length),
@@ -51,17 +51,22 @@ export async function equalize(all: EqualizeOptions): Promise<EqualizedModel> {
     shapes,
     steps: outputs.map((output) => sampleStep(shapes.get(output) ?? [])),
   };
-  const before = changes.length === 0 ? [] : await sampleOutputs(options, options.model, verified);
-  // Leaving out a pair changes nothing of the others, so each round can only fail for new reasons.
-  for (;;) {
+  const equalized = (changes: readonly ChannelChange[]): OnnxModel => {
     const model = cloneModel(options.model);
-    if (changes.length === 0) return { changes, model };
     applyEqualization(graphOf(model), changes);
-    const after = await sampleOutputs(options, model, verified);
-    const failed = failingPairs(pairs, changes, { ...verified, before, after });
-    if (failed.size === 0) return { changes, model };
-    changes = changes.filter(({ tensor }) => !failed.has(tensor));
-  }
+    return model;
+  };
+  const model = equalized(chosen);
+  if (chosen.length === 0) return { changes: chosen, model };
+  const failed = failingPairs(pairs, chosen, {
+    ...verified,
+    before: await sampleOutputs(options, options.model, verified),
+    after: await sampleOutputs(options, model, verified),
+  });
+  if (failed.size === 0) return { changes: chosen, model };
+  // Leaving out a pair changes nothing of the others, which agreed even behind it.
+  const changes = chosen.filter(({ tensor }) => !failed.has(tensor));
+  return { changes, model: equalized(changes) };
 }
 
 /**

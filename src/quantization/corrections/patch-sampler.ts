@@ -78,20 +78,19 @@ export interface Patches {
 }
 
 /**
- * Patches of a layer's input, quantized; `values` [C, count · area] are those at `places`. Padding has
- * the code of zero and no error.
+ * Fills `target` with patches of a layer's input, quantized; `values` [C, count · area] are those at
+ * `places`. Padding has the code of zero and no error.
  */
 export function quantizePatches(
   values: Float32Array,
   places: Int32Array,
   area: number,
   { scale, zeroPoint }: ActivationParameters,
-): Patches {
+  { codes, means }: Patches,
+): void {
   const channelCount = values.length / places.length;
   const count = places.length / area;
   const width = channelCount * area;
-  const codes = new Uint8Array(values.length);
-  const means = new Float32Array(2 * width);
   // places is [count, area], so every index lies inside values, codes and means.
   for (let c = 0; c < channelCount; c += 1) {
     const plane = c * places.length;
@@ -114,7 +113,6 @@ export function quantizePatches(
       means[width + c * area + k] = error / count;
     }
   }
-  return { codes, means };
 }
 
 /** Output positions along one axis and the padding before the first (ONNX Conv, opset 11). */

@@ -18,23 +18,23 @@ export interface StatisticsRequest {
   /** One image a batch. */
   readonly run: ImageRun;
   readonly layers: readonly SampledLayer[];
+  /** Where to write what is found, in shared memory; one a layer, for all images of the pass. */
+  readonly targets: readonly Patches[];
+  /** Position in the pass of the request's first image. */
+  readonly first: number;
 }
 
-export interface LayerSums {
-  /** uint8 [images · count, C · kH · kW] */
-  readonly codes: Uint8Array;
-  /** [images, 2, C · kH · kW]: the mean input, then what rounding adds to it, of the patches. */
-  readonly means: Float32Array;
-}
+export type StatisticsResponse = TaskResult<null>;
 
-/** One entry a layer, images in the order of the request. */
-export type StatisticsResponse = TaskResult<readonly LayerSums[]>;
-
-/** Patches and means of the inputs of layers. Positions depend on the image's index only. */
-export function run({ run, layers }: StatisticsRequest): Promise<StatisticsResponse> {
+/** Patches and means of the inputs of layers. Places depend on the image's index only. */
+export function run({
+  run,
+  layers,
+  targets,
+  first,
+}: StatisticsRequest): Promise<StatisticsResponse> {
   return settleTask(async () => {
-    const codes = layers.map((): Uint8Array[] => []);
-    const means = layers.map((): Float32Array[] => []);
+    let position = first;
     await eachBatch(run, async (session, image, _imageCount, [index = 0]) => {
       const offset = (index * GOLDEN_RATIO) % 1;
       const places = layers.map(({ plane, geometry, count }) =>
@@ -51,39 +51,40 @@ export function run({ run, layers }: StatisticsRequest): Promise<StatisticsRespo
         const { gathered, geometry, parameters, count } = layer;
         const values = floatsOf(outputs, gathered.output);
         const area = geometry.kernel[0] * geometry.kernel[1];
-        let patches: Patches;
-        if (gathered.indices === undefined) {
-          patches = quantizePatches(values, Int32Array.of(0), area, parameters);
-          for (let n = 0; n < count; n += 1) codes[i]?.push(patches.codes);
-        } else {
-          patches = quantizePatches(values, places[i]!, area, parameters); // one a layer
-          codes[i]?.push(patches.codes);
-        }
-        means[i]?.push(patches.means);
+        const isSampled = gathered.indices !== undefined;
+        const given = isSampled ? places[i]! : Int32Array.of(0);
+        const width = (values.length / given.length) * area;
+        const target = imageShare(targets[i]!, position, count, width);
+        quantizePatches(values, given, area, parameters, target);
+        // A Gemm has one place, which all patches repeat.
+        if (!isSampled) repeat(target.codes, width);
       }
+      position += 1;
     });
-    return layers.map((_, i) => ({
-      codes: joined(codes[i] ?? [], (length) => new Uint8Array(length)),
-      means: joined(means[i] ?? [], (length) => new Float32Array(length)),
-    }));
+    return null;
   });
+}
+
+/** The part of the image at `position`. */
+function imageShare(
+  { codes, means }: Patches,
+  position: number,
+  count: number,
+  width: number,
+): Patches {
+  return {
+    codes: codes.subarray(position * count * width, (position + 1) * count * width),
+    means: means.subarray(position * 2 * width, (position + 1) * 2 * width),
+  };
+}
+
+/** Copies the first `width` values over the rest. */
+function repeat(values: Uint8Array, width: number): void {
+  for (let start = width; start < values.length; start += width) values.copyWithin(start, 0, width);
 }
 
 /** Multiples of it, modulo 1, fill [0, 1) evenly (Weyl 1916), so images are sampled at other places. */
 const GOLDEN_RATIO = (Math.sqrt(5) - 1) / 2;
-
-function joined<T extends Uint8Array | Float32Array>(
-  parts: readonly T[],
-  create: (length: number) => T,
-): T {
-  const result = create(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    result.set(part, at);
-    at += part.length;
-  }
-  return result;
-}
 
 function floatsOf(outputs: Readonly<Record<string, OnnxTensor>>, name: string): Float32Array {
   const data = outputs[name]?.data;

@@ -5,13 +5,28 @@ import {
   patchGeometry,
   patchPlaces,
   quantizePatches,
+  type Patches,
   type PatchGeometry,
 } from '../../../../src/quantization/corrections/patch-sampler.ts';
+import type { ActivationParameters } from '../../../../src/quantization/parameters.ts';
 
 const UNIT = { scale: 1, zeroPoint: 10 };
 
 function conv(attributes: Record<string, number | string | readonly number[]>) {
   return makeNode({ opType: 'Conv', name: 'conv', inputs: [], outputs: [], attributes });
+}
+
+function quantized(
+  values: Float32Array,
+  places: Int32Array,
+  area: number,
+  parameters: ActivationParameters,
+): Patches {
+  const width = (values.length / places.length) * area;
+  const codes = new Uint8Array((places.length / area) * width);
+  const patches = { codes, means: new Float32Array(2 * width) };
+  quantizePatches(values, places, area, parameters, patches);
+  return patches;
 }
 
 /** Two channels of 3 x 3: 0 to 8 and 100 to 108. */
@@ -23,8 +38,7 @@ function sampled(geometry: PatchGeometry, spread: { count: number; offset: numbe
     Array.from(places, (place) => INPUT[plane + Math.max(place, 0)]!),
   );
   const [kernelHeight, kernelWidth] = geometry.kernel;
-  return quantizePatches(Float32Array.from(gathered), places, kernelHeight * kernelWidth, UNIT)
-    .codes;
+  return quantized(Float32Array.from(gathered), places, kernelHeight * kernelWidth, UNIT).codes;
 }
 
 test('a patch holds what a weight row meets, padding as the code of zero', () => {
@@ -67,7 +81,7 @@ test('a Gemm has one position, which repeats; codes saturate', () => {
   assert.deepEqual([...places], [0, 0]);
   const values = Float32Array.of(1.25, 1.25, 1000, 1000); // [C, count]
   const parameters = { scale: 0.5, zeroPoint: 0 };
-  const { codes, means } = quantizePatches(values, places, 1, parameters);
+  const { codes, means } = quantized(values, places, 1, parameters);
   assert.deepEqual([...codes], [2, 255, 2, 255]);
   // 1.25 becomes 1, 1000 becomes 127.5.
   assert.deepEqual([...means], [1.25, 1000, -0.25, -872.5]);
