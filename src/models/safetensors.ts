@@ -1,6 +1,8 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { z } from 'zod';
 import { DataError } from '../diagnostics/errors.ts';
+import { BYTES_OF_FLOAT, decodeFloats, type FloatFormat } from './float-formats.ts';
+import { elementCount } from './network.ts';
 
 /** A tensor of a weights file; 16-bit floats come out as float32. */
 export interface StoredTensor {
@@ -20,7 +22,7 @@ const entrySchema = z.strictObject({
 });
 /** The format allows 100 MB; a header of weights this project knows is far below one. */
 const LARGEST_HEADER_BYTES = 100_000_000;
-const BYTES_OF_DTYPE: Readonly<Record<string, number>> = { F32: 4, F16: 2, BF16: 2 };
+const READ_FORMATS: readonly FloatFormat[] = ['F32', 'F16', 'BF16'];
 
 /**
  * Reads a safetensors file (huggingface/safetensors, "Format": length, JSON header, data) whole.
@@ -95,10 +97,10 @@ async function readTensors(
 ): Promise<SafetensorsFile> {
   const tensors = new Map<string, StoredTensor>();
   for (const [name, { dtype, shape, data_offsets: offsets }] of header) {
-    const elementBytes = BYTES_OF_DTYPE[dtype];
-    if (elementBytes === undefined) continue;
+    const format = READ_FORMATS.find((candidate) => candidate === dtype);
+    if (format === undefined) continue;
     const [start, end] = offsets;
-    const byteCount = shape.reduce((product, n) => product * n, 1) * elementBytes;
+    const byteCount = elementCount(shape) * BYTES_OF_FLOAT[format];
     if (end - start !== byteCount) {
       throw malformed(
         path,
@@ -110,7 +112,7 @@ async function readTensors(
     }
     const bytes = new Uint8Array(byteCount);
     await file.read(bytes, 0, byteCount, dataStart + start);
-    const data = toFloat32(bytes, dtype);
+    const data = decodeFloats(bytes.buffer, format);
     const invalid = data.findIndex((value) => !Number.isFinite(value));
     if (invalid !== -1) {
       throw malformed(path, `"${name}" holds ${String(data[invalid])} at element ${invalid}`);
@@ -118,30 +120,6 @@ async function readTensors(
     tensors.set(name, { shape, data });
   }
   return { metadata: header.metadata ?? {}, tensors };
-}
-
-function toFloat32(bytes: Uint8Array, dtype: string): Float32Array {
-  if (dtype === 'F32') return new Float32Array(bytes.buffer);
-  const halves = new Uint16Array(bytes.buffer);
-  const result = new Float32Array(halves.length);
-  if (dtype === 'BF16') {
-    // A bfloat16 is the upper half of a float32.
-    const bits = new Uint32Array(result.buffer);
-    for (let i = 0; i < halves.length; i += 1) bits[i] = halves[i]! << 16; // i is in range
-    return result;
-  }
-  for (let i = 0; i < halves.length; i += 1) result[i] = float16ToNumber(halves[i]!); // i is in range
-  return result;
-}
-
-/** IEEE 754 binary16. */
-function float16ToNumber(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction === 0 ? sign * Infinity : NaN;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
 function malformed(path: string, reason: string, cause?: unknown): DataError {

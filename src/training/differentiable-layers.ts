@@ -1,6 +1,6 @@
 import type { Tensor } from '@tensorflow/tfjs-node';
 import type { ConvolutionLayer, DenseLayer, Layer } from '../models/network.ts';
-import { dense, type LayerRuntime } from './layer-runtime.ts';
+import { dense, flatten, globalAveragePool, type LayerRuntime } from './layer-runtime.ts';
 import type { UseCounter } from './use-counter.ts';
 
 /** What one layer's gradient reads; tensors in it are freed by the backward pass. */
@@ -183,15 +183,18 @@ function forwardPlain(
       };
     case 'global-average-pool': {
       const [batch = 1, height = 1, width = 1, channels = 1] = x.shape;
-      uses.set(layer.name, tf.mean(x, [1, 2]));
+      uses.set(layer.name, globalAveragePool(runtime, x));
+      const toInputType = kernels.toTypeOf(x);
       return {
         layer,
         back(dy) {
           const dx = tf.tidy(() =>
-            dy
-              .mul(1 / (height * width))
-              .reshape([batch, 1, 1, channels])
-              .tile([1, height, width, 1]),
+            toInputType(
+              dy
+                .mul(1 / (height * width))
+                .reshape([batch, 1, 1, channels])
+                .tile([1, height, width, 1]),
+            ),
           );
           dy.dispose();
           return [dx];
@@ -200,11 +203,12 @@ function forwardPlain(
     }
     case 'flatten': {
       const { shape } = x;
-      uses.set(layer.name, x.reshape([-1, layer.outputShape.channels]));
+      uses.set(layer.name, flatten(runtime, x, layer.outputShape.channels));
+      const toInputType = kernels.toTypeOf(x);
       return {
         layer,
         back(dy) {
-          const dx = dy.reshape(shape);
+          const dx = tf.tidy(() => toInputType(dy.reshape(shape)));
           dy.dispose();
           return [dx];
         },

@@ -13,6 +13,7 @@ export function historyCsv(epochs: readonly EpochRecord[]): string {
     validationTop1Fraction:
       record.validation === null ? '' : rounded(record.validation.top1Fraction),
     imagesPerSecond: Number(record.imagesPerSecond.toFixed(1)),
+    dataWaitFraction: Number(record.dataWaitFraction.toFixed(4)),
     durationSeconds: Number((record.durationMs / 1000).toFixed(1)),
   }));
   return stringify(rows, { header: true });

@@ -1,6 +1,13 @@
 import type { Tensor } from '@tensorflow/tfjs-node';
 import { INPUT_NAME, type ConvolutionLayer, type Layer, type Network } from '../models/network.ts';
-import { dense, inputNames, valueOf, type LayerRuntime } from './layer-runtime.ts';
+import {
+  dense,
+  flatten,
+  globalAveragePool,
+  inputNames,
+  valueOf,
+  type LayerRuntime,
+} from './layer-runtime.ts';
 
 /** Sees each convolution's output before its batch norm. */
 export type Visit = (layer: ConvolutionLayer, z: Tensor) => void;
@@ -30,7 +37,7 @@ export function inferLayer(
   read: (name: string) => Tensor,
   visit?: Visit,
 ): Tensor {
-  const { kernels, parameter, tf } = runtime;
+  const { kernels, parameter } = runtime;
   const input = (): Tensor => read(layer.input);
   switch (layer.kind) {
     case 'convolution': {
@@ -58,9 +65,9 @@ export function inferLayer(
     case 'max-pool':
       return kernels.maxPool(input(), layer);
     case 'global-average-pool':
-      return tf.mean(input(), [1, 2]);
+      return globalAveragePool(runtime, input());
     case 'flatten':
-      return input().reshape([-1, layer.outputShape.channels]);
+      return flatten(runtime, input(), layer.outputShape.channels);
     case 'dropout':
       return input().clone();
     case 'add':

@@ -2,35 +2,19 @@ import type { Tensor } from '@tensorflow/tfjs-node';
 import type { Activation, Padding } from '../models/network.ts';
 import { BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM } from '../models/network.ts';
 import type { Tensorflow } from '../runtime/tensorflow.ts';
+import {
+  nativeOperations,
+  type OperationAttribute,
+  type OperationObserver,
+} from './native-operations.ts';
 
-/** Attribute of a TensorFlow operation as tfjs-node's binding takes it. */
-interface OperationAttribute {
-  readonly name: string;
-  readonly type: number;
-  readonly value: unknown;
-}
+export const PRECISIONS = ['float32', 'bfloat16'] as const;
+export type Precision = (typeof PRECISIONS)[number];
 
-/** The part of tfjs-node's backend used here; its published types leave it out. */
-interface NativeBackend {
-  readonly binding: Readonly<
-    Record<
-      | 'TF_FLOAT'
-      | 'TF_INT32'
-      | 'TF_ATTR_TYPE'
-      | 'TF_ATTR_BOOL'
-      | 'TF_ATTR_STRING'
-      | 'TF_ATTR_INT'
-      | 'TF_ATTR_FLOAT',
-      number
-    >
-  >;
-  executeSingleOutput(name: string, attributes: OperationAttribute[], inputs: Tensor[]): Tensor;
-  executeMultipleOutputs(
-    name: string,
-    attributes: OperationAttribute[],
-    inputs: Tensor[],
-    outputCount: number,
-  ): Tensor[];
+export interface KernelOptions {
+  /** Of what convolutions and dense layers compute in; float32 by default. */
+  readonly precision?: Precision;
+  readonly observe?: OperationObserver;
 }
 
 export interface Window {
@@ -56,9 +40,18 @@ export interface BatchNormResult {
 
 /**
  * TensorFlow's own fused kernels, which tfjs's layers do not reach (stock layers are five times slower).
- * Inputs are never disposed here; every result belongs to the caller. All tensors are float32 NHWC.
+ * Inputs are never disposed here; every result belongs to the caller. Layout is NHWC.
+ *
+ * A kernel works in the type of its activations, float32 or bfloat16, and gives activations and their
+ * gradients in that type. Parameters and their gradients, and statistics, are float32 always; a product
+ * of bfloat16 values is summed up in float32 (oneDNN's kernels).
  */
 export interface Kernels {
+  /** In the type of the precision, for the convolutional part of a network. */
+  toCompute(x: Tensor): Tensor;
+  toFloat32(x: Tensor): Tensor;
+  /** Takes gradients to the type that `x` has now. */
+  toTypeOf(x: Tensor): (dy: Tensor) => Tensor;
   convolution(x: Tensor, weightsHwio: Tensor, window: ConvolutionWindow): Tensor;
   convolutionInputGradient(
     dy: Tensor,
@@ -106,6 +99,7 @@ export interface Kernels {
   multiply(a: Tensor, b: Tensor): Tensor;
   subtract(a: Tensor, b: Tensor): Tensor;
   addAll(tensors: readonly Tensor[]): Tensor;
+  /** Of float32 matrices, to float32; in bfloat16 where that is the precision. */
   matMul(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor;
   /** Loss of each image [N] and the gradient of their sum by the logits [N, C]. */
   softmaxCrossEntropy(logits: Tensor, targets: Tensor): [Tensor, Tensor];
@@ -113,42 +107,62 @@ export interface Kernels {
   randomUniform(shape: readonly number[], seed: readonly [number, number]): Tensor;
 }
 
-export function createKernels(tf: Tensorflow): Kernels {
-  // tfjs-node's backend; `loadTensorflow` has chosen it.
-  const backend = tf.backend() as unknown as NativeBackend;
-  const { binding } = backend;
-  const typeAttribute = (name: string, value: number): OperationAttribute => ({
-    name,
-    type: binding.TF_ATTR_TYPE,
-    value,
-  });
-  const attribute = (
-    name: string,
-    kind: 'BOOL' | 'STRING' | 'INT' | 'FLOAT',
-    value: unknown,
-  ): OperationAttribute => ({ name, type: binding[`TF_ATTR_${kind}`], value });
-  const float = typeAttribute('T', binding.TF_FLOAT);
+export function createKernels(
+  tf: Tensorflow,
+  { precision = 'float32', observe }: KernelOptions = {},
+): Kernels {
+  const native = nativeOperations(tf, observe);
+  const { attribute, typeOf } = native;
+  const typed = (tensor: Tensor): OperationAttribute => native.type('T', typeOf(tensor));
   const nhwc = attribute('data_format', 'STRING', 'NHWC');
   // The kernels' results have the rank their names promise; tfjs types know nothing of them.
-  const single = (name: string, attributes: OperationAttribute[], inputs: Tensor[]): Tensor =>
-    backend.executeSingleOutput(name, attributes, inputs);
+  const single = (
+    name: string,
+    attributes: readonly OperationAttribute[],
+    inputs: readonly Tensor[],
+  ): Tensor => native.execute(name, attributes, inputs, 1)[0]!; // one was asked for
+  const cast = (x: Tensor, to: number): Tensor => {
+    const from = typeOf(x);
+    if (from === to) return x.clone();
+    const types = [native.type('SrcT', from), native.type('DstT', to)];
+    return single('Cast', [...types, attribute('Truncate', 'BOOL', false)], [x]);
+  };
+  /** `use` with `tensor` in another type for as long as it takes. */
+  const inType = <T>(tensor: Tensor, type: number, use: (cast: Tensor) => T): T => {
+    if (typeOf(tensor) === type) return use(tensor);
+    const other = cast(tensor, type);
+    const result = use(other);
+    other.dispose();
+    return result;
+  };
+  const resultIn = (tensor: Tensor, type: number): Tensor => {
+    if (typeOf(tensor) === type) return tensor;
+    const result = cast(tensor, type);
+    tensor.dispose();
+    return result;
+  };
+  const computeType = precision === 'bfloat16' ? native.bfloat16 : native.float32;
 
-  const windowAttributes = (window: Window, explicitName: string): OperationAttribute[] => {
+  const windowAttributes = (
+    window: Window,
+    explicitName: string,
+    x: Tensor,
+  ): OperationAttribute[] => {
     const { kind, pads } = tensorflowPadding(window);
     return [
-      float,
+      typed(x),
       attribute('strides', 'INT', [1, window.stride, window.stride, 1]),
       attribute('padding', 'STRING', kind),
       nhwc,
       ...(kind === 'EXPLICIT' ? [attribute(explicitName, 'INT', pads)] : []),
     ];
   };
-  const convolutionAttributes = (window: ConvolutionWindow): OperationAttribute[] => [
-    ...windowAttributes(window, 'explicit_paddings'),
+  const convolutionAttributes = (window: ConvolutionWindow, x: Tensor): OperationAttribute[] => [
+    ...windowAttributes(window, 'explicit_paddings', x),
     attribute('dilations', 'INT', [1, 1, 1, 1]),
   ];
-  const poolAttributes = (window: Window): OperationAttribute[] => [
-    ...windowAttributes(window, 'explicit_paddings'),
+  const poolAttributes = (window: Window, x: Tensor): OperationAttribute[] => [
+    ...windowAttributes(window, 'explicit_paddings', x),
     attribute('ksize', 'INT', [1, window.kernelSize, window.kernelSize, 1]),
   ];
   const withShape = (shape: readonly number[], use: (shapeTensor: Tensor) => Tensor): Tensor => {
@@ -157,9 +171,9 @@ export function createKernels(tf: Tensorflow): Kernels {
     shapeTensor.dispose();
     return result;
   };
-  const batchNormAttributes = (training: boolean): OperationAttribute[] => [
-    float,
-    typeAttribute('U', binding.TF_FLOAT),
+  const batchNormAttributes = (training: boolean, x: Tensor): OperationAttribute[] => [
+    typed(x),
+    native.type('U', native.float32),
     attribute('epsilon', 'FLOAT', BATCH_NORM_EPSILON),
     nhwc,
     attribute('is_training', 'BOOL', training),
@@ -167,32 +181,46 @@ export function createKernels(tf: Tensorflow): Kernels {
   const activationKernel = { relu: 'Relu', relu6: 'Relu6' } as const;
 
   return {
+    toCompute: (x) => cast(x, computeType),
+    toFloat32: (x) => cast(x, native.float32),
+    toTypeOf: (x) => {
+      const type = typeOf(x);
+      return (dy) => cast(dy, type);
+    },
     convolution: (x, weights, window) =>
-      single(window.depthwise ? 'DepthwiseConv2dNative' : 'Conv2D', convolutionAttributes(window), [
-        x,
-        weights,
-      ]),
-    convolutionInputGradient: (dy, weights, window, inputShape) =>
-      withShape(inputShape, (shape) =>
+      inType(weights, typeOf(x), (typedWeights) =>
         single(
-          window.depthwise ? 'DepthwiseConv2dNativeBackpropInput' : 'Conv2DBackpropInput',
-          convolutionAttributes(window),
-          [shape, weights, dy],
+          window.depthwise ? 'DepthwiseConv2dNative' : 'Conv2D',
+          convolutionAttributes(window, x),
+          [x, typedWeights],
+        ),
+      ),
+    convolutionInputGradient: (dy, weights, window, inputShape) =>
+      inType(weights, typeOf(dy), (typedWeights) =>
+        withShape(inputShape, (shape) =>
+          single(
+            window.depthwise ? 'DepthwiseConv2dNativeBackpropInput' : 'Conv2DBackpropInput',
+            convolutionAttributes(window, dy),
+            [shape, typedWeights, dy],
+          ),
         ),
       ),
     convolutionWeightGradient: (dy, x, window, weightShape) =>
       withShape(weightShape, (shape) =>
-        single(
-          window.depthwise ? 'DepthwiseConv2dNativeBackpropFilter' : 'Conv2DBackpropFilter',
-          convolutionAttributes(window),
-          [x, shape, dy],
+        resultIn(
+          single(
+            window.depthwise ? 'DepthwiseConv2dNativeBackpropFilter' : 'Conv2DBackpropFilter',
+            convolutionAttributes(window, dy),
+            [x, shape, dy],
+          ),
+          native.float32,
         ),
       ),
     batchNormTraining(x, gamma, beta, movingMean, movingVariance) {
-      const [y, mean, variance, r1, r2, r3] = backend.executeMultipleOutputs(
+      const [y, mean, variance, r1, r2, r3] = native.execute(
         'FusedBatchNormV3',
         [
-          ...batchNormAttributes(true),
+          ...batchNormAttributes(true, x),
           attribute('exponential_avg_factor', 'FLOAT', BATCH_NORM_MOMENTUM),
         ],
         [x, gamma, beta, movingMean, movingVariance],
@@ -201,9 +229,9 @@ export function createKernels(tf: Tensorflow): Kernels {
       return { y, mean, variance, reserved: [r1, r2, r3] };
     },
     batchNormGradient(dy, x, gamma, reserved) {
-      const [dx, dgamma, dbeta, unused1, unused2] = backend.executeMultipleOutputs(
+      const [dx, dgamma, dbeta, unused1, unused2] = native.execute(
         'FusedBatchNormGradV3',
-        batchNormAttributes(true),
+        batchNormAttributes(true, x),
         [dy, x, gamma, ...reserved],
         5,
       ) as [Tensor, Tensor, Tensor, Tensor, Tensor];
@@ -212,54 +240,62 @@ export function createKernels(tf: Tensorflow): Kernels {
       return [dx, dgamma, dbeta];
     },
     batchNormInference(x, gamma, beta, mean, variance) {
-      const [y, ...rest] = backend.executeMultipleOutputs(
+      const [y, ...rest] = native.execute(
         'FusedBatchNormV3',
-        [...batchNormAttributes(false), attribute('exponential_avg_factor', 'FLOAT', 1)],
+        [...batchNormAttributes(false, x), attribute('exponential_avg_factor', 'FLOAT', 1)],
         [x, gamma, beta, mean, variance],
         6,
       ) as [Tensor, ...Tensor[]];
       for (const tensor of rest) tensor.dispose();
       return y;
     },
-    biasAdd: (x, bias) => single('BiasAdd', [float, nhwc], [x, bias]),
-    biasGradient: (dy) => single('BiasAddGrad', [float, nhwc], [dy]),
-    activate: (x, activation) => single(activationKernel[activation], [float], [x]),
+    biasAdd: (x, bias) =>
+      inType(bias, typeOf(x), (typedBias) => single('BiasAdd', [typed(x), nhwc], [x, typedBias])),
+    // Summed up in float32: a hundred thousand bfloat16 values lose the small ones.
+    biasGradient: (dy) =>
+      inType(dy, native.float32, (exact) => single('BiasAddGrad', [typed(exact), nhwc], [exact])),
+    activate: (x, activation) => single(activationKernel[activation], [typed(x)], [x]),
     activationGradient: (dy, y, activation) =>
-      single(`${activationKernel[activation]}Grad`, [float], [dy, y]),
-    maxPool: (x, window) => single('MaxPool', poolAttributes(window), [x]),
+      single(`${activationKernel[activation]}Grad`, [typed(dy)], [dy, y]),
+    maxPool: (x, window) => single('MaxPool', poolAttributes(window, x), [x]),
     maxPoolGradient: (dy, x, y, window) =>
-      single('MaxPoolGrad', poolAttributes(window), [x, y, dy]),
-    add: (a, b) => single('AddV2', [float], [a, b]),
-    multiply: (a, b) => single('Mul', [float], [a, b]),
-    subtract: (a, b) => single('Sub', [float], [a, b]),
+      single('MaxPoolGrad', poolAttributes(window, x), [x, y, dy]),
+    add: (a, b) => single('AddV2', [typed(a)], [a, b]),
+    multiply: (a, b) => inType(b, typeOf(a), (typedB) => single('Mul', [typed(a)], [a, typedB])),
+    subtract: (a, b) => single('Sub', [typed(a)], [a, b]),
     addAll: (tensors) =>
-      single('AddN', [float, attribute('N', 'INT', tensors.length)], [...tensors]),
+      single('AddN', [typed(tensors[0]!), attribute('N', 'INT', tensors.length)], tensors), // there is one
     matMul: (a, b, transposeA, transposeB) =>
-      single(
-        'MatMul',
-        [
-          float,
-          attribute('transpose_a', 'BOOL', transposeA),
-          attribute('transpose_b', 'BOOL', transposeB),
-        ],
-        [a, b],
+      inType(a, computeType, (typedA) =>
+        inType(b, computeType, (typedB) =>
+          resultIn(
+            single(
+              'MatMul',
+              [
+                typed(typedA),
+                attribute('transpose_a', 'BOOL', transposeA),
+                attribute('transpose_b', 'BOOL', transposeB),
+              ],
+              [typedA, typedB],
+            ),
+            native.float32,
+          ),
+        ),
       ),
     softmaxCrossEntropy: (logits, targets) =>
-      backend.executeMultipleOutputs(
-        'SoftmaxCrossEntropyWithLogits',
-        [float],
-        [logits, targets],
-        2,
-      ) as [Tensor, Tensor],
+      native.execute('SoftmaxCrossEntropyWithLogits', [typed(logits)], [logits, targets], 2) as [
+        Tensor,
+        Tensor,
+      ],
     randomUniform: (shape, seed) =>
       withShape(shape, (shapeTensor) => {
         const seedTensor = tf.tensor1d([...seed], 'int32');
         const result = single(
           'StatelessRandomUniform',
           [
-            typeAttribute('dtype', binding.TF_FLOAT),
-            typeAttribute('T', binding.TF_INT32),
-            typeAttribute('Tseed', binding.TF_INT32),
+            native.type('dtype', native.float32),
+            native.type('T', native.int32),
+            native.type('Tseed', native.int32),
           ],
           [shapeTensor, seedTensor],
         );

@@ -23,6 +23,16 @@ export function dense({ kernels, parameter }: LayerRuntime, layer: DenseLayer, x
   return y;
 }
 
+/** [N, H, W, C] → float32 [N, C] */
+export function globalAveragePool({ tf, kernels }: LayerRuntime, x: Tensor): Tensor {
+  return tf.tidy(() => tf.mean(kernels.toFloat32(x), [1, 2]));
+}
+
+/** [N, H, W, C] → float32 [N, H · W · C] */
+export function flatten({ tf, kernels }: LayerRuntime, x: Tensor, width: number): Tensor {
+  return tf.tidy(() => kernels.toFloat32(x).reshape([-1, width]));
+}
+
 export function valueOf(values: ReadonlyMap<string, Tensor>, name: string): Tensor {
   const value = values.get(name);
   if (value === undefined)

@@ -4,7 +4,7 @@ import { parameterSpecs, type ConvolutionLayer, type Network } from '../models/n
 import { weightOf, type Weights } from '../models/weights.ts';
 import type { Tensorflow } from '../runtime/tensorflow.ts';
 import { infer } from './inference-pass.ts';
-import { createKernels } from './kernels.ts';
+import { createKernels, type KernelOptions } from './kernels.ts';
 import type { LayerRuntime } from './layer-runtime.ts';
 import { trainingPass, type PassOptions, type TrainingPass } from './training-pass.ts';
 
@@ -27,7 +27,8 @@ export interface NetworkRunner {
 }
 
 /**
- * Runs a network layer by layer through fused kernels. The backward pass is written out instead of
+ * Runs a network layer by layer through fused kernels; only `trainingPass` in another precision than
+ * float32. The backward pass is written out instead of
  * recorded on a tape: each layer keeps only what its gradient reads and frees it as soon as it did,
  * which halves the memory of tf.grads here.
  */
@@ -35,8 +36,9 @@ export function createNetworkRunner(
   tf: Tensorflow,
   network: Network,
   weights: Weights,
+  options: KernelOptions = {},
 ): NetworkRunner {
-  const kernels = createKernels(tf);
+  const kernels = createKernels(tf, options);
   const parameters = new Map<string, Tensor>();
   const parameter = (name: string): Tensor => {
     const tensor = parameters.get(name);
@@ -54,16 +56,17 @@ export function createNetworkRunner(
   };
   writeWeights(weights);
   const runtime: LayerRuntime = { tf, kernels, network, parameter, replace };
+  const exact: LayerRuntime = { ...runtime, kernels: createKernels(tf) };
 
   return {
     network,
     parameters,
     replace,
-    predict: (x) => tf.tidy(() => infer(runtime, x)),
+    predict: (x) => tf.tidy(() => infer(exact, x)),
     trainingPass: (x, targets, options) => trainingPass(runtime, x, targets, options),
     convolutionOutputs: (x, visit) => {
       tf.tidy(() => {
-        infer(runtime, x, visit);
+        infer(exact, x, visit);
       });
     },
     readWeights() {

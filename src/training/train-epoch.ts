@@ -35,7 +35,9 @@ export async function trainEpoch(
   let pending = request(state.step);
   while (state.step < batches.length) {
     const { step } = state;
+    const waitFrom = performance.now();
     const batch = await pending.finish();
+    state.dataWaitMs += performance.now() - waitFrom;
     pending = request(step + 1);
     // Lets the reads just asked for begin, and Ctrl-C be noticed, before the step blocks this thread.
     await setImmediate();
@@ -58,12 +60,14 @@ export async function trainEpoch(
     await afterStep();
   }
   await pending.finish();
+  const trainingMs = performance.now() - state.epochStartedAt;
   return {
     epoch,
     learningRate: state.learningRate,
     trainLoss: state.lossSum / imageCount,
     trainTop1Fraction: state.correctCount / imageCount,
-    imagesPerSecond: imageCount / ((performance.now() - state.epochStartedAt) / 1000),
+    imagesPerSecond: imageCount / (trainingMs / 1000),
+    dataWaitFraction: state.dataWaitMs / trainingMs,
   };
 }
 

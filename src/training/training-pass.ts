@@ -43,7 +43,7 @@ export function trainingPass(
   let correctCount = 0;
   tf.tidy(() => {
     const learning = learningLayers(network, frozenLayers);
-    const uses = createUseCounter(network, x, learning);
+    const uses = createUseCounter(network, kernels.toCompute(x), learning);
     const tapes: Tape[] = [];
     for (const [index, layer] of network.layers.entries()) {
       const seed: [number, number] = [dropoutSeed, index];

@@ -20,6 +20,7 @@ const epochRecordSchema = z.strictObject({
   trainTop1Fraction: z.number(),
   validation: evaluationSchema.nullable(),
   imagesPerSecond: z.number(),
+  dataWaitFraction: z.number(),
   durationMs: z.number(),
   endedAtSeconds: z.number(),
 });
@@ -36,6 +37,8 @@ export interface EpochRecord {
   readonly validation: z.infer<typeof evaluationSchema> | null;
   /** Training alone, without validation. */
   readonly imagesPerSecond: number;
+  /** Of the time of training alone, what no step used since its batch was not ready: reading and conversion. */
+  readonly dataWaitFraction: number;
   readonly durationMs: number;
   /** Seconds since 1970. */
   readonly endedAtSeconds: number;
@@ -47,6 +50,7 @@ const stateSchema = z.strictObject({
   lossSum: z.number(),
   correctCount: z.number(),
   imagesDone: z.int(),
+  dataWaitMs: z.number(),
   learningRate: z.number(),
   epochMs: z.number(),
   trainingMs: z.number(),
@@ -68,6 +72,8 @@ export interface TrainingState {
   lossSum: number;
   correctCount: number;
   imagesDone: number;
+  /** Time of the epoch's steps so far in which they waited for their batches. */
+  dataWaitMs: number;
   /** Of the last step. */
   learningRate: number;
   /** When the epoch and the training began, by `performance.now()`, without the time between a kill and going on. */
@@ -95,13 +101,20 @@ export function epochStart(
   now: number,
 ): Pick<
   TrainingState,
-  'step' | 'lossSum' | 'correctCount' | 'imagesDone' | 'learningRate' | 'epochStartedAt'
+  | 'step'
+  | 'lossSum'
+  | 'correctCount'
+  | 'imagesDone'
+  | 'dataWaitMs'
+  | 'learningRate'
+  | 'epochStartedAt'
 > {
   return {
     step: 0,
     lossSum: 0,
     correctCount: 0,
     imagesDone: 0,
+    dataWaitMs: 0,
     learningRate,
     epochStartedAt: now,
   };

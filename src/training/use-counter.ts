@@ -49,10 +49,10 @@ export function createUseCounter(
   };
 }
 
-function gradientReadsInput(layer: Layer): boolean {
+export function gradientReadsInput(layer: Layer): boolean {
   return layer.kind === 'convolution' || layer.kind === 'dense' || layer.kind === 'max-pool';
 }
 
-function gradientReadsOutput(layer: Layer): boolean {
+export function gradientReadsOutput(layer: Layer): boolean {
   return layer.kind === 'max-pool' || ('activation' in layer && layer.activation !== 'none');
 }

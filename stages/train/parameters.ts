@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { ARCHITECTURES } from '../../src/models/network.ts';
+import { PRECISIONS } from '../../src/training/kernels.ts';
 import { OPTIMIZERS } from '../../src/training/update-rules.ts';
 
 export const trainParameters = z.strictObject({
@@ -58,6 +59,18 @@ export const trainParameters = z.strictObject({
     .default(null)
     .describe(
       'Images that go through the network at a time, their gradients summed up to those of the batch, so that it takes less memory; batch norm then sees only as many images. null: the whole batch.',
+    ),
+  precision: z
+    .enum(PRECISIONS)
+    .default('float32')
+    .describe(
+      'bfloat16: convolutions, dense layers and activations in training, where the CPU has instructions for it (AVX512_BF16, AMX) the faster of the two and half the memory; weights, batch-norm statistics, loss, updates and validation stay float32.',
+    ),
+  kernelTimes: z
+    .enum(['skip', 'measure'])
+    .default('skip')
+    .describe(
+      'measure: reports how long each kind of TensorFlow kernel took, the costliest first.',
     ),
   optimizer: z
     .enum(OPTIMIZERS)

@@ -13,8 +13,14 @@ import { createBatchSource } from '../../src/training/batches.ts';
 import { createCheckpoints } from '../../src/training/checkpoints.ts';
 import { exportCheckedOnnx } from '../../src/training/export-checked-onnx.ts';
 import { epochEvents, historyCsv } from '../../src/training/history.ts';
+import {
+  createKernelTimes,
+  kernelTimeLines,
+  type KernelTime,
+} from '../../src/training/kernel-times.ts';
 import { createNetworkRunner } from '../../src/training/network-runner.ts';
 import { rebuildBatchNorm } from '../../src/training/rebuild-batch-norm.ts';
+import { requireMemory } from '../../src/training/require-memory.ts';
 import { writeEventFile } from '../../src/training/tensorboard-events.ts';
 import {
   trainNetwork,
@@ -77,7 +83,18 @@ export const train = defineStage({
       );
       describeStart(context, initial);
       const tf = await loadTensorflow();
-      const runner = createNetworkRunner(tf, network, initial.weights);
+      const { precision, averageDecay, optimizer } = parameters;
+      requireMemory({
+        network,
+        imageCount: parameters.microBatchSize ?? parameters.batchSize,
+        ...{ precision, optimizer },
+        hasWeightAverage: averageDecay !== null,
+      });
+      const times = parameters.kernelTimes === 'measure' ? createKernelTimes() : null;
+      const runner = createNetworkRunner(tf, network, initial.weights, {
+        precision,
+        ...(times === null ? {} : { observe: times.observe }),
+      });
       const source = createBatchSource(reader, parameters.seed);
       const { shards } = reader;
       const { batchSize, microBatchSize, seed } = parameters;
@@ -129,7 +146,11 @@ export const train = defineStage({
         threadCount: context.resources.cpuCount,
       });
       await writeOutputs(context, network, runner.readWeights(), shards, result);
-      await writeMetrics(context, { result, initial, network, exportError, trainingMs });
+      const kernelTimes = times?.read() ?? null;
+      for (const line of kernelTimeLines(kernelTimes ?? [])) context.log(line);
+      await writeMetrics(context, {
+        ...{ result, initial, network, exportError, trainingMs, kernelTimes },
+      });
       runner.dispose();
     } finally {
       await reader.close();
@@ -211,10 +232,11 @@ interface MetricsSource {
   /** Largest relative difference between the ONNX file's logits and the network's own. */
   readonly exportError: number;
   readonly trainingMs: number;
+  readonly kernelTimes: readonly KernelTime[] | null;
 }
 
 async function writeMetrics(context: Context, source: MetricsSource): Promise<void> {
-  const { result, initial, network, exportError, trainingMs } = source;
+  const { result, initial, network, exportError, trainingMs, kernelTimes } = source;
   const { chosenEpoch, epochs } = result;
   const imageCount = epochs.reduce((sum, { imagesPerSecond }) => sum + 1 / imagesPerSecond, 0);
   const { validation } = chosenEpoch;
@@ -261,6 +283,7 @@ async function writeMetrics(context: Context, source: MetricsSource): Promise<vo
       initialWeights: initial.description,
       replacedParameters: [...initial.replaced],
       stoppedBy: result.stoppedBy,
+      ...(kernelTimes === null ? {} : { kernelTimes: kernelTimes.map((time) => ({ ...time })) }),
     },
   });
 }

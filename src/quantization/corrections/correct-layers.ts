@@ -7,10 +7,7 @@ import { collectGarbage } from '../../runtime/collect-garbage.ts';
 import { withWorkerThreads, type WorkerThreads } from '../../workers/pool.ts';
 import type { ImageSelection } from '../../workers/run-image-batches.ts';
 import { unwrapTask, type TaskResult } from '../../workers/task-result.ts';
-import type {
-  SampledLayer,
-  StatisticsRequest,
-} from '../../workers/tasks/layer-statistics.ts';
+import type { SampledLayer, StatisticsRequest } from '../../workers/tasks/layer-statistics.ts';
 import type { BiasCorrections } from '../insert-qdq.ts';
 import type { PlannedLayer, QuantizationPlan } from '../quantization-plan.ts';
 import { runOverImages } from '../run-over-images.ts';
