@@ -99,6 +99,8 @@ test('two colours are learnt, no tensor is left over, and the chosen epoch is in
   assert.equal(progress.length, 6 * 4);
   assert.equal(progress.at(-1), 6 * 16);
   assert.equal(result.epochs.length, 6);
+  assert.ok(result.epochs.every((epoch) => epoch.dataWaitFraction > 0));
+  assert.ok(result.epochs.every((epoch) => epoch.dataWaitFraction < 1));
   assert.equal(result.chosenEpoch.validation?.top1Fraction, 1);
   assert.equal(result.chosenEpoch.validation.imageCount, 6);
   assert.ok((result.epochs.at(-1)?.trainLoss ?? 9) < (result.epochs[0]?.trainLoss ?? 0));

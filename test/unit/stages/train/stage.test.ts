@@ -47,6 +47,7 @@ test('a network is trained, exported and trained further from its weights', asyn
   const history = (await readFile(first.outputs['history']!, 'utf8')).trim().split('\n');
   assert.equal(history.length, 3);
   assert.match(history[0] ?? '', /^epoch,learningRate,trainLoss,trainTop1Fraction,validationLoss,/);
+  assert.match(history[0] ?? '', /,imagesPerSecond,dataWaitFraction,durationSeconds$/);
   assert.match(String((await readdir(first.outputs['events']!))[0]), /tfevents/);
   assert.match(
     first.progress.at(-1)?.label ?? '',
