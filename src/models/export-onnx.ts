@@ -1,8 +1,7 @@
 import { makeModel, makeNode, makeTensor, makeValueInfo } from '../onnx/build.ts';
 import type { Initializer, OnnxModel, OnnxNode } from '../onnx/model.ts';
 import { foldBatchNorm } from './fold-batch-norm.ts';
-import { convolutionToTorch, reorderFlattenedRows, transpose } from './layouts.ts';
-import { convolutionSizes, flattenedInput } from './load-weights.ts';
+import { convolutionToTorch } from './layouts.ts';
 import {
   INPUT_NAME,
   parameterSpecs,
@@ -13,6 +12,7 @@ import {
   type Network,
   type Padding,
 } from './network.ts';
+import { convolutionSizes, denseLayout } from './torch-layout.ts';
 import { weightOf, type Weights } from './weights.ts';
 
 export const ONNX_INPUT = 'input';
@@ -164,13 +164,9 @@ function exportDense(
   const outputs = layer.outputShape.channels;
   const weightName = `${layer.weightName}.weight`;
   const biasName = `${layer.weightName}.bias`;
-  const flattened = flattenedInput(network, layer.input);
-  const weightsIo = weightOf(weights, weightName);
-  // The ONNX graph flattens [C, H, W] where the network flattened [H, W, C].
-  const rows =
-    flattened === null ? weightsIo : reorderFlattenedRows(weightsIo, flattened, 'hwc-to-chw');
+  const { toTorch } = denseLayout(network, layer.input, [inputs, outputs]);
   graph.initializers.push(
-    makeTensor(weightName, [outputs, inputs], transpose(rows, inputs, outputs)),
+    makeTensor(weightName, [outputs, inputs], toTorch(weightOf(weights, weightName))),
     makeTensor(biasName, [outputs], weightOf(weights, biasName)),
   );
   pushWithActivation(graph, layer.activation, output, (value) =>

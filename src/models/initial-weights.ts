@@ -14,7 +14,10 @@ export interface InitialWeights {
   readonly foldedBatchNorm: boolean;
 }
 
-/** From a safetensors file, a folder of `weights` of a train stage, or at random when there is no path. */
+/**
+ * From a safetensors or PyTorch file, a folder of `weights` of a train stage, or at random when there is
+ * no path.
+ */
 export async function loadInitialWeights(
   network: Network,
   path: string | undefined,

@@ -1,7 +1,6 @@
 import { distance } from 'fastest-levenshtein';
 import { DataError } from '../diagnostics/errors.ts';
 import { kerasNames } from './keras-names.ts';
-import { convolutionFromTorch, reorderFlattenedRows, transpose } from './layouts.ts';
 import {
   elementCount,
   headOf,
@@ -9,7 +8,9 @@ import {
   type Network,
   type ParameterSpec,
 } from './network.ts';
-import { readSafetensors, type StoredTensor } from './safetensors.ts';
+import { readWeightsFile } from './read-weights-file.ts';
+import type { StoredTensor } from './safetensors.ts';
+import { torchLayout } from './torch-layout.ts';
 import { initialValues } from './weights.ts';
 
 export interface LoadedWeights {
@@ -26,8 +27,8 @@ export interface LoadedWeights {
 }
 
 /**
- * Weights of `network` from a safetensors file with torchvision's names (any network) or Keras's
- * (MobileNetV2). Layers that depend on the class count, and AlexNet's first dense layer in the paper's
+ * Weights of `network` from a safetensors or PyTorch file with torchvision's names (any network) or
+ * Keras's (MobileNetV2). Layers that depend on the class count, and AlexNet's first dense layer in the paper's
  * variant, are drawn anew when their shape differs.
  * @throws DataError naming the tensor for missing names, unknown names and wrong shapes.
  */
@@ -36,7 +37,7 @@ export async function loadWeights(
   path: string,
   seed: number,
 ): Promise<LoadedWeights> {
-  return weightsFromTensors(network, (await readSafetensors(path)).tensors, { path, seed });
+  return weightsFromTensors(network, await readWeightsFile(path), { path, seed });
 }
 
 /** The same from tensors already read; `path` is for messages. */
@@ -99,28 +100,8 @@ function torchSource(network: Network, tensors: Tensors): Source {
         return spec.role === 'beta' ? asIs(biasName, shape) : 'folded';
       }
     }
-    if (spec.role !== 'weight') return asIs(spec.name, shape);
-    if (layer.kind === 'dense') {
-      const [inputs = 1, outputs = 1] = shape;
-      const flattened = flattenedInput(network, layer.input);
-      return {
-        storedName: spec.name,
-        storedShape: [outputs, inputs],
-        convert: (data) => {
-          const weightsIo = transpose(data, outputs, inputs);
-          return flattened === null
-            ? weightsIo
-            : reorderFlattenedRows(weightsIo, flattened, 'chw-to-hwc');
-        },
-      };
-    }
-    const sizes = convolutionSizes(shape);
-    const [height, width, inputs, outputs] = sizes;
-    return {
-      storedName: spec.name,
-      storedShape: layer.depthwise ? [inputs, 1, height, width] : [outputs, inputs, height, width],
-      convert: (data) => convolutionFromTorch(data, sizes, layer.depthwise),
-    };
+    const { shape: storedShape, fromTorch } = torchLayout(network, spec);
+    return { storedName: spec.name, storedShape, convert: fromTorch };
   };
 }
 
@@ -166,23 +147,6 @@ function kerasBatchNorm(
 
 function asIs(storedName: string, storedShape: readonly number[]): StoredParameter {
   return { storedName, storedShape, convert: (data) => data };
-}
-
-/** The image-shaped input of a flatten between it and the dense layer that reads `name`; null when there is none. */
-export function flattenedInput(
-  network: Network,
-  name: string,
-): { height: number; width: number; channels: number } | null {
-  const layer = network.layers.find((candidate) => candidate.name === name);
-  if (layer?.kind === 'dropout') return flattenedInput(network, layer.input);
-  return layer?.kind === 'flatten' ? layer.inputShape : null;
-}
-
-export function convolutionSizes(
-  shape: readonly number[],
-): readonly [number, number, number, number] {
-  const [height = 1, width = 1, inputs = 1, outputs = 1] = shape;
-  return [height, width, inputs, outputs];
 }
 
 function isReplaceable(network: Network, { layer }: ParameterSpec): boolean {

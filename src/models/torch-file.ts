@@ -168,11 +168,9 @@ async function readEntry(
   return buffer(content);
 }
 
-function faultsOf(path: string): Faults & {
-  malformed(reason: string, cause?: unknown): DataError;
-} {
+function faultsOf(path: string): Faults & { malformed(reason: string, cause?: unknown): Error } {
   return {
-    malformed: (reason, cause) =>
+    malformed: (reason: string, cause?: unknown) =>
       new DataError({
         code: 'models/malformed-weights',
         message: `${path} is not a complete PyTorch file of finite weights: ${reason}`,

@@ -32,12 +32,7 @@ const STORAGES: Readonly<Record<string, FloatFormat | null>> = {
 const ORDERED_DICT = 'collections.OrderedDict';
 const REBUILD_TENSOR = 'torch._utils._rebuild_tensor_v2';
 const REBUILD_PARAMETER = 'torch._utils._rebuild_parameter';
-const KNOWN = new Set([
-  ORDERED_DICT,
-  REBUILD_TENSOR,
-  REBUILD_PARAMETER,
-  ...Object.keys(STORAGES),
-]);
+const KNOWN = new Set([ORDERED_DICT, REBUILD_TENSOR, REBUILD_PARAMETER, ...Object.keys(STORAGES)]);
 /** Under which training scripts put the state_dict beside epoch and optimizer. */
 const NESTED_KEYS = ['state_dict', 'model_state_dict', 'model'];
 /** `DataParallel` and `DistributedDataParallel` put it before every name. */
@@ -92,7 +87,7 @@ function torchHost(faults: Faults): PickleHost {
   return {
     ...faults,
     global(name) {
-      if (!KNOWN.has(name)) throw faults.unsafe(`the global ${name}`);
+      if (!KNOWN.has(name)) throw faults.unsafe(`the global "${name}"`);
       return new KnownGlobal(name);
     },
     call(target, parts) {
@@ -114,7 +109,8 @@ function torchHost(faults: Faults): PickleHost {
 
 /** ('storage', storage class, key, location, element count), as torch/serialization.py writes it. */
 function storageOf(id: unknown, faults: Faults): Storage {
-  const [tag, kind, key, , count]: unknown[] = Array.isArray(id) ? id : [];
+  const parts: unknown[] = Array.isArray(id) ? id : [];
+  const [tag, kind, key, , count] = parts;
   const isComplete =
     tag === 'storage' && kind instanceof KnownGlobal && typeof key === 'string' && isCount(count);
   const format = isComplete ? STORAGES[kind.name] : undefined;

@@ -3,9 +3,13 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { DataError } from '../diagnostics/errors.ts';
 import { ARCHITECTURES, elementCount, headOf, parameterSpecs, type Network } from './network.ts';
+import { torchStateDict } from './torch-weights.ts';
 import { initialValues, weightOf, type Weights } from './weights.ts';
+import { writeSafetensors } from './write-safetensors.ts';
 
 const WEIGHTS_FILE = 'weights.bin';
+/** The same weights for PyTorch; not read here. */
+export const TORCH_WEIGHTS_FILE = 'model.safetensors';
 
 const networkOptionsSchema = z.strictObject({
   architecture: z.enum(ARCHITECTURES),
@@ -47,7 +51,10 @@ const modelJsonSchema = z.strictObject({
 });
 export type WeightsTopology = z.infer<typeof modelJsonSchema>['modelTopology'];
 
-/** Writes a `model/tfjs` artifact: `model.json` and `weights.bin` (float32, little-endian, in order). */
+/**
+ * Writes a `model/tfjs` artifact: `model.json` and `weights.bin` (float32, little-endian, in order), and
+ * beside them `model.safetensors`, the state_dict of torchvision's network.
+ */
 export async function writeWeightsFolder(
   folder: string,
   network: Network,
@@ -72,6 +79,23 @@ export async function writeWeightsFolder(
     return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   });
   await writeFile(join(folder, WEIGHTS_FILE), chunks);
+  await writeTorchWeights(join(folder, TORCH_WEIGHTS_FILE), network, weights, details);
+}
+
+/** Metadata of a safetensors file are texts; `format: pt` is what PyTorch's readers expect. */
+async function writeTorchWeights(
+  path: string,
+  network: Network,
+  weights: Weights,
+  { classes, normalization }: Omit<WeightsTopology, 'network'>,
+): Promise<void> {
+  await writeSafetensors(path, torchStateDict(network, weights), {
+    format: 'pt',
+    'drq.network': JSON.stringify(network.options),
+    'drq.classes': JSON.stringify(classes),
+    'drq.mean': JSON.stringify(normalization.mean),
+    'drq.std': JSON.stringify(normalization.std),
+  });
 }
 
 export interface FolderWeights {
@@ -166,7 +190,7 @@ function malformed(folder: string, reason: string, cause?: unknown): DataError {
   return new DataError({
     code: 'models/malformed-weights',
     message: `${folder} does not hold the weights of a train stage: ${reason}`,
-    hint: 'give the "weights" output of a train stage, or a safetensors file',
+    hint: 'give the "weights" output of a train stage, a safetensors file or a PyTorch file',
     cause,
   });
 }

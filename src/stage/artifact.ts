@@ -8,7 +8,7 @@ export const ARTIFACT_KINDS = {
   /** Preprocessed uint8 images in packed shards (see `src/data/image-shards.ts`). */
   'image-shards': { form: 'folder', suffix: '' },
   'model/onnx': { form: 'file', suffix: '.onnx' },
-  /** Weights of a trained network as tf.io writes them: `model.json` and `weights.bin`. */
+  /** Weights of a trained network as tf.io writes them, `model.json` and `weights.bin`, and as PyTorch reads them. */
   'model/tfjs': { form: 'folder', suffix: '' },
   /** Ranges of every activation, as JSON (see `src/quantization/calibration-table.ts`). */
   'calibration-table': { form: 'file', suffix: '.json' },

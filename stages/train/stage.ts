@@ -35,7 +35,7 @@ type Context = StageContext<Parameters>;
 
 export const train = defineStage({
   kind: 'train',
-  version: 1,
+  version: 2,
   description: 'Trains a network with TensorFlow and exports it as fp32 ONNX.',
   parameters: trainParameters,
   inputs: {
@@ -44,12 +44,15 @@ export const train = defineStage({
       kinds: ['file', 'folder', 'model/tfjs'],
       optional: true,
       description:
-        "Initial weights: a safetensors file with torchvision's or Keras's names, or the weights of another train stage. Random when absent.",
+        "Initial weights: a safetensors or PyTorch file (.pth) with torchvision's names, a safetensors file with Keras's, or the weights of another train stage. Random when absent.",
     },
   },
   outputs: {
     model: { kind: 'model/onnx', description: 'fp32, batch norm folded, checked on real images.' },
-    weights: { kind: 'model/tfjs', description: 'Weights to go on training from.' },
+    weights: {
+      kind: 'model/tfjs',
+      description: 'Weights to go on training from; model.safetensors in it is for PyTorch.',
+    },
     history: { kind: 'history', description: 'Losses and accuracies by epoch.' },
     events: { kind: 'events', description: "TensorBoard scalars under the paper's tags." },
     metrics: { kind: 'metrics', description: 'Chosen epoch, validation accuracy, speed.' },

@@ -1,5 +1,5 @@
 import type { StoredTensor } from '../../src/models/safetensors.ts';
-import { convolutionSizes } from '../../src/models/load-weights.ts';
+import { convolutionSizes } from '../../src/models/torch-layout.ts';
 import { parameterSpecs, type Network, type NetworkOptions } from '../../src/models/network.ts';
 
 /** torchvision's defaults with 7 classes; tests change what they are about. */
