@@ -14,7 +14,7 @@
  * --coverage takes every .onnx file of a folder (as export_models.py writes, or the Python package onnx
  * carries in backend/test/data/light) through the quantizer and fails on operators left in float.
  * --training trains small networks for 50 steps here and in PyTorch, from the same weights on the same
- * batches, and fails where the losses differ.
+ * batches, and fails where the losses differ, or where TensorBoard reads our event files otherwise.
  * --stride n lets onnxruntime's histograms take n images at once where memory is short.
  */
 import { createHash } from 'node:crypto';
@@ -46,6 +46,7 @@ import {
   type ToolResult,
 } from './requirements.ts';
 import { latencyRatio, logitsOf, scoreCell, top1Percent, type LatencyRatio } from './score-cell.ts';
+import { checkTensorboardEvents } from './tensorboard-events.ts';
 import { isDrq, TOOLS, type Tool } from './tools.ts';
 import { compareTrainingCurves, LARGEST_LOSS_DIFFERENCE } from './training-curve.ts';
 
@@ -95,6 +96,7 @@ async function main(): Promise<void> {
   const environments = createEnvironments(join(workFolder, 'environments'), values.python);
   if (values.training) {
     await compareTraining(environments, join(workFolder, 'training'));
+    await checkEvents(environments, join(workFolder, 'training', 'events'));
     return;
   }
   const settings: Settings = {
@@ -135,6 +137,14 @@ async function compareTraining(environments: Environments, folder: string): Prom
     say(`fault: ${name}: losses differ by more than ${LARGEST_LOSS_DIFFERENCE}`);
     process.exitCode = 1;
   }
+}
+
+async function checkEvents(environments: Environments, folder: string): Promise<void> {
+  const python = await environments.pythonOf('export');
+  const { scalarCount, tags, faults } = await checkTensorboardEvents(python, folder);
+  say(`TensorBoard has read ${scalarCount} scalars under ${tags.join(', ')}`);
+  for (const fault of faults) say(`fault: ${fault}`);
+  if (faults.length > 0) process.exitCode = 1;
 }
 
 function chooseTools(peers: string | undefined): Tool[] {
