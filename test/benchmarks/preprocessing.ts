@@ -5,15 +5,13 @@
  * npm run bench -- preprocessing --data FOLDER [--rounds 5] [--python PATH]
  */
 import { spawnSync } from 'node:child_process';
-import { mkdir, mkdtemp, open, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { extname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import sharp from 'sharp';
-import { augment } from '../../stages/augment/stage.ts';
 import { openShardReader } from '../../src/data/image-shards.ts';
-import type { Digest } from '../../src/stage/artifact.ts';
 import {
   positiveInteger,
   requiredFolder,
@@ -21,10 +19,12 @@ import {
   runProgramMain,
   say,
 } from '../support/benchmark-program.ts';
+import { augmentDataset, linkDataset } from '../support/photograph-shards.ts';
 import { startTorchvision, type TorchvisionPeer } from '../support/torchvision-peer.ts';
 
 const SIZE_PX = 224;
 const WORKERS = 2;
+const SHARDS = { sizePx: SIZE_PX, cpuCount: WORKERS };
 const ORIGINAL_SIZE = { width: 4288, height: 2848 };
 const ENLARGED_COUNT = 24;
 /** How often the enlarged images are gone through in one round, so that start-up does not dominate. */
@@ -53,7 +53,7 @@ async function main(): Promise<void> {
   });
   // The benchmark starts itself for the memory of one run: a peak cannot be reset in one process.
   if (values['memory-of'] !== undefined) {
-    await runAugment(values['memory-of'], `${values['memory-of']}-shards`);
+    await augmentDataset(values['memory-of'], `${values['memory-of']}-shards`, SHARDS);
     console.log(await readPeakKilobytes());
     return;
   }
@@ -107,13 +107,13 @@ async function compare(options: {
   readonly peer: TorchvisionPeer;
 }): Promise<Comparison> {
   const { name, paths, folder, rounds, peer, target } = options;
-  const dataset = await makeDataset(join(folder, `dataset-${target}`), paths);
+  const dataset = await linkDataset(join(folder, `dataset-${target}`), paths);
   const shards = join(folder, `shards-${target}`);
   const ours: number[] = [];
   const theirs: number[] = [];
   // Round 0 warms the file cache and both programs up and does not count.
   for (let round = 0; round <= rounds; round += 1) {
-    const seconds = await runAugment(dataset, shards);
+    const seconds = await augmentDataset(dataset, shards, SHARDS);
     const peerSeconds = await peer.load(paths, WORKERS);
     say(
       `${name}, round ${round}: drq ${rate(paths, seconds)}, torchvision ${rate(paths, peerSeconds)} images/s`,
@@ -135,49 +135,6 @@ async function compare(options: {
     meanAbsoluteDifference: await differenceToPillow({ paths: unique, shards, folder, peer }),
     target,
   };
-}
-
-/** Seconds our stage takes from the dataset's files to finished shards on disk. */
-async function runAugment(dataset: string, target: string): Promise<number> {
-  await rm(target, { recursive: true, force: true });
-  await mkdir(target, { recursive: true });
-  const start = performance.now();
-  await augment.run({
-    progress: () => undefined,
-    log: () => undefined,
-    warn: () => undefined,
-    notice: () => undefined,
-    signal: new AbortController().signal,
-    stageId: 'augment',
-    parameters: augment.parameters.parse({ sizePx: SIZE_PX }),
-    inputs: { dataset: { kind: 'dataset', path: dataset, digest: '' as Digest } }, // not read
-    outputs: { images: target, report: `${target}.json` },
-    scratchPath: target,
-    checkpointPath: join(target, 'checkpoints'),
-    resources: { cpuCount: WORKERS },
-    projectRoot: dataset,
-  });
-  return (performance.now() - start) / 1000;
-}
-
-/** A dataset artifact of links to the files; a file may occur several times. */
-async function makeDataset(folder: string, paths: readonly string[]): Promise<string> {
-  await mkdir(join(folder, 'images'), { recursive: true });
-  const unique = [...new Set(paths)];
-  const nameOf = new Map(unique.map((path, i) => [path, `images/${i}${extname(path)}`]));
-  for (const [path, name] of nameOf) await symlink(path, join(folder, name));
-  const images = paths.map((path, i) => ({
-    id: String(i).padStart(8, '0'),
-    file: nameOf.get(path),
-    sha256: String(i).padStart(64, '0'),
-    label: 0,
-    split: 'train',
-  }));
-  await writeFile(
-    join(folder, 'dataset.json'),
-    JSON.stringify({ format: 1, classes: ['any'], images }),
-  );
-  return folder;
 }
 
 /** Mean absolute difference to Pillow's pixels, in grey levels, over the first images of the shards. */
@@ -229,7 +186,7 @@ async function measureMemory(
 ): Promise<{ imageCount: number; peakBytes: number; peakBytesOfFourfold: number }> {
   const peakOf = async (repeats: number): Promise<number> => {
     const all = Array.from({ length: repeats }, () => paths).flat();
-    const dataset = await makeDataset(join(folder, `memory-${repeats}`), all);
+    const dataset = await linkDataset(join(folder, `memory-${repeats}`), all);
     const result = spawnSync(
       process.execPath,
       [fileURLToPath(import.meta.url), '--memory-of', dataset],

@@ -20,7 +20,7 @@ export interface TorchvisionPeer {
 
 /** Starts the peer, in the interpreter given or in an environment of its own below the temporary folder. */
 export async function startTorchvision(python: string | undefined): Promise<TorchvisionPeer> {
-  const interpreter = python ?? (await prepareEnvironment());
+  const interpreter = await torchvisionPython(python);
   const script = join(packageRoot(), 'test', 'benchmarks', 'torchvision_loader.py');
   const child = spawn(interpreter, [script], { stdio: ['pipe', 'pipe', 'inherit'] });
   const answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
@@ -43,7 +43,9 @@ export async function startTorchvision(python: string | undefined): Promise<Torc
   };
 }
 
-async function prepareEnvironment(): Promise<string> {
+/** The interpreter given, or that of an environment with torchvision below the temporary folder, made once. */
+export async function torchvisionPython(given: string | undefined): Promise<string> {
+  if (given !== undefined) return given;
   const folder = join(tmpdir(), 'drq-benchmark-python');
   const python = join(folder, 'bin', 'python');
   const done = join(folder, 'bin', 'torchrun'); // written last by pip's install of torch
