@@ -7,7 +7,13 @@ export interface Network {
   readonly layers: readonly Layer[];
 }
 
-export const ARCHITECTURES = ['alexnet', 'mobilenet-v2', 'resnet50'] as const;
+export const ARCHITECTURES = [
+  'alexnet',
+  'mobilenet-v2',
+  'resnet18',
+  'resnet34',
+  'resnet50',
+] as const;
 export type Architecture = (typeof ARCHITECTURES)[number];
 
 /** Everything a network is built from; plain data, stored beside its weights. */

@@ -1,6 +1,6 @@
 import { buildAlexnet } from './alexnet.ts';
 import { buildMobilenetV2 } from './mobilenet-v2.ts';
-import { buildResnet50 } from './resnet50.ts';
+import { buildResnet } from './resnet.ts';
 import type { Network, NetworkOptions } from './network.ts';
 
 /** @throws DataError when the architecture cannot take images of that size. */
@@ -10,8 +10,10 @@ export function buildNetwork(options: NetworkOptions): Network {
       return buildAlexnet(options);
     case 'mobilenet-v2':
       return buildMobilenetV2(options);
+    case 'resnet18':
+    case 'resnet34':
     case 'resnet50':
-      return buildResnet50(options);
+      return buildResnet(options.architecture, options);
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * Exported ONNX files in onnxruntime against the networks' own outputs, on photographs; three networks
+ * Exported ONNX files in onnxruntime against the networks' own outputs, on photographs; all networks
  * with random weights whose batch norms have the statistics of the images.
  *
  * npm run bench -- export-fidelity --data FOLDER [--count 32]
@@ -40,6 +40,8 @@ const NORMALIZATION = NORMALIZATION_PRESETS.paper;
 const NETWORKS: readonly (Partial<NetworkOptions> & Pick<NetworkOptions, 'architecture'>)[] = [
   { architecture: 'alexnet', variant: 'paper' },
   { architecture: 'mobilenet-v2' },
+  { architecture: 'resnet18' },
+  { architecture: 'resnet34' },
   { architecture: 'resnet50' },
 ];
 

@@ -44,13 +44,22 @@ test('MobileNetV2 0.35 gives the logits of mobilenet_v2(width_mult=0.35)', async
   assert.ok(relativeDifference(expected, actual) < 1e-5, actual.join(' '));
 });
 
-test('ResNet-50 gives the logits of torchvision.models.resnet50', async () => {
-  const expected = [
-    -186.811142, 285.482758, 478.933868, 204.5448, -269.687897, -480.539307, -222.032089,
-  ];
-  const actual = await logitsOf({ architecture: 'resnet50', imageSize: 75 }, 0.5);
-  assert.ok(relativeDifference(expected, actual) < 1e-5, actual.join(' '));
-});
+for (const [architecture, expected] of [
+  ['resnet18', [102.640099, 94.235069, 79.533882, 59.511539, 35.514606, 9.163963, -17.765608]],
+  [
+    'resnet34',
+    [-15743.769531, -9127.0, -1904.002563, 5445.44873, 12433.1875, 18595.085938, 23521.886719],
+  ],
+  [
+    'resnet50',
+    [-186.811142, 285.482758, 478.933868, 204.5448, -269.687897, -480.539307, -222.032089],
+  ],
+] as const) {
+  test(`${architecture} gives the logits of torchvision.models.${architecture}`, async () => {
+    const actual = await logitsOf({ architecture, imageSize: 75 }, 0.5);
+    assert.ok(relativeDifference(expected, actual) < 1e-5, actual.join(' '));
+  });
+}
 
 test("the paper's AlexNet gives the logits of torchvision's with its changes", async () => {
   // alexnet with features[0] = Conv2d(3, 64, 11, 4), avgpool = Identity(), classifier[1] = Linear(6400, 4096)

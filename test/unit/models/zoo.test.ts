@@ -14,6 +14,8 @@ test("parameter counts are torchvision's at 1000 classes, and the paper's AlexNe
   const classCount = 1000;
   assert.equal(countOf({ architecture: 'alexnet', classCount }), 61_100_840);
   assert.equal(countOf({ architecture: 'mobilenet-v2', classCount }), 3_504_872);
+  assert.equal(countOf({ architecture: 'resnet18', classCount }), 11_689_512);
+  assert.equal(countOf({ architecture: 'resnet34', classCount }), 21_797_672);
   assert.equal(countOf({ architecture: 'resnet50', classCount }), 25_557_032);
   assert.equal(countOf({ architecture: 'alexnet', variant: 'paper' }), 45_498_183);
   // mobilenet_v2(num_classes=7, width_mult=0.35)
