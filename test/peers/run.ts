@@ -14,7 +14,8 @@
  * --coverage takes every .onnx file of a folder (as export_models.py writes, or the Python package onnx
  * carries in backend/test/data/light) through the quantizer and fails on operators left in float.
  * --training trains small networks for 50 steps here and in PyTorch, from the same weights on the same
- * batches, and fails where the losses differ, or where TensorBoard reads our event files otherwise.
+ * batches, and fails where the losses differ, or where TensorBoard reads our event files otherwise. It takes
+ * weights of every network to torchvision's and back, and fails where logits or weights differ.
  * --stride n lets onnxruntime's histograms take n images at once where memory is short.
  */
 import { createHash } from 'node:crypto';
@@ -49,6 +50,7 @@ import { latencyRatio, logitsOf, scoreCell, top1Percent, type LatencyRatio } fro
 import { checkTensorboardEvents } from './tensorboard-events.ts';
 import { isDrq, TOOLS, type Tool } from './tools.ts';
 import { compareTrainingCurves, LARGEST_LOSS_DIFFERENCE } from './training-curve.ts';
+import { exchangeWeights, LARGEST_LOGIT_DIFFERENCE } from './weights-exchange.ts';
 
 const CALIBRATION_COUNT = 128;
 const BASELINE: Tool = 'onnxruntime-min-max';
@@ -97,6 +99,7 @@ async function main(): Promise<void> {
   if (values.training) {
     await compareTraining(environments, join(workFolder, 'training'));
     await checkEvents(environments, join(workFolder, 'training', 'events'));
+    await checkExchange(environments, join(workFolder, 'training', 'exchange'));
     return;
   }
   const settings: Settings = {
@@ -145,6 +148,27 @@ async function checkEvents(environments: Environments, folder: string): Promise<
   say(`TensorBoard has read ${scalarCount} scalars under ${tags.join(', ')}`);
   for (const fault of faults) say(`fault: ${fault}`);
   if (faults.length > 0) process.exitCode = 1;
+}
+
+async function checkExchange(environments: Environments, folder: string): Promise<void> {
+  const python = await environments.pythonOf('export');
+  const { networks, faults } = await exchangeWeights(python, folder, say);
+  const rows = networks.map(({ name, tensorCount, logitDifference, isReadBack }) => ({
+    network: name,
+    tensors: tensorCount,
+    'largest difference of logits': logitDifference.toExponential(1),
+    'read back from .pth': isReadBack ? 'exactly' : 'NO',
+  }));
+  process.stdout.write(`${renderRows(rows)}\n`);
+  const different = networks
+    .filter(({ logitDifference, isReadBack }) => {
+      return !(logitDifference <= LARGEST_LOGIT_DIFFERENCE) || !isReadBack;
+    })
+    .map(({ name }) => `${name}: PyTorch's logits or saved weights differ`);
+  for (const fault of [...different, ...faults]) {
+    say(`fault: ${fault}`);
+    process.exitCode = 1;
+  }
 }
 
 function chooseTools(peers: string | undefined): Tool[] {
