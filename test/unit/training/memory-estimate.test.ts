@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { StageError } from '../../../src/diagnostics/errors.ts';
+import { buildNetwork, defaultDropout } from '../../../src/models/zoo.ts';
+import type { Architecture } from '../../../src/models/network.ts';
+import {
+  estimateTrainingBytes,
+  largestImageCount,
+  type MemoryPlan,
+} from '../../../src/training/memory-estimate.ts';
+import { requireMemory } from '../../../src/training/require-memory.ts';
+
+function plan(architecture: Architecture, imageCount = 32): MemoryPlan {
+  return {
+    network: buildNetwork({
+      ...{ architecture, variant: 'torchvision', widthMultiplier: 1, padding: 'torch' },
+      ...{ batchNorm: 'standard', dropout: defaultDropout(architecture), classCount: 1000 },
+      imageSize: 224,
+    }),
+    ...{ imageCount, precision: 'float32', optimizer: 'sgd', hasWeightAverage: false },
+  };
+}
+
+test('it grows with the images by their activations and falls with their size', () => {
+  const of = (imageCount: number) => estimateTrainingBytes(plan('resnet50', imageCount));
+  const perImage = (of(64) - of(32)) / 32;
+  // ResNet-50 at 224 px makes 11.1 million values in convolutions, each kept twice at most.
+  assert.ok(perImage > 4 * 11.1e6 && perImage < 3 * 4 * 11.1e6, String(perImage));
+  const half = estimateTrainingBytes({ ...plan('resnet50'), precision: 'bfloat16' });
+  assert.ok(Math.abs(of(32) - half - (32 * perImage) / 2) < 1e6);
+});
+
+test('what the optimizer keeps counts: two slots of Adam, one of SGD', () => {
+  const sgd = plan('alexnet');
+  const adam = { ...sgd, optimizer: 'adamw' as const };
+  const difference = estimateTrainingBytes(adam) - estimateTrainingBytes(sgd);
+  assert.equal(difference, 4 * 61_100_840); // torchvision's count of AlexNet's parameters
+});
+
+test('a training that cannot fit is told how many images would', () => {
+  const large = plan('resnet50', 1024);
+  const available = 8e9;
+  assert.throws(
+    () => {
+      requireMemory(large, available);
+    },
+    (error) => {
+      assert.ok(error instanceof StageError);
+      assert.match(error.message, /1024 images of 224 pixels .* resnet50, and 8\.0 GB are free/);
+      const advised = Number(/"microBatchSize" to (\d+)/.exec(error.hint ?? '')?.[1]);
+      assert.ok(estimateTrainingBytes({ ...large, imageCount: advised }) <= available);
+      assert.ok(estimateTrainingBytes({ ...large, imageCount: advised + 1 }) > available);
+      return true;
+    },
+  );
+  assert.equal(largestImageCount(large, 1e8), null);
+  assert.throws(() => {
+    requireMemory(large, 1e8);
+  }, /smaller images|need about/);
+  requireMemory(plan('resnet50', 2), available);
+});
