@@ -10,6 +10,7 @@ import { createRig } from '../support/rig.ts';
 import { safetensorsBytes } from '../support/safetensors-fixture.ts';
 import { tensorflowOrSkip } from '../support/tensorflow.ts';
 import { tinyClassifier } from '../support/tiny-classifier.ts';
+import { pickle, torchZip } from '../support/torch-file-fixture.ts';
 
 const SOUND = tinyClassifier({
   size: 32,
@@ -173,6 +174,11 @@ test('bad initial weights', async (context) => {
       safetensorsBytes({ x: { dtype: 'F32', shape: [1], data: Float32Array.of(1) } }),
       `ROOT/w.safetensors has no tensor "features.0.0.weight" of shape [8, 3, 3, 3], which the network needs (models/missing-weights)
   hint: check "architecture", "widthMultiplier" and "batchNorm"; a similar name in the file is "x"`,
+    ],
+    [
+      torchZip(pickle.call(pickle.global('posix', 'system'), pickle.text('exit 1'))),
+      `ROOT/w.safetensors holds more than tensors: the global "posix.system". No code of such a file is run, so it is not read (models/unsafe-pickle)
+  hint: save the weights alone, torch.save(model.state_dict(), path), or as safetensors`,
     ],
   ] as const) {
     await rig.write('w.safetensors', bytes);
