@@ -1,0 +1,106 @@
+/**
+ * MobileNetV2 fine-tuned on retina photographs by the pipeline's `finetune` profile, once a seed: top-1
+ * and quadratic weighted kappa on the test photographs, which chose nothing, and the time it took.
+ *
+ * npm run bench -- training-idrid --shared FOLDER [--seeds 0,1,2]
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { execa } from 'execa';
+import { quantileOfSorted } from '../../src/numeric/quantile.ts';
+import { packageRoot } from '../../src/runtime/package-root.ts';
+import { readMetricsFile } from '../../src/stage/metrics-file.ts';
+import { requiredFolder, renderRows, runProgramMain, say } from '../support/benchmark-program.ts';
+
+const LEAST_TOP1_PERCENT = 57;
+const LEAST_KAPPA = 0.68;
+const MOST_MINUTES = 15;
+
+interface Training {
+  readonly seed: number;
+  readonly top1Percent: number;
+  readonly kappa: number;
+  readonly minutes: number;
+  readonly epoch: number;
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: { shared: { type: 'string' }, seeds: { type: 'string', default: '0,1,2' } },
+  });
+  const shared = requiredFolder('--shared', values.shared);
+  const trainings: Training[] = [];
+  for (const seed of values.seeds.split(',').map(Number)) {
+    const training = await trainOnce(shared, seed);
+    trainings.push(training);
+    say(`seed ${seed}: ${training.top1Percent.toFixed(1)} %, kappa ${training.kappa.toFixed(3)}`);
+  }
+  const medianOf = (read: (training: Training) => number): number =>
+    quantileOfSorted(
+      trainings.map(read).sort((a, b) => a - b),
+      0.5,
+    );
+  const median = {
+    top1Percent: medianOf(({ top1Percent }) => top1Percent),
+    kappa: medianOf(({ kappa }) => kappa),
+    minutes: medianOf(({ minutes }) => minutes),
+  };
+  const row = (name: string, { top1Percent, kappa, minutes }: typeof median) => ({
+    seed: name,
+    'top-1 %': top1Percent.toFixed(2),
+    kappa: kappa.toFixed(3),
+    minutes: minutes.toFixed(1),
+  });
+  console.log(
+    renderRows([
+      ...trainings.map((training) => row(String(training.seed), training)),
+      row('median', median),
+    ]),
+  );
+  const passed =
+    median.top1Percent >= LEAST_TOP1_PERCENT &&
+    median.kappa >= LEAST_KAPPA &&
+    median.minutes <= MOST_MINUTES;
+  console.log(JSON.stringify({ benchmark: 'training-idrid', passed, median, trainings }));
+  if (!passed) process.exitCode = 1;
+}
+
+async function trainOnce(shared: string, seed: number): Promise<Training> {
+  const root = await mkdtemp(join(tmpdir(), 'drq-training-'));
+  const checkout = packageRoot();
+  const settings = {
+    'vars.dataset': join(shared, 'data', 'idrid'),
+    'vars.weights': join(shared, 'models', 'mobilenet_v2_imagenet.safetensors'),
+    'vars.seed': String(seed),
+  };
+  try {
+    await execa(
+      process.execPath,
+      [
+        join(checkout, 'src', 'cli', 'drq.js'),
+        ...['run', join(checkout, 'pipelines', 'mobilenet.yaml'), 'evaluate-fp32'],
+        ...['--profile', 'finetune', '--root', root],
+        ...Object.entries(settings).flatMap(([key, value]) => ['--set', `${key}=${value}`]),
+      ],
+      { stdout: 'ignore', stderr: 'inherit' },
+    );
+    const valueOf = async (stage: string, name: string): Promise<number> => {
+      const path = join(root, 'artifacts', 'outputs', 'mobilenet', stage, 'metrics.json');
+      const found = (await readMetricsFile(path)).values.find((value) => value.name === name);
+      return Number(found?.value);
+    };
+    return {
+      seed,
+      top1Percent: 100 * (await valueOf('evaluate-fp32', 'top1Fraction')),
+      kappa: await valueOf('evaluate-fp32', 'quadraticWeightedKappa'),
+      minutes: (await valueOf('train', 'trainingSeconds')) / 60,
+      epoch: await valueOf('train', 'chosenEpoch'),
+    };
+  } finally {
+    await rm(root, { recursive: true, force: true });
+  }
+}
+
+await runProgramMain(main);
