@@ -18,6 +18,8 @@ NETWORKS = {
     "alexnet": torchvision.models.alexnet,
     # As drq's: nothing is dropped.
     "mobilenet-v2": lambda **options: torchvision.models.mobilenet_v2(dropout=0.0, **options),
+    "resnet18": torchvision.models.resnet18,
+    "resnet34": torchvision.models.resnet34,
     "resnet50": torchvision.models.resnet50,
 }
 
