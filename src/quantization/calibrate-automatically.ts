@@ -107,14 +107,15 @@ async function raceCandidates(
   const first = evenlySpaced([...indices.keys()], FIRST_ROUND);
   const others = [...indices.keys()].filter((position) => !first.includes(position));
   return withRangeTrials(options, async (tryTables) => {
+    let done = 0;
     const scoresOn = async (positions: readonly number[], which: readonly number[]) => {
       const chosen = { ...images, indices: positions.map((position) => indices[position]!) };
-      const done = positions === first ? 0 : first.length;
       const rows = await tryTables(
         which.map((i) => tables[i]!), // positions in both lists
         chosen,
         (more) => onProgress?.(done + more, indices.length),
       );
+      done += positions.length;
       const expected = positions.map((position) => reference[position]!); // a row a held-out image
       return rows.map((actual) => sqnrsDb(expected, actual));
     };

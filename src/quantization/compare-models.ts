@@ -1,4 +1,3 @@
-import { openImageSource } from '../data/image-source.ts';
 import { inputFormOf, type NetworkInput } from '../data/network-input.ts';
 import { openOnnxSession } from '../runtime/onnx-session.ts';
 import { createWorkerPool } from '../workers/pool.ts';
@@ -11,6 +10,7 @@ import {
   type TimeInferenceResponse,
 } from '../workers/tasks/time-inference.ts';
 import { fidelityOf, type Fidelity } from './fidelity.ts';
+import { readFirstImage } from './first-image.ts';
 import { runOverImages } from './run-over-images.ts';
 
 export interface ModelPair {
@@ -82,12 +82,7 @@ export async function firstInput(modelPath: string, images: ImageSelection): Pro
   const session = await openOnnxSession(modelPath, { threadCount: 1 });
   const form = inputFormOf(session.inputTypes[0] ?? '', session.inputShapes[0] ?? []);
   await session.release();
-  const source = await openImageSource(images.folder);
-  try {
-    return await source.read(images.split, images.indices.slice(0, 1), form);
-  } finally {
-    await source.close();
-  }
+  return readFirstImage(images, form);
 }
 
 export interface Timing {

@@ -1,6 +1,5 @@
 import type { OnnxModel } from '../onnx/model.ts';
 import { collectGarbage } from '../runtime/collect-garbage.ts';
-import { withWorkerThreads } from '../workers/pool.ts';
 import {
   calibrateBy,
   type AutomaticCalibration,
@@ -9,6 +8,7 @@ import {
 import type { CalibrationTable } from './calibration-table.ts';
 import { resolveEqualization } from './corrections/choose-equalization.ts';
 import { equalize } from './corrections/equalize.ts';
+import { withThreadsOf } from './image-pass.ts';
 import { prepareModel } from './prepare-model.ts';
 import type { RangeMethod, EqualizationChoice } from './choices.ts';
 
@@ -27,7 +27,7 @@ export type Calibration = Pick<CalibrationTable, 'tensors' | 'equalization'> &
 export async function equalizeAndCalibrate(
   options: EqualizeAndCalibrateOptions,
 ): Promise<Calibration> {
-  const calibration = await withWorkerThreads(options.workerCount, (threads) =>
+  const calibration = await withThreadsOf(options, (threads) =>
     calibrateOnThreads({ ...options, threads }),
   );
   collectGarbage(); // the prepared models

@@ -1,4 +1,4 @@
-import type { WorkerThreads } from '../workers/pool.ts';
+import { withWorkerThreads, type WorkerThreads } from '../workers/pool.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
 
 /** What a pass of a model over images in worker threads needs. */
@@ -11,4 +11,12 @@ export interface ImagePass {
   readonly scratchPath: string;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** `use` with the threads of the pass, or with its own for as long as it takes. */
+export function withThreadsOf<T>(
+  { threads, workerCount }: Pick<ImagePass, 'threads' | 'workerCount'>,
+  use: (threads: WorkerThreads) => Promise<T>,
+): Promise<T> {
+  return threads === undefined ? withWorkerThreads(workerCount, use) : use(threads);
 }

@@ -1,6 +1,7 @@
 import { InternalError } from '../diagnostics/errors.ts';
-import { withWorkerThreads, type WorkerThreads } from '../workers/pool.ts';
+import type { WorkerThreads } from '../workers/pool.ts';
 import type { ImageRun } from '../workers/run-image-batches.ts';
+import { withThreadsOf } from './image-pass.ts';
 import { unwrapTask, type TaskResult } from '../workers/task-result.ts';
 
 export interface RunOverImages<Request, Value> {
@@ -31,10 +32,10 @@ const CHUNK_SIZE = 8;
 export async function runOverImages<Request, Value>(
   options: RunOverImages<Request, Value>,
 ): Promise<void> {
-  const { run, threads, workerCount, chunkSize = CHUNK_SIZE } = options;
-  if (threads !== undefined) return runOnThreads(options, threads);
+  const { run, chunkSize = CHUNK_SIZE } = options;
   const chunkCount = Math.ceil(run.images.indices.length / chunkSize);
-  await withWorkerThreads(Math.min(workerCount, chunkCount), (own) => runOnThreads(options, own));
+  const workerCount = Math.min(options.workerCount, chunkCount);
+  await withThreadsOf({ ...options, workerCount }, (threads) => runOnThreads(options, threads));
 }
 
 async function runOnThreads<Request, Value>(

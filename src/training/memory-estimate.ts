@@ -55,11 +55,7 @@ function keptValues(layer: Layer, network: Network): number {
   const output = sizeOf(layer.outputShape);
   const isRead =
     gradientReadsOutput(layer) ||
-    network.layers.some(
-      (next) =>
-        gradientReadsInput(next) &&
-        (next.input === layer.name || (next.kind === 'add' && next.secondInput === layer.name)),
-    );
+    network.layers.some((next) => gradientReadsInput(next) && next.input === layer.name);
   const beforeBatchNorm = layer.kind === 'convolution' && layer.batchNormName !== null ? output : 0;
   const mask = layer.kind === 'dropout' ? output : 0;
   return (isRead ? output : 0) + beforeBatchNorm + mask;

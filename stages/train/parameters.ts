@@ -70,7 +70,7 @@ export const trainParameters = z.strictObject({
     .enum(['skip', 'measure'])
     .default('skip')
     .describe(
-      'measure: reports how long each kind of TensorFlow kernel took, the costliest first.',
+      'measure: reports how long each kind of TensorFlow kernel took in forward and backward passes, the costliest first.',
     ),
   optimizer: z
     .enum(OPTIMIZERS)

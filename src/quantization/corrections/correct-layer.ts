@@ -1,6 +1,5 @@
-import { makeModel, makeNode, makeValueInfo } from '../../onnx/build.ts';
-import { encodeOnnx } from '../../onnx/writer.ts';
-import { openOnnxSession, type OnnxSession } from '../../runtime/onnx-session.ts';
+import { TensorProto_DataType as DataType } from '../../onnx/generated/onnx_pb.ts';
+import { createMatrixProduct } from './matrix-product.ts';
 import { createRobustMean } from './robust-mean.ts';
 import { roundLayer, type RoundLayer } from './round-layer.ts';
 
@@ -65,7 +64,12 @@ async function meanErrors(
   }
   if (groupCount === 1) {
     // A copy, since onnxruntime-node takes no shared memory.
-    return productsByOnnxruntime(means.slice(), weights, [imageCount, rowCount, 2 * size]);
+    const inputs = { data: means.slice(), dims: [imageCount, 2 * size] };
+    const products = await productWithTransposed(inputs, {
+      data: weights,
+      dims: [rowCount, 2 * size],
+    });
+    return products as Float32Array; // as declared below
   }
   const errors = new Float32Array(imageCount * rowCount);
   const groupRows = rowCount / groupCount;
@@ -84,39 +88,7 @@ async function meanErrors(
   return errors;
 }
 
-let session: Promise<OnnxSession> | undefined;
-
-/** [N, K] times [M, K]' */
-async function productsByOnnxruntime(
-  a: Float32Array,
-  b: Float32Array,
-  [rowCount, columnCount, size]: readonly [number, number, number],
-): Promise<Float32Array> {
-  session ??= openOnnxSession(encodeOnnx(productModel()), { threadCount: 1, memory: 'exact' });
-  const outputs = await (
-    await session
-  ).run({
-    a: { data: a, dims: [rowCount, size] },
-    b: { data: b, dims: [columnCount, size] },
-  });
-  return outputs['products']!.data as Float32Array; // Gemm of float32
-}
-
-function productModel(): ReturnType<typeof makeModel> {
-  return makeModel({
-    graphName: 'products',
-    opset: 17,
-    nodes: [
-      makeNode({
-        opType: 'Gemm',
-        name: 'products',
-        inputs: ['a', 'b'],
-        outputs: ['products'],
-        attributes: { transB: 1 },
-      }),
-    ],
-    inputs: [makeValueInfo('a', ['N', 'K']), makeValueInfo('b', ['M', 'K'])],
-    outputs: [makeValueInfo('products', ['N', 'M'])],
-    initializers: [],
-  });
-}
+const productWithTransposed = createMatrixProduct({
+  ...{ opType: 'Gemm', attributes: { transB: 1 }, memory: 'exact' },
+  ...{ inputType: DataType.FLOAT, outputType: DataType.FLOAT },
+});

@@ -1,22 +1,22 @@
-import { openImageSource } from '../../data/image-source.ts';
 import { inputFormOf } from '../../data/network-input.ts';
 import { evenlySpaced } from '../../numeric/evenly-spaced.ts';
 import { graphOf, type OnnxModel } from '../../onnx/model.ts';
 import { readFloats } from '../../onnx/tensor-data.ts';
 import { collectGarbage } from '../../runtime/collect-garbage.ts';
-import { withWorkerThreads, type WorkerThreads } from '../../workers/pool.ts';
+import type { WorkerThreads } from '../../workers/pool.ts';
 import type { ImageSelection } from '../../workers/run-image-batches.ts';
 import { unwrapTask, type TaskResult } from '../../workers/task-result.ts';
 import type { SampledLayer, StatisticsRequest } from '../../workers/tasks/layer-statistics.ts';
 import type { BiasCorrections } from '../insert-qdq.ts';
 import type { PlannedLayer, QuantizationPlan } from '../quantization-plan.ts';
+import { readFirstImage } from '../first-image.ts';
 import { runOverImages } from '../run-over-images.ts';
 import { withScratchModel } from '../scratch-model.ts';
 import { weightSqnrDb, type QuantizedWeight } from '../weights.ts';
 import type { CorrectedLayer, LayerToCorrect } from './correct-layer.ts';
 import { groupCountOf } from './patch-sampler.ts';
 import { statisticsModel } from './statistics-model.ts';
-import type { ImagePass } from '../image-pass.ts';
+import { withThreadsOf, type ImagePass } from '../image-pass.ts';
 
 export interface CorrectLayersOptions extends ImagePass {
   /** Prepared by `prepareModel`; the plan was made for it. */
@@ -42,9 +42,7 @@ export interface LayerCorrections {
  * images and their order only, not on the number of workers.
  */
 export async function correctLayers(options: CorrectLayersOptions): Promise<LayerCorrections> {
-  return withWorkerThreads(options.workerCount, (threads) =>
-    correctOnThreads({ ...options, threads }, threads),
-  );
+  return withThreadsOf(options, (threads) => correctOnThreads({ ...options, threads }, threads));
 }
 
 async function correctOnThreads(
@@ -157,17 +155,7 @@ async function inputDims(model: OnnxModel, images: ImageSelection): Promise<read
   const type = graphOf(model).input[0]?.type?.value;
   const shape = type?.case === 'tensorType' ? (type.value.shape?.dim ?? []) : [];
   const sizes = shape.map(({ value }) => (value.case === 'dimValue' ? Number(value.value) : null));
-  const source = await openImageSource(images.folder);
-  try {
-    const { dims } = await source.read(
-      images.split,
-      images.indices.slice(0, 1),
-      inputFormOf('float32', sizes),
-    );
-    return dims;
-  } finally {
-    await source.close();
-  }
+  return (await readFirstImage(images, inputFormOf('float32', sizes))).dims;
 }
 
 function correctionRequest(

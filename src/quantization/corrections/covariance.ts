@@ -1,8 +1,6 @@
 import { TensorProto_DataType as DataType } from '../../onnx/generated/onnx_pb.ts';
-import { makeModel, makeNode, makeValueInfo } from '../../onnx/build.ts';
-import { encodeOnnx } from '../../onnx/writer.ts';
 import { InternalError } from '../../diagnostics/errors.ts';
-import { openOnnxSession, type OnnxSession } from '../../runtime/onnx-session.ts';
+import { createMatrixProduct } from './matrix-product.ts';
 
 /** Columns [first, first + size) of samples [P, width], uint8. */
 export interface SampleBlock {
@@ -59,7 +57,10 @@ function productsOf({ samples, sampleCount, width, first, size }: SampleBlock): 
   return products;
 }
 
-let session: Promise<OnnxSession> | undefined;
+const productOfCodes = createMatrixProduct({
+  ...{ opType: 'MatMulInteger', memory: 'arena' },
+  ...{ inputType: DataType.UINT8, outputType: DataType.INT32 },
+});
 
 /** Σ x x' by MatMulInteger of uint8 with uint8: int32 sums that no CPU saturates. */
 async function productsByOnnxruntime(block: SampleBlock): Promise<ArrayLike<number>> {
@@ -75,36 +76,12 @@ async function productsByOnnxruntime(block: SampleBlock): Promise<ArrayLike<numb
       columns[k * sampleCount + p] = value;
     }
   }
-  session ??= openOnnxSession(encodeOnnx(productModel()), { threadCount: 1 });
-  const outputs = await (
-    await session
-  ).run({
-    columns: { data: columns, dims: [size, sampleCount] },
-    rows: { data: rows, dims: [sampleCount, size] },
-  });
-  return outputs['products']!.data as Int32Array; // MatMulInteger gives int32
+  const products = await productOfCodes(
+    { data: columns, dims: [size, sampleCount] },
+    { data: rows, dims: [sampleCount, size] },
+  );
+  return products as Int32Array; // MatMulInteger gives int32
 }
 
 /** 255² · 33,025 still fits int32. */
 export const MAX_SAMPLE_COUNT = 33_025;
-
-function productModel(): ReturnType<typeof makeModel> {
-  return makeModel({
-    graphName: 'products',
-    opset: 17,
-    nodes: [
-      makeNode({
-        opType: 'MatMulInteger',
-        name: 'products',
-        inputs: ['columns', 'rows'],
-        outputs: ['products'],
-      }),
-    ],
-    inputs: [
-      makeValueInfo('columns', ['K', 'P'], DataType.UINT8),
-      makeValueInfo('rows', ['P', 'K'], DataType.UINT8),
-    ],
-    outputs: [makeValueInfo('products', ['K', 'K'], DataType.INT32)],
-    initializers: [],
-  });
-}

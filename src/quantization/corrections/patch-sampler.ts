@@ -78,7 +78,7 @@ export interface Patches {
 }
 
 /**
- * Fills `target` with patches of a layer's input, quantized; `values` [C, count · area] are those at
+ * Fills `codes` and `means` from patches of a layer's input; `values` [C, count · area] are those at
  * `places`. Padding has the code of zero and no error.
  */
 export function quantizePatches(
