@@ -17,10 +17,15 @@ export type KnownInputs = readonly (ConstantValue | undefined)[];
  * where the result does not follow. Semantics are those of opset 13 to 22.
  */
 export function evaluateNode(node: OnnxNode, inputs: KnownInputs): ConstantValue | undefined {
-  const evaluate = Object.hasOwn(EVALUATORS, node.opType) ? EVALUATORS[node.opType] : undefined;
+  const evaluate = hasEvaluator(node) ? EVALUATORS[node.opType] : undefined;
   const [first] = inputs;
   if (evaluate === undefined || first === undefined) return undefined;
   return evaluate(node, first, inputs);
+}
+
+/** Whether `evaluateNode` knows the operator. */
+export function hasEvaluator({ opType }: OnnxNode): boolean {
+  return Object.hasOwn(EVALUATORS, opType);
 }
 
 type Evaluator = (

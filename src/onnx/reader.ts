@@ -1,6 +1,7 @@
 import { fromBinary } from '@bufbuild/protobuf';
 import { readFile } from 'node:fs/promises';
 import { OnnxError } from '../diagnostics/errors.ts';
+import { graphsOf } from './attributes.ts';
 import { readExternalData } from './external-data.ts';
 import { ModelProtoSchema } from './generated/onnx_pb.ts';
 import type { OnnxModel } from './model.ts';
@@ -30,8 +31,30 @@ export async function readOnnxFiles(
   path: string,
 ): Promise<{ readonly model: OnnxModel; readonly dataFiles: readonly string[] }> {
   const model = decodeOnnx(await readFile(path), path);
+  alignWeights(model);
   return { model, dataFiles: await readExternalData(model, path) };
 }
+
+/**
+ * Moves the bytes of large weights inside the file's buffer, by up to three places, to where they can
+ * be viewed as float32, so that nobody has to copy them. What they overwrite is their own field's tag
+ * and length, which has been read.
+ */
+function alignWeights(model: OnnxModel): void {
+  for (const { initializer } of graphsOf(model)) {
+    for (const tensor of initializer) {
+      const { rawData: raw } = tensor;
+      const excess = raw.byteOffset % Float32Array.BYTES_PER_ELEMENT;
+      if (excess === 0 || raw.length < LEAST_MOVED_BYTES) continue;
+      const place = new Uint8Array(raw.buffer, raw.byteOffset - excess, raw.length);
+      place.set(raw);
+      tensor.rawData = place;
+    }
+  }
+}
+
+/** From 128 bytes on the length takes two bytes, and the tag one. */
+const LEAST_MOVED_BYTES = 128;
 
 function malformed(shownName: string, reason: string, cause?: unknown): OnnxError {
   return new OnnxError({

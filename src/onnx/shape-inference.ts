@@ -1,6 +1,6 @@
 import { integerOf, integersOf, stringOf } from './attributes.ts';
 import { constantOf, productOf, type ConstantValue } from './constant-value.ts';
-import { broadcastDims, evaluateNode, sliceBounds } from './evaluate.ts';
+import { broadcastDims, evaluateNode, hasEvaluator, sliceBounds } from './evaluate.ts';
 import type { OnnxGraph, OnnxNode } from './model.ts';
 import { dimsOf } from './tensor-data.ts';
 
@@ -79,6 +79,8 @@ function valueOfNode(
     const count = productOf(shapes.get(input) ?? [NaN]);
     return { type: 'int64', dims: [], data: Float64Array.of(count) };
   }
+  // Weights are not read for nothing.
+  if (!hasEvaluator(node) || input === '' || valueOf(input) === undefined) return undefined;
   const inputs = node.input.map((name) => (name === '' ? undefined : valueOf(name)));
   return evaluateNode(node, inputs);
 }

@@ -4,7 +4,7 @@ import { cloneModel, graphOf, type OnnxModel } from '../onnx/model.ts';
 import { inferGraph } from '../onnx/shape-inference.ts';
 import type { MarkedTensor } from './mark-graph.ts';
 
-/** Outputs that tell of one tensor; a row an image. */
+/** Outputs that tell of one tensor: one or more values an image, image by image. */
 export interface ObservedOutputs {
   readonly tensor: string;
   /** Absent where no value can be below 0. */
@@ -66,11 +66,16 @@ export function observationModel(
       ? add(opType, [flat, one], { keepdims: 0 })
       : add(opType, [flat], { axes: [1], keepdims: 0 });
   const observed = [...tensors].map(([tensor, { low }]): ObservedOutputs => {
+    const shape = shapes.get(tensor) ?? [];
     const flat = add('Reshape', [tensor, rows]); // [N, values]
-    // A reduction takes as long as a ReLU, so what a Relu or Clip has limited already is spared two.
+    // A reduction takes as long as a ReLU, so what a Relu or Clip has limited already is spared two. A
+    // pool reads the blocked layout of convolutions as it is, where a Reshape has to undo it.
     const outputs = {
       tensor,
-      maximum: extreme('ReduceMax', flat),
+      maximum:
+        low >= 0 && shape.length === 4
+          ? add('GlobalMaxPool', [tensor])
+          : extreme('ReduceMax', flat),
       ...(low >= 0
         ? {}
         : {
@@ -79,7 +84,7 @@ export function observationModel(
           }),
     };
     if (options.samples === 'none') return outputs;
-    const step = sampleStep(shapes.get(tensor) ?? []);
+    const step = sampleStep(shape);
     return {
       ...outputs,
       sample: step === 1 ? flat : add('Slice', [flat, zero, end, one, integers(BigInt(step))]),

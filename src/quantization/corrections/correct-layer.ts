@@ -1,4 +1,3 @@
-import { TensorProto_DataType as DataType } from '../../onnx/generated/onnx_pb.ts';
 import { createMatrixProduct } from './matrix-product.ts';
 import { createRobustMean } from './robust-mean.ts';
 import { roundLayer, type RoundLayer } from './round-layer.ts';
@@ -65,11 +64,7 @@ async function meanErrors(
   if (groupCount === 1) {
     // A copy, since onnxruntime-node takes no shared memory.
     const inputs = { data: means.slice(), dims: [imageCount, 2 * size] };
-    const products = await productWithTransposed(inputs, {
-      data: weights,
-      dims: [rowCount, 2 * size],
-    });
-    return products as Float32Array; // as declared below
+    return productWithTransposed(inputs, { data: weights, dims: [rowCount, 2 * size] });
   }
   const errors = new Float32Array(imageCount * rowCount);
   const groupRows = rowCount / groupCount;
@@ -88,7 +83,4 @@ async function meanErrors(
   return errors;
 }
 
-const productWithTransposed = createMatrixProduct({
-  ...{ opType: 'Gemm', attributes: { transB: 1 }, memory: 'exact' },
-  ...{ inputType: DataType.FLOAT, outputType: DataType.FLOAT },
-});
+const productWithTransposed = createMatrixProduct({ isTransposed: true, memory: 'exact' });

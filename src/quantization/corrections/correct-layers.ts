@@ -89,7 +89,7 @@ interface LayerCorrection {
 
 interface CollectedLayer {
   readonly layer: PlannedLayer;
-  /** Codes of the input, [patches, C · kH · kW], in shared memory: a worker reads them where they are. */
+  /** Codes of the input, [C · kH · kW, patches], in shared memory: a worker reads them where they are. */
   readonly samples: Uint8Array;
   /** See `LayerToCorrect`; in shared memory too. */
   readonly means: Float32Array;
@@ -104,8 +104,13 @@ const PATCH_COUNT = 2048;
 /** Enough for a 3x3 depthwise convolution, whose nine inputs have few relations to learn. */
 const FEW_PATCHES = 1024;
 const SMALL_ROW = 32;
-/** More, evenly taken, change nothing that shows but cost memory and time. */
-const MOST_IMAGES = 256;
+/**
+ * More, evenly taken, cost a run of the network each and bring nothing: with 32, 64, 96 and 128 of 128
+ * images the logits of a MobileNetV2 were at 29.3, 29.2, 29.5 and 29.1 dB and 95.3, 95.1, 95.6 and
+ * 94.9 % of the answers agreed (means of four draws, 388 other photographs); of a second one, with 64
+ * and 128, 23.1 and 23.0 dB, 91.2 and 91.1 %.
+ */
+const MOST_IMAGES = 64;
 
 async function collectStatistics(options: CorrectLayersOptions): Promise<CollectedLayer[]> {
   const { model, plan } = options;

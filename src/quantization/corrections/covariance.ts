@@ -1,12 +1,10 @@
-import { TensorProto_DataType as DataType } from '../../onnx/generated/onnx_pb.ts';
 import { InternalError } from '../../diagnostics/errors.ts';
-import { createMatrixProduct } from './matrix-product.ts';
+import { createGramMatrix } from './matrix-product.ts';
 
-/** Columns [first, first + size) of samples [P, width], uint8. */
+/** Rows [first, first + size) of samples [inputs, P], uint8. */
 export interface SampleBlock {
   readonly samples: Uint8Array;
   readonly sampleCount: number;
-  readonly width: number;
   readonly first: number;
   readonly size: number;
 }
@@ -17,19 +15,21 @@ export interface SampleBlock {
  * result is the same on every machine.
  */
 export async function covarianceOf(block: SampleBlock, centre?: number): Promise<Float64Array> {
-  const { samples, sampleCount, width, first, size } = block;
-  const sums = new Float64Array(size);
-  for (let p = 0; p < sampleCount; p += 1) {
-    const row = p * width + first; // row + k lies inside [P, width]
-    for (let k = 0; k < size; k += 1) sums[k]! += samples[row + k]!;
+  const { samples, sampleCount, first, size } = block;
+  const means = new Float64Array(size);
+  for (let k = 0; k < size; k += 1) {
+    const row = (first + k) * sampleCount;
+    let sum = 0;
+    for (let p = 0; p < sampleCount; p += 1) sum += samples[row + p]!; // inside [inputs, P]
+    means[k] = sum / sampleCount;
   }
   const products = size <= SMALL_SIZE ? productsOf(block) : await productsByOnnxruntime(block);
   const result = new Float64Array(size * size);
   for (let i = 0; i < size; i += 1) {
+    const a = means[i]!; // one of `size`
     for (let j = 0; j < size; j += 1) {
       const product = products[i * size + j]! / sampleCount; // products is [size, size]
-      const a = sums[i]! / sampleCount;
-      const b = sums[j]! / sampleCount;
+      const b = means[j]!;
       // Σ (x - c)(y - c) / P = Σ xy / P - c (x̄ + ȳ) + c²; with the means as centres xy - x̄ȳ.
       result[i * size + j] =
         centre === undefined ? product - a * b : product - centre * (a + b) + centre * centre;
@@ -41,46 +41,31 @@ export async function covarianceOf(block: SampleBlock, centre?: number): Promise
 /** Up to this size a plain loop takes less time than the call. */
 const SMALL_SIZE = 32;
 
-function productsOf({ samples, sampleCount, width, first, size }: SampleBlock): Float64Array {
+function productsOf({ samples, sampleCount, first, size }: SampleBlock): Float64Array {
   const products = new Float64Array(size * size);
-  for (let p = 0; p < sampleCount; p += 1) {
-    const row = p * width + first; // row + k lies inside [P, width]
-    for (let i = 0; i < size; i += 1) {
-      const value = samples[row + i]!;
-      if (value === 0) continue;
-      for (let j = 0; j <= i; j += 1) products[i * size + j]! += value * samples[row + j]!;
-    }
-  }
   for (let i = 0; i < size; i += 1) {
-    for (let j = 0; j < i; j += 1) products[j * size + i] = products[i * size + j]!;
+    const a = (first + i) * sampleCount;
+    for (let j = 0; j <= i; j += 1) {
+      const b = (first + j) * sampleCount;
+      let sum = 0;
+      // Both rows lie inside [inputs, P].
+      for (let p = 0; p < sampleCount; p += 1) sum += samples[a + p]! * samples[b + p]!;
+      products[i * size + j] = sum;
+      products[j * size + i] = sum;
+    }
   }
   return products;
 }
 
-const productOfCodes = createMatrixProduct({
-  ...{ opType: 'MatMulInteger', memory: 'arena' },
-  ...{ inputType: DataType.UINT8, outputType: DataType.INT32 },
-});
+const gramMatrix = createGramMatrix();
 
-/** Σ x x' by MatMulInteger of uint8 with uint8: int32 sums that no CPU saturates. */
 async function productsByOnnxruntime(block: SampleBlock): Promise<ArrayLike<number>> {
-  const { samples, sampleCount, width, first, size } = block;
+  const { samples, sampleCount, first, size } = block;
   if (sampleCount > MAX_SAMPLE_COUNT)
     throw new InternalError(`${sampleCount} samples are too many`);
-  const rows = new Uint8Array(sampleCount * size); // [P, size]
-  const columns = new Uint8Array(sampleCount * size); // [size, P]
-  for (let p = 0; p < sampleCount; p += 1) {
-    for (let k = 0; k < size; k += 1) {
-      const value = samples[p * width + first + k]!; // inside [P, width]
-      rows[p * size + k] = value;
-      columns[k * sampleCount + p] = value;
-    }
-  }
-  const products = await productOfCodes(
-    { data: columns, dims: [size, sampleCount] },
-    { data: rows, dims: [sampleCount, size] },
-  );
-  return products as Int32Array; // MatMulInteger gives int32
+  // A copy, since onnxruntime-node takes no shared memory.
+  const data = samples.slice(first * sampleCount, (first + size) * sampleCount);
+  return gramMatrix({ data, dims: [size, sampleCount] });
 }
 
 /** 255² · 33,025 still fits int32. */

@@ -6,7 +6,7 @@ import type { ImageSelection } from '../../workers/run-image-batches.ts';
 import type { CollectRequest } from '../../workers/tasks/collect-outputs.ts';
 import { sampleStep } from '../observation-model.ts';
 import { runOverImages } from '../run-over-images.ts';
-import { withScratchModel } from '../scratch-model.ts';
+import { withScratchModel, type ScratchModelOptions } from '../scratch-model.ts';
 import { chooseEqualization } from './choose-equalization.ts';
 import { applyEqualization, type ChannelChange, type ChannelRanges } from './equalization.ts';
 import { findEqualizationPairs, type EqualizationPair } from './equalization-pairs.ts';
@@ -143,7 +143,9 @@ async function sampleOutputs(
   const indices = options.images.indices.slice(0, imageCount);
   const quiet = { ...options, onProgress: () => undefined };
   let results: readonly Float32Array[] = [];
-  await collect(quiet, copy, samples, { ...options.images, indices }, (values) => {
+  const selection = { ...options.images, indices };
+  // For so few images optimising the graph would take longer than running it.
+  await collect({ ...quiet, graphOptimization: 'disabled' }, copy, samples, selection, (values) => {
     results = values; // the images are one chunk
   });
   return results;
@@ -252,13 +254,13 @@ function setOutputs(model: OnnxModel, names: readonly string[]): void {
 
 /** Runs `model` over the images in one use of a scratch file of its own name. */
 async function collect(
-  options: EqualizeOptions,
+  options: EqualizeOptions & Partial<Pick<ScratchModelOptions, 'graphOptimization'>>,
   model: OnnxModel,
   outputs: readonly string[],
   images: ImageSelection,
   onChunk: (values: readonly Float32Array[]) => void,
 ): Promise<void> {
-  const scratch = { ...options, model, name: 'equalized', graphOptimization: 'all' as const };
+  const scratch = { graphOptimization: 'all' as const, ...options, model, name: 'equalized' };
   await withScratchModel(scratch, (file) =>
     runOverImages<CollectRequest, readonly Float32Array[]>({
       ...options,

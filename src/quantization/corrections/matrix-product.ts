@@ -1,5 +1,5 @@
 import { makeModel, makeNode, makeValueInfo } from '../../onnx/build.ts';
-import type { TensorProto_DataType as DataType } from '../../onnx/generated/onnx_pb.ts';
+import { TensorProto_DataType as DataType } from '../../onnx/generated/onnx_pb.ts';
 import { encodeOnnx } from '../../onnx/writer.ts';
 import {
   openOnnxSession,
@@ -8,48 +8,76 @@ import {
   type SessionOptions,
 } from '../../runtime/onnx-session.ts';
 
-interface ProductOptions {
-  readonly opType: 'Gemm' | 'MatMulInteger';
-  readonly attributes?: Readonly<Record<string, number>>;
-  readonly inputType: DataType;
-  readonly outputType: DataType;
+/**
+ * a · b or a · b' for float32 matrices [M, K] and [K, N] or [N, K]: [M, N], row by row. By onnxruntime,
+ * in one session that opens at the first call; large results had better not grow its arena (`exact`).
+ */
+export function createMatrixProduct({
+  isTransposed,
+  memory,
+}: {
+  readonly isTransposed: boolean;
   readonly memory: NonNullable<SessionOptions['memory']>;
+}): (a: OnnxTensor, b: OnnxTensor) => Promise<Float32Array> {
+  const inputs = ['a', 'b'];
+  const attributes = isTransposed ? { transB: 1 } : {};
+  const node = makeNode({
+    ...{ opType: 'Gemm', name: 'product', attributes },
+    ...{ inputs, outputs: ['product'] },
+  });
+  const run = createOperation(
+    [node],
+    { inputs, type: DataType.FLOAT, result: DataType.FLOAT },
+    memory,
+  );
+  return async (a, b) => (await run({ a, b })) as Float32Array; // as declared
 }
 
-/** A product of two matrices by onnxruntime, in one session that opens at the first call. */
-export function createMatrixProduct(
-  options: ProductOptions,
-): (a: OnnxTensor, b: OnnxTensor) => Promise<OnnxTensor['data']> {
+/**
+ * a · a' for a uint8 matrix [M, K]: [M, M] in int32, which no CPU saturates while K is at most 33,025
+ * (255² · 33,025 still fits). By MatMulInteger of onnxruntime.
+ */
+export function createGramMatrix(): (a: OnnxTensor) => Promise<Int32Array> {
+  const nodes = [
+    makeNode({ opType: 'Transpose', name: 'transpose', inputs: ['a'], outputs: ['transposed'] }),
+    makeNode({
+      ...{ opType: 'MatMulInteger', name: 'product' },
+      ...{ inputs: ['a', 'transposed'], outputs: ['product'] },
+    }),
+  ];
+  const types = { inputs: ['a'], type: DataType.UINT8, result: DataType.INT32 };
+  const run = createOperation(nodes, types, 'arena');
+  return async (a) => (await run({ a })) as Int32Array; // as declared
+}
+
+/** Runs nodes whose inputs are matrices of one type and whose result is the matrix `product`. */
+function createOperation(
+  nodes: Parameters<typeof makeModel>[0]['nodes'],
+  types: {
+    readonly inputs: readonly string[];
+    readonly type: DataType;
+    readonly result: DataType;
+  },
+  memory: SessionOptions['memory'],
+): (inputs: Readonly<Record<string, OnnxTensor>>) => Promise<OnnxTensor['data']> {
   let session: Promise<OnnxSession> | undefined;
-  return async (a, b) => {
-    session ??= openOnnxSession(encodeOnnx(productModel(options)), {
-      threadCount: 1,
-      memory: options.memory,
-    });
-    const outputs = await (await session).run({ a, b });
+  return async (inputs) => {
+    session ??= openOnnxSession(
+      encodeOnnx(
+        makeModel({
+          graphName: 'product',
+          opset: 17,
+          nodes,
+          inputs: types.inputs.map((name) =>
+            makeValueInfo(name, [`${name} rows`, `${name} columns`], types.type),
+          ),
+          outputs: [makeValueInfo('product', ['rows', 'columns'], types.result)],
+          initializers: [],
+        }),
+      ),
+      { threadCount: 1, ...(memory === undefined ? {} : { memory }) },
+    );
+    const outputs = await (await session).run(inputs);
     return outputs['product']!.data; // the model's only output
   };
-}
-
-function productModel({
-  opType,
-  attributes = {},
-  inputType,
-  outputType,
-}: ProductOptions): ReturnType<typeof makeModel> {
-  return makeModel({
-    graphName: 'product',
-    opset: 17,
-    nodes: [
-      makeNode({
-        ...{ opType, attributes, name: 'product' },
-        ...{ inputs: ['a', 'b'], outputs: ['product'] },
-      }),
-    ],
-    inputs: ['a', 'b'].map((name) =>
-      makeValueInfo(name, [`${name} rows`, `${name} columns`], inputType),
-    ),
-    outputs: [makeValueInfo('product', ['rows', 'columns'], outputType)],
-    initializers: [],
-  });
 }

@@ -1,4 +1,5 @@
 import { roundHalfToEven, saturate } from '../../numeric/rounding.ts';
+import { createMatrixProduct } from './matrix-product.ts';
 
 export interface NearestPlaneInput {
   /** [M, K] */
@@ -16,54 +17,121 @@ export interface NearestPlaneInput {
  * one after another, each making up for the errors of those before it. This is Babai's nearest plane,
  * which GPTQ (Frantar et al. 2022, algorithm 1) computes too; inputs of large variance come first
  * ("act-order" there). Weights that lie on the grid of their scale keep their codes exactly.
+ *
+ * Inputs are worked on in strips: what the errors of all strips before cost is one matrix product by
+ * onnxruntime, as in GPTQ's "lazy batch updates".
  */
-export function roundToNearestPlane(input: NearestPlaneInput): Int8Array {
-  const { weights, scales, limit } = input;
+export async function roundToNearestPlane(input: NearestPlaneInput): Promise<Int8Array> {
+  const { scales, weights } = input;
   const rowCount = scales.length;
   const size = weights.length / rowCount;
   const order = ascendingVariance(input.covariance, size);
   const factor = unitUpperFactor(permuted(input.covariance, order));
-  const codes = new Int8Array(weights.length);
-  const errors = new Float64Array(size * LANES); // [K, LANES], in `order`
-  const sums = new Float64Array(LANES);
+  const state = {
+    ...{ ...input, size, order, factor },
+    codes: new Int8Array(weights.length),
+    errors: new Float32Array(weights.length),
+  };
+  for (let end = size; end > 0; end -= STRIP_SIZE) {
+    const start = Math.max(0, end - STRIP_SIZE);
+    roundStrip(state, { start, end, sums: await sumsOfErrors(state, start, end) });
+  }
+  return state.codes;
+}
+
+interface RoundingState extends NearestPlaneInput {
+  /** K */
+  readonly size: number;
+  /** Indices of the inputs, the last of which is decided first. */
+  readonly order: readonly number[];
+  /** [K, K] in `order`, see `unitUpperFactor`. */
+  readonly factor: Float64Array;
+  /** [M, K] */
+  readonly codes: Int8Array;
+  /** [K, M] in `order`, of what is decided. */
+  readonly errors: Float32Array;
+}
+
+/** Inputs [start, end) in `order`, and for each what the errors behind `end` ask of it, [strip, M]. */
+interface Strip {
+  readonly start: number;
+  readonly end: number;
+  readonly sums: Float32Array;
+}
+
+const STRIP_SIZE = 32;
+
+/** Σ over j >= end of factor[k, j] · errors[j, row] for k in [start, end): [end - start, M]. */
+async function sumsOfErrors(
+  { factor, errors, size, scales }: RoundingState,
+  start: number,
+  end: number,
+): Promise<Float32Array> {
+  const rowCount = scales.length;
+  const behind = size - end;
+  if (behind === 0) return new Float32Array((end - start) * rowCount);
+  const factors = new Float32Array((end - start) * behind);
+  for (let k = start; k < end; k += 1) {
+    factors.set(factor.subarray(k * size + end, (k + 1) * size), (k - start) * behind);
+  }
+  return matrixProduct(
+    { data: factors, dims: [end - start, behind] },
+    { data: errors.subarray(end * rowCount), dims: [behind, rowCount] },
+  );
+}
+
+const matrixProduct = createMatrixProduct({ isTransposed: false, memory: 'exact' });
+
+/** Decides the codes of the strip for all rows and writes down their errors. */
+function roundStrip(state: RoundingState, { start, end, sums }: Strip): void {
+  const { weights, scales, limit, size, order, factor, codes, errors } = state;
+  const rowCount = scales.length;
+  const laneErrors = new Float64Array(STRIP_SIZE * LANES); // [strip, LANES]
+  const laneSums = new Float64Array(LANES);
   for (let firstRow = 0; firstRow < rowCount; firstRow += LANES) {
     const laneCount = Math.min(LANES, rowCount - firstRow);
-    for (let k = size - 1; k >= 0; k -= 1) {
-      addErrors(sums, factor, errors, size, k);
+    for (let k = end - 1; k >= start; k -= 1) {
+      addErrors(laneSums, { factor, errors: laneErrors, size, k, start, end });
+      const column = order[k]!; // k < K
       for (let lane = 0; lane < laneCount; lane += 1) {
-        const row = firstRow + lane;
-        const at = row * size + order[k]!; // row < M, order holds indices below K
+        const row = firstRow + lane; // below M
+        const at = row * size + column;
         const weight = weights[at]!;
         const scale = scales[row]!;
-        const target = (weight + sums[lane]!) / scale;
+        const target = (weight + laneSums[lane]! + sums[(k - start) * rowCount + row]!) / scale;
         const code = saturate(roundHalfToEven(target), -limit, limit);
+        const error = weight - code * scale;
         codes[at] = code;
-        errors[k * LANES + lane] = weight - code * scale;
+        errors[k * rowCount + row] = error;
+        laneErrors[(k - start) * LANES + lane] = error;
       }
     }
   }
-  return codes;
 }
 
 /** Rows worked on together, so that each value of the factor is read once for all of them. */
 const LANES = 4;
 
-/** sums[lane] = Σ over j > k of factor[k, j] · errors[j, lane]. */
-function addErrors(
-  sums: Float64Array,
-  factor: Float64Array,
-  errors: Float64Array,
-  size: number,
-  k: number,
-): void {
+interface StripErrors {
+  readonly factor: Float64Array;
+  /** [strip, LANES] */
+  readonly errors: Float64Array;
+  readonly size: number;
+  readonly k: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** sums[lane] = Σ over j in (k, end) of factor[k, j] · errors[j - start, lane]. */
+function addErrors(sums: Float64Array, { factor, errors, size, k, start, end }: StripErrors): void {
   let a = 0;
   let b = 0;
   let c = 0;
   let d = 0;
   const row = k * size;
-  for (let j = k + 1; j < size; j += 1) {
-    const value = factor[row + j]!; // j < size, and errors is [size, LANES]
-    const at = j * LANES;
+  for (let j = k + 1; j < end; j += 1) {
+    const value = factor[row + j]!; // j < size, and errors is [strip, LANES]
+    const at = (j - start) * LANES;
     a += value * errors[at]!;
     b += value * errors[at + 1]!;
     c += value * errors[at + 2]!;

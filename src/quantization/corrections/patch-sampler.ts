@@ -39,7 +39,7 @@ export function groupCountOf(node: OnnxNode): number {
 }
 
 /**
- * Places in a plane [H, W] that a layer reads for `count` of its outputs, [count · kH · kW]; -1 is
+ * Places in a plane [H, W] that a layer reads for `count` of its outputs, [kH · kW, count]; -1 is
  * padding. Positions are evenly spaced over the output with an offset in [0, 1); small outputs repeat.
  */
 export function patchPlaces(
@@ -52,7 +52,6 @@ export function patchPlaces(
   const horizontal = outputSpan(width, 1, geometry);
   const positionCount = vertical.length * horizontal.length;
   const places = new Int32Array(count * kernel[0] * kernel[1]);
-  let at = 0;
   for (let i = 0; i < count; i += 1) {
     const position = Math.floor(((i + offset) * positionCount) / count) % positionCount;
     const top = Math.floor(position / horizontal.length) * strides[0] - vertical.before;
@@ -62,8 +61,7 @@ export function patchPlaces(
       for (let kx = 0; kx < kernel[1]; kx += 1) {
         const x = left + kx * dilations[1];
         const isInside = y >= 0 && y < height && x >= 0 && x < width;
-        places[at] = isInside ? y * width + x : -1;
-        at += 1;
+        places[(ky * kernel[1] + kx) * count + i] = isInside ? y * width + x : -1;
       }
     }
   }
@@ -71,47 +69,50 @@ export function patchPlaces(
 }
 
 export interface Patches {
-  /** uint8 [count, C · area], in the order of the weights of one output channel (all groups after one another). */
+  /**
+   * uint8 [C · area, patches]: a row an input, in the order of the weights of one output channel (all
+   * groups after one another).
+   */
   readonly codes: Uint8Array;
   /** [2, C · area]: the mean over the patches of the input, then of what rounding adds to it. */
   readonly means: Float32Array;
 }
 
 /**
- * Fills `codes` and `means` from patches of a layer's input; `values` [C, count · area] are those at
- * `places`. Padding has the code of zero and no error.
+ * Fills columns [first, first + count) of `codes`, which has `patchCount`, and `means` from as many
+ * patches of a layer's input; `values` [C, area · count] are those at `places` [area, count]. Padding
+ * has the code of zero and no error.
  */
 export function quantizePatches(
   values: Float32Array,
   places: Int32Array,
-  area: number,
   { scale, zeroPoint }: ActivationParameters,
   { codes, means }: Patches,
+  { first, count, patchCount }: Readonly<Record<'first' | 'count' | 'patchCount', number>>,
 ): void {
-  const channelCount = values.length / places.length;
-  const count = places.length / area;
-  const width = channelCount * area;
-  // places is [count, area], so every index lies inside values, codes and means.
-  for (let c = 0; c < channelCount; c += 1) {
-    const plane = c * places.length;
-    for (let k = 0; k < area; k += 1) {
-      let sum = 0;
-      let error = 0;
-      for (let p = k, at = c * area + k; p < places.length; p += area, at += width) {
-        if (places[p]! < 0) {
-          codes[at] = zeroPoint;
-          continue;
-        }
-        const value = values[plane + p]!;
-        const rounded = roundHalfToEven(Math.fround(value / scale)) + zeroPoint;
-        const code = saturate(rounded, 0, UINT8_MAX);
-        codes[at] = code;
-        sum += value;
-        error += (code - zeroPoint) * scale - value;
+  const area = places.length / count;
+  const width = values.length / count; // C · area
+  for (let k = 0; k < width; k += 1) {
+    const place = (k % area) * count;
+    const from = k * count;
+    const to = k * patchCount + first;
+    let sum = 0;
+    let error = 0;
+    // Every index lies inside [area, count], [C · area, count] and [C · area, patchCount].
+    for (let i = 0; i < count; i += 1) {
+      if (places[place + i]! < 0) {
+        codes[to + i] = zeroPoint;
+        continue;
       }
-      means[c * area + k] = sum / count;
-      means[width + c * area + k] = error / count;
+      const value = values[from + i]!;
+      const rounded = roundHalfToEven(Math.fround(value / scale)) + zeroPoint;
+      const code = saturate(rounded, 0, UINT8_MAX);
+      codes[to + i] = code;
+      sum += value;
+      error += (code - zeroPoint) * scale - value;
     }
+    means[k] = sum / count;
+    means[width + k] = error / count;
   }
 }
 

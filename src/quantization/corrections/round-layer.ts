@@ -8,9 +8,9 @@ export interface RoundLayer {
   /** One a row. */
   readonly scales: Float32Array;
   readonly limit: number;
-  /** Rows fall into this many equal groups; group g reads columns [g · K, (g + 1) · K) of the samples. */
+  /** Rows fall into this many equal groups; group g reads rows [g · K, (g + 1) · K) of the samples. */
   readonly groupCount: number;
-  /** Codes of the layer's input, [P, groupCount · K]. */
+  /** Codes of the layer's input, [groupCount · K, P]. */
   readonly samples: Uint8Array;
   readonly sampleCount: number;
   /** Absent: a bias correction follows, so errors of the mean cost nothing. */
@@ -29,18 +29,12 @@ export async function roundLayer(layer: RoundLayer): Promise<Int8Array> {
     for (let first = 0; first < size; first += BLOCK_SIZE) {
       const block = Math.min(BLOCK_SIZE, size - first);
       const covariance = await covarianceOf(
-        {
-          samples,
-          sampleCount,
-          width: groupCount * size,
-          first: group * size + first,
-          size: block,
-        },
+        { samples, sampleCount, first: group * size + first, size: block },
         layer.zeroPoint,
       );
       shrink(covariance, block, sampleCount);
       const window = { rowCount: groupRows, size, firstRow, first, block };
-      const rounded = roundToNearestPlane({
+      const rounded = await roundToNearestPlane({
         weights: cut(rows, window),
         scales: scales.subarray(firstRow, firstRow + groupRows),
         covariance,

@@ -47,17 +47,20 @@ export function run({
         indices[gathered.indices] = { data, dims: [data.length] };
       }
       const outputs = await session.run({ ...image, ...indices });
-      for (const [i, layer] of layers.entries()) {
-        const { gathered, geometry, parameters, count } = layer;
+      for (const [i, { gathered, parameters, count }] of layers.entries()) {
         const values = floatsOf(outputs, gathered.output);
-        const area = geometry.kernel[0] * geometry.kernel[1];
+        const { codes, means } = targets[i]!;
         const isSampled = gathered.indices !== undefined;
-        const given = isSampled ? places[i]! : Int32Array.of(0);
-        const width = (values.length / given.length) * area;
-        const target = imageShare(targets[i]!, position, count, width);
-        quantizePatches(values, given, area, parameters, target);
         // A Gemm has one place, which all patches repeat.
-        if (!isSampled) repeat(target.codes, width);
+        const given = isSampled ? places[i]! : new Int32Array(count);
+        const all = isSampled ? values : repeated(values, count);
+        const width = all.length / count;
+        const patches = {
+          codes,
+          means: means.subarray(position * 2 * width, (position + 1) * 2 * width),
+        };
+        const columns = { first: position * count, count, patchCount: codes.length / width };
+        quantizePatches(all, given, parameters, patches, columns);
       }
       position += 1;
     });
@@ -65,22 +68,11 @@ export function run({
   });
 }
 
-/** The part of the image at `position`. */
-function imageShare(
-  { codes, means }: Patches,
-  position: number,
-  count: number,
-  width: number,
-): Patches {
-  return {
-    codes: codes.subarray(position * count * width, (position + 1) * count * width),
-    means: means.subarray(position * 2 * width, (position + 1) * 2 * width),
-  };
-}
-
-/** Copies the first `width` values over the rest. */
-function repeat(values: Uint8Array, width: number): void {
-  for (let start = width; start < values.length; start += width) values.copyWithin(start, 0, width);
+/** [N] → [N, count] */
+function repeated(values: Float32Array, count: number): Float32Array {
+  const result = new Float32Array(values.length * count);
+  for (const [i, value] of values.entries()) result.fill(value, i * count, (i + 1) * count);
+  return result;
 }
 
 /** Multiples of it, modulo 1, fill [0, 1) evenly (Weyl 1916), so images are sampled at other places. */

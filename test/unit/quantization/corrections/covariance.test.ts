@@ -5,7 +5,7 @@ import { covarianceOf } from '../../../../src/quantization/corrections/covarianc
 
 test('the covariance of a hand-worked case', async () => {
   // Samples (1, 2), (3, 6): means 2 and 4, so variances 1 and 4, covariance 2.
-  const block = { samples: Uint8Array.of(9, 1, 2, 9, 3, 6), sampleCount: 2, width: 3, first: 1 };
+  const block = { samples: Uint8Array.of(9, 9, 1, 3, 2, 6), sampleCount: 2, first: 1 };
   assert.deepEqual([...(await covarianceOf({ ...block, size: 2 }))], [1, 2, 2, 4]);
   // About 1: ((0, 1), (2, 5)): means of products 2, 5, 13.
   assert.deepEqual([...(await covarianceOf({ ...block, size: 2 }, 1))], [2, 5, 5, 13]);
@@ -21,10 +21,10 @@ test('small and large blocks follow the definition', async () => {
     [7, 80],
   ] as const) {
     for (const centre of [undefined, 0, 128]) {
-      const block = { samples, sampleCount, width, first, size };
+      const block = { samples, sampleCount, first, size };
       const actual = await covarianceOf(block, centre);
       const column = (k: number): number[] =>
-        Array.from({ length: sampleCount }, (_, p) => samples[p * width + first + k]!);
+        Array.from({ length: sampleCount }, (_, p) => samples[(first + k) * sampleCount + p]!);
       const mean = (values: readonly number[]): number =>
         values.reduce((sum, value) => sum + value, 0) / sampleCount;
       for (const [i, j] of [
@@ -46,7 +46,7 @@ test('sums beyond float32 stay exact', async () => {
   const sampleCount = 2000;
   const samples = new Uint8Array(sampleCount * 40).fill(255); // 40 columns: not the small path
   samples[0] = 254;
-  const block = { samples, sampleCount, width: 40, first: 0, size: 40 };
+  const block = { samples, sampleCount, first: 0, size: 40 };
   const actual = await covarianceOf(block, 0);
   assert.equal(actual[41], 255 ** 2);
   assert.equal(actual[0], (255 ** 2 * 1999 + 254 ** 2) / 2000);

@@ -22,11 +22,20 @@ function quantized(
   area: number,
   parameters: ActivationParameters,
 ): Patches {
-  const width = (values.length / places.length) * area;
-  const codes = new Uint8Array((places.length / area) * width);
-  const patches = { codes, means: new Float32Array(2 * width) };
-  quantizePatches(values, places, area, parameters, patches);
-  return patches;
+  const count = places.length / area;
+  const width = values.length / count;
+  const patchCount = count + 3; // two images' before, one's after
+  const patches = {
+    codes: new Uint8Array(width * patchCount),
+    means: new Float32Array(2 * width),
+  };
+  quantizePatches(values, places, parameters, patches, { first: 2, count, patchCount });
+  // A row a patch, as weights lie.
+  const codes = Uint8Array.from(
+    { length: count * width },
+    (_, at) => patches.codes[(at % width) * patchCount + 2 + Math.floor(at / width)]!,
+  );
+  return { codes, means: patches.means };
 }
 
 /** Two channels of 3 x 3: 0 to 8 and 100 to 108. */
