@@ -4,7 +4,9 @@ import { innerReads } from '../onnx/graph-edit.ts';
 import { graphOf, type OnnxGraph, type OnnxModel, type OnnxNode } from '../onnx/model.ts';
 import { decodeOnnx } from '../onnx/reader.ts';
 import { writeOnnx, writeOnnxWithData } from '../onnx/writer.ts';
+import { collectGarbage } from '../runtime/collect-garbage.ts';
 import { openOnnxSession } from '../runtime/onnx-session.ts';
+import type { WorkerThreads } from '../workers/pool.ts';
 
 export interface ScratchModel {
   readonly modelPath: string;
@@ -19,6 +21,8 @@ export interface ScratchModelOptions {
   /** Of the file, without extension. */
   readonly name: string;
   readonly graphOptimization: 'disabled' | 'all';
+  /** Threads that run it, which give their sessions of it back in the end. */
+  readonly threads?: WorkerThreads;
   /** See `SessionOptions`. */
   readonly configuration?: Readonly<Record<string, string>>;
 }
@@ -64,11 +68,23 @@ export async function withScratchModel<T>(
     const model = decodeOnnx(await readFile(optimized.path), optimized.path);
     runLeavesEarly(graphOf(model));
     await writeOnnx(optimized.path, model);
+    collectGarbage(); // what making it took
     return await use({ modelPath: optimized.path, graphOptimization: 'disabled' });
   } finally {
+    await releaseIn(options.threads);
     await remove(files);
     await remove(optimized);
   }
+}
+
+/** Else a ResNet-50's sessions keep 200 MB of weights mapped while the next model is made. */
+async function releaseIn(threads: WorkerThreads | undefined): Promise<void> {
+  if (threads === undefined) return;
+  // One a thread, as long as none has ended before the last is handed out.
+  const tasks = Array.from({ length: threads.threadCount }, () =>
+    threads.run('release-model', null),
+  );
+  await Promise.all(tasks);
 }
 
 let modelCount = 0;

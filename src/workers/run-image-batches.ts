@@ -16,8 +16,7 @@ export interface ImageRun {
   readonly batchSize: number;
   /** `disabled` keeps every operator of the model as it is. */
   readonly graphOptimization: 'disabled' | 'all';
-  /** See `SessionOptions`; likewise the next. */
-  readonly memory?: 'arena' | 'exact';
+  /** See `SessionOptions`. */
   readonly configuration?: Readonly<Record<string, string>>;
 }
 
@@ -44,7 +43,7 @@ export async function runImageBatches(
 
 /** Reads the images one batch at a time, ready for the model's first input. */
 export async function eachBatch(
-  { modelPath, images, batchSize, graphOptimization, memory = 'arena', configuration }: ImageRun,
+  { modelPath, images, batchSize, graphOptimization, configuration }: ImageRun,
   onBatch: (
     session: OnnxSession,
     feeds: Readonly<Record<string, OnnxTensor>>,
@@ -57,7 +56,7 @@ export async function eachBatch(
     const session = openOnnxSession(modelPath, {
       threadCount: 1,
       graphOptimization,
-      memory,
+      memory: 'arena',
       ...(configuration === undefined ? {} : { configuration }),
     });
     open = { modelPath, session };

@@ -1,7 +1,7 @@
 import type { OnnxGraph, OnnxNode } from '../../onnx/model.ts';
-import { dimsOf, readFloats } from '../../onnx/tensor-data.ts';
+import { dimsOf, viewFloats } from '../../onnx/tensor-data.ts';
 import type { ChannelChange, ChannelRanges } from './equalization.ts';
-import { inputChannel, outputChannel } from './equalization.ts';
+import { channelAt, inputLayout, outputLayout, type ChannelLayout } from './channel-layout.ts';
 import type { EqualizationPair } from './equalization-pairs.ts';
 import type { Equalization, EqualizationChoice } from '../choices.ts';
 
@@ -77,8 +77,8 @@ function crossLayerScales(
     for (const [i, pair] of pairs.entries()) {
       const first = weights.get(pair.first)!; // one for each node of a pair
       const second = weights.get(pair.second)!;
-      const firstMagnitudes = magnitudes(first.values, first.outputOf, pair.channelCount);
-      const secondMagnitudes = magnitudes(second.values, second.inputOf, pair.channelCount);
+      const firstMagnitudes = magnitudes(first.values, first.outputs);
+      const secondMagnitudes = magnitudes(second.values, second.inputs);
       const steps = firstMagnitudes.map((magnitude, c) => {
         const other = secondMagnitudes[c]!; // both are one a channel, as the scales
         const max = ranges[i]!.max[c]!;
@@ -93,9 +93,9 @@ function crossLayerScales(
         largestStep = Math.max(largestStep, Math.abs(Math.log(step)));
       }
       for (let k = 0; k < first.values.length; k += 1)
-        first.values[k]! *= steps[first.outputOf(k)]!;
+        first.values[k]! *= steps[channelAt(first.outputs, k)]!;
       for (let k = 0; k < second.values.length; k += 1) {
-        second.values[k]! /= steps[second.inputOf(k)]!;
+        second.values[k]! /= steps[channelAt(second.inputs, k)]!;
       }
     }
     if (largestStep < 1e-3) break;
@@ -107,8 +107,8 @@ const MAX_ROUNDS = 20;
 
 interface LayerWeights {
   readonly values: Float64Array;
-  readonly outputOf: (i: number) => number;
-  readonly inputOf: (i: number) => number;
+  readonly outputs: ChannelLayout;
+  readonly inputs: ChannelLayout;
 }
 
 function layerWeights(
@@ -120,23 +120,16 @@ function layerWeights(
     [...new Set(pairs.flatMap(({ first, second }) => [first, second]))].map((node) => {
       const tensor = tensors.get(node.input[1] ?? '')!; // a pair's weights are initializers
       const dims = dimsOf(tensor);
-      const values = Float64Array.from(readFloats(tensor));
-      return [
-        node,
-        { values, outputOf: outputChannel(node, dims), inputOf: inputChannel(node, dims) },
-      ];
+      const values = Float64Array.from(viewFloats(tensor));
+      return [node, { values, outputs: outputLayout(node, dims), inputs: inputLayout(node, dims) }];
     }),
   );
 }
 
-function magnitudes(
-  values: Float64Array,
-  channelOf: (i: number) => number,
-  channelCount: number,
-): Float64Array {
-  const largest = new Float64Array(channelCount);
+function magnitudes(values: Float64Array, layout: ChannelLayout): Float64Array {
+  const largest = new Float64Array(layout.count);
   for (let i = 0; i < values.length; i += 1) {
-    const channel = channelOf(i); // below channelCount
+    const channel = channelAt(layout, i); // below the count
     const magnitude = Math.abs(values[i]!);
     if (magnitude > largest[channel]!) largest[channel] = magnitude;
   }

@@ -1,6 +1,6 @@
 import { createMatrixProduct } from './matrix-product.ts';
 import { createRobustMean } from './robust-mean.ts';
-import { roundLayer, type RoundLayer } from './round-layer.ts';
+import { roundLayer, type RoundedLayer, type RoundLayer } from './round-layer.ts';
 
 /** One layer; plain data, for worker threads. */
 export interface LayerToCorrect {
@@ -11,14 +11,14 @@ export interface LayerToCorrect {
   /** Rows fall into this many equal groups; group g reads inputs [g · K, (g + 1) · K). */
   readonly groupCount: number;
   /** Codes [M, K], or what to find them from. */
-  readonly codes: Int8Array | Pick<RoundLayer, 'limit' | 'samples' | 'sampleCount' | 'zeroPoint'>;
+  readonly codes:
+    | Int8Array
+    | Pick<RoundLayer, 'areScalesFree' | 'limit' | 'samples' | 'sampleCount' | 'zeroPoint'>;
   /** [images, 2, groups · K]: the mean input, then what rounding the input adds to it; null: the bias stays. */
   readonly means: Float32Array | null;
 }
 
-export interface CorrectedLayer {
-  /** [M, K] */
-  readonly codes: Int8Array;
+export interface CorrectedLayer extends RoundedLayer {
   /** [M]: what to add to the bias; null where it stays. */
   readonly correction: Float64Array | null;
 }
@@ -31,13 +31,13 @@ export interface CorrectedLayer {
  * al. 2019, section 4.2). The layer being linear, the means of its inputs tell as much as its outputs.
  */
 export async function correctLayer(layer: LayerToCorrect): Promise<CorrectedLayer> {
-  const { codes } = layer;
-  const rounded = codes instanceof Int8Array ? codes : await roundLayer({ ...layer, ...codes });
-  if (layer.means === null) return { codes: rounded, correction: null };
-  const rowCount = layer.scales.length;
-  const mean = createRobustMean(rowCount);
+  const { codes, scales } = layer;
+  const rounded =
+    codes instanceof Int8Array ? { codes, scales } : await roundLayer({ ...layer, ...codes });
+  if (layer.means === null) return { ...rounded, correction: null };
+  const mean = createRobustMean(scales.length);
   mean.add(await meanErrors(layer, rounded, layer.means));
-  return { codes: rounded, correction: mean.finish() };
+  return { ...rounded, correction: mean.finish() };
 }
 
 /**
@@ -45,8 +45,8 @@ export async function correctLayer(layer: LayerToCorrect): Promise<CorrectedLaye
  * rounding it adds d: [images, M].
  */
 async function meanErrors(
-  { rows, scales, groupCount }: LayerToCorrect,
-  codes: Int8Array,
+  { rows, groupCount }: LayerToCorrect,
+  { codes, scales }: RoundedLayer,
   means: Float32Array,
 ): Promise<Float32Array> {
   const rowCount = scales.length;

@@ -1,10 +1,10 @@
-import { integerOf } from '../../onnx/attributes.ts';
 import { makeTensor } from '../../onnx/build.ts';
 import { nameMaker, pruneInitializers } from '../../onnx/graph-edit.ts';
 import type { Initializer, OnnxGraph, OnnxNode } from '../../onnx/model.ts';
 import { dimsOf, readFloats } from '../../onnx/tensor-data.ts';
 import { OnnxError } from '../../diagnostics/errors.ts';
-import { findEqualizationPairs, type EqualizationPair } from './equalization-pairs.ts';
+import { channelAt, eachStretch, inputLayout, outputLayout } from './channel-layout.ts';
+import { findEqualizationPairs } from './equalization-pairs.ts';
 
 /** What is done to the channels between two layers: x' = scale · (x - shift). */
 export interface ChannelChange {
@@ -29,58 +29,83 @@ export interface ChannelRanges {
 export function applyEqualization(graph: OnnxGraph, changes: readonly ChannelChange[]): void {
   if (changes.length === 0) return;
   const pairs = new Map(findEqualizationPairs(graph).map((pair) => [pair.tensor, pair]));
-  const newName = nameMaker(graph);
+  const tensors = new Map(graph.initializer.map((tensor) => [tensor.name, tensor]));
+  // Most layers are the second of one pair and the first of another: copied once, written once.
+  const layers = new Map<OnnxNode, OpenLayer>();
+  const layerOf = (node: OnnxNode): OpenLayer => {
+    const layer = layers.get(node) ?? openLayer(node, tensors);
+    layers.set(node, layer);
+    return layer;
+  };
   for (const change of changes) {
     const pair = pairs.get(change.tensor);
     if (pair?.channelCount !== change.scales.length) throw otherModel(change.tensor);
-    const tensors = new Map(graph.initializer.map((tensor) => [tensor.name, tensor]));
-    const write = (node: OnnxNode, input: 1 | 2, dims: readonly number[], data: Float32Array) => {
+    applyToPair(layerOf(pair.first), layerOf(pair.second), change);
+  }
+  const newName = nameMaker(graph);
+  for (const [node, { dims, weights, bias, hasBias }] of layers) {
+    const write = (input: 1 | 2, sizes: readonly number[], data: Float32Array): void => {
       const name = newName(`${node.input[1] ?? ''}_equalized`);
-      graph.initializer.push(makeTensor(name, dims, data));
+      graph.initializer.push(makeTensor(name, sizes, data));
       while (node.input.length < input) node.input.push('');
       node.input[input] = name;
     };
-    applyToPair(pair, change, tensors, write);
+    if (hasBias) write(2, [bias.length], bias);
+    write(1, dims, weights);
   }
   pruneInitializers(graph);
 }
 
-type WriteTensor = (
-  node: OnnxNode,
-  input: 1 | 2,
-  dims: readonly number[],
-  data: Float32Array,
-) => void;
+/** Copies of a layer's weights and bias, to be changed. */
+interface OpenLayer {
+  readonly node: OnnxNode;
+  readonly dims: readonly number[];
+  readonly weights: Float32Array;
+  /** [M]; zeros while `hasBias` is false. */
+  readonly bias: Float32Array;
+  hasBias: boolean;
+}
 
-function applyToPair(
-  { first, second, channelCount }: EqualizationPair,
-  { scales, shifts }: ChannelChange,
-  tensors: ReadonlyMap<string, Initializer>,
-  write: WriteTensor,
-): void {
-  const firstWeight = tensors.get(first.input[1] ?? '')!; // a pair's weights are initializers
-  const secondWeight = tensors.get(second.input[1] ?? '')!;
-  const scaled = readFloats(firstWeight);
-  const outputOf = outputChannel(first, dimsOf(firstWeight));
-  for (let i = 0; i < scaled.length; i += 1) scaled[i]! *= scales[outputOf(i)]!; // one a channel
-  const firstBias = biasOf(first, tensors, channelCount);
-  const divided = readFloats(secondWeight);
-  const inputOf = inputChannel(second, dimsOf(secondWeight));
+function openLayer(node: OnnxNode, tensors: ReadonlyMap<string, Initializer>): OpenLayer {
+  const weight = tensors.get(node.input[1] ?? '')!; // a pair's weights are initializers
+  const dims = dimsOf(weight);
+  const { count } = outputLayout(node, dims);
+  return {
+    node,
+    dims,
+    weights: readFloats(weight),
+    bias: biasOf(node, tensors, count),
+    hasBias: (node.input[2] ?? '') !== '',
+  };
+}
+
+function applyToPair(first: OpenLayer, second: OpenLayer, { scales, shifts }: ChannelChange): void {
+  const outputs = outputLayout(first.node, first.dims);
+  const { weights: scaled } = first;
+  // There is a scale, and where there are shifts a shift, a channel.
+  eachStretch(scaled.length, outputs, (start, end, channel) => {
+    const scale = scales[channel]!;
+    for (let i = start; i < end; i += 1) scaled[i]! *= scale; // inside the weights
+  });
+  const { weights: divided } = second;
+  const inputs = inputLayout(second.node, second.dims);
   if (shifts !== undefined) {
-    const secondOutputOf = outputChannel(second, dimsOf(secondWeight));
-    const secondBias = Float64Array.from(
-      biasOf(second, tensors, outputCount(second, dimsOf(secondWeight))),
-    );
+    const layout = outputLayout(second.node, second.dims);
+    const sums = Float64Array.from(second.bias);
     for (let i = 0; i < divided.length; i += 1) {
-      secondBias[secondOutputOf(i)]! += divided[i]! * shifts[inputOf(i)]!; // one a channel
+      sums[channelAt(layout, i)]! += divided[i]! * shifts[channelAt(inputs, i)]!;
     }
-    write(second, 2, [secondBias.length], Float32Array.from(secondBias));
+    second.bias.set(sums);
+    second.hasBias = true;
+    first.hasBias = true;
   }
-  for (let i = 0; i < divided.length; i += 1) divided[i]! /= scales[inputOf(i)]!;
-  const bias = firstBias.map((value, c) => (value - (shifts?.[c] ?? 0)) * scales[c]!);
-  write(first, 1, dimsOf(firstWeight), scaled);
-  if ((first.input[2] ?? '') !== '' || shifts !== undefined) write(first, 2, [channelCount], bias);
-  write(second, 1, dimsOf(secondWeight), divided);
+  eachStretch(divided.length, inputs, (start, end, channel) => {
+    const scale = scales[channel]!;
+    for (let i = start; i < end; i += 1) divided[i]! /= scale; // inside the weights
+  });
+  for (const [c, scale] of scales.entries()) {
+    first.bias[c] = (first.bias[c]! - (shifts?.[c] ?? 0)) * scale;
+  }
 }
 
 function biasOf(
@@ -92,31 +117,6 @@ function biasOf(
   if (bias === undefined) return new Float32Array(count);
   const values = readFloats(bias);
   return values.length === count ? values : new Float32Array(count).fill(values[0] ?? 0);
-}
-
-function outputCount(node: OnnxNode, dims: readonly number[]): number {
-  return dims[node.opType === 'Conv' || integerOf(node, 'transB', 0) === 1 ? 0 : 1] ?? 1;
-}
-
-/** Output channel of flat index i: [M, …], or [K, N] of a Gemm without transB. */
-export function outputChannel(node: OnnxNode, dims: readonly number[]): (i: number) => number {
-  const inner = dims.slice(1).reduce((product, dim) => product * dim, 1);
-  const isFirstAxis = node.opType === 'Conv' || integerOf(node, 'transB', 0) === 1;
-  return isFirstAxis ? (i) => Math.floor(i / inner) : (i) => i % inner;
-}
-
-/** Input channel of flat index i: [M, C, kH, kW], depthwise [C, 1, kH, kW], [N, K] or [K, N]. */
-export function inputChannel(node: OnnxNode, dims: readonly number[]): (i: number) => number {
-  const inner = dims.slice(1).reduce((product, dim) => product * dim, 1);
-  if (node.opType === 'Gemm') {
-    return integerOf(node, 'transB', 0) === 1 ? (i) => i % inner : (i) => Math.floor(i / inner);
-  }
-  const area = (dims[2] ?? 1) * (dims[3] ?? 1);
-  const group = integerOf(node, 'group', 1);
-  if (group === 1) return (i) => Math.floor(i / area) % (dims[1] ?? 1);
-  // Depthwise: output channel m reads channel m / multiplier.
-  const multiplier = (dims[0] ?? 1) / group;
-  return (i) => Math.floor(Math.floor(i / inner) / multiplier);
 }
 
 function otherModel(tensor: string): OnnxError {

@@ -58,11 +58,10 @@ export async function equalize(all: EqualizeOptions): Promise<EqualizedModel> {
   };
   const model = equalized(chosen);
   if (chosen.length === 0) return { changes: chosen, model };
-  const failed = failingPairs(pairs, chosen, {
-    ...verified,
-    before: await sampleOutputs(options, options.model, verified),
-    after: await sampleOutputs(options, model, verified),
-  });
+  const [before, after] = await Promise.all(
+    [options.model, model].map((each) => sampleOutputs(options, each, verified)),
+  );
+  const failed = failingPairs(pairs, chosen, { ...verified, before: before!, after: after! }); // two models
   if (failed.size === 0) return { changes: chosen, model };
   // Leaving out a pair changes nothing of the others, which agreed even behind it.
   const changes = chosen.filter(({ tensor }) => !failed.has(tensor));

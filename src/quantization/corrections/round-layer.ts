@@ -1,5 +1,6 @@
 import { covarianceOf } from './covariance.ts';
-import { roundToNearestPlane } from './nearest-plane.ts';
+import { roundToNearestPlane, type NearestPlaneInput } from './nearest-plane.ts';
+import { LARGEST_SEARCHED, roundWithFreeScales } from './search-scales.ts';
 
 /** One layer to round; plain data, for worker threads. */
 export interface RoundLayer {
@@ -7,6 +8,8 @@ export interface RoundLayer {
   readonly rows: Float32Array;
   /** One a row. */
   readonly scales: Float32Array;
+  /** Whether each row may have another scale than this, as far as it serves. */
+  readonly areScalesFree: boolean;
   readonly limit: number;
   /** Rows fall into this many equal groups; group g reads rows [g · K, (g + 1) · K) of the samples. */
   readonly groupCount: number;
@@ -17,13 +20,23 @@ export interface RoundLayer {
   readonly zeroPoint?: number;
 }
 
-/** Codes [M, K] that keep the layer's output close to the float layer's on the samples. */
-export async function roundLayer(layer: RoundLayer): Promise<Int8Array> {
-  const { rows, scales, limit, groupCount, samples, sampleCount } = layer;
-  const rowCount = scales.length;
+export interface RoundedLayer {
+  /** [M, K] */
+  readonly codes: Int8Array;
+  /** One a row. */
+  readonly scales: Float32Array;
+}
+
+/** Codes that keep the layer's output close to the float layer's on the samples. */
+export async function roundLayer(layer: RoundLayer): Promise<RoundedLayer> {
+  const { rows, limit, groupCount, samples, sampleCount } = layer;
+  const rowCount = layer.scales.length;
   const size = rows.length / rowCount;
   const groupRows = rowCount / groupCount;
   const codes = new Int8Array(rows.length);
+  const scales = layer.scales.slice();
+  const round =
+    layer.areScalesFree && size <= LARGEST_SEARCHED ? roundWithFreeScales : roundWithScales;
   for (let group = 0; group < groupCount; group += 1) {
     const firstRow = group * groupRows;
     for (let first = 0; first < size; first += BLOCK_SIZE) {
@@ -34,16 +47,21 @@ export async function roundLayer(layer: RoundLayer): Promise<Int8Array> {
       );
       shrink(covariance, block, sampleCount);
       const window = { rowCount: groupRows, size, firstRow, first, block };
-      const rounded = await roundToNearestPlane({
+      const rounded = await round({
         weights: cut(rows, window),
         scales: scales.subarray(firstRow, firstRow + groupRows),
         covariance,
         limit,
       });
-      paste(codes, rounded, window);
+      paste(codes, rounded.codes, window);
+      scales.set(rounded.scales, firstRow);
     }
   }
-  return codes;
+  return { codes, scales };
+}
+
+async function roundWithScales(input: NearestPlaneInput): Promise<RoundedLayer> {
+  return { codes: await roundToNearestPlane(input), scales: input.scales };
 }
 
 /**

@@ -9,9 +9,9 @@ import { normalizePixels, openShardReader } from '../../../src/data/image-shards
 import { temporaryFolder } from '../../support/stage-context.ts';
 import { TINY_SIZE, tinyConvnet, writeNoiseShards } from '../../support/tiny-convnet.ts';
 
-test('a quarter of the images is held out, at most 16, all of fewer than four', () => {
+test('a quarter of the images is held out, at most 12, all of fewer than four', () => {
   const indices = Array.from({ length: 400 }, (_, i) => 2 * i);
-  assert.equal(drawHeldOut(indices, 0).length, 16);
+  assert.equal(drawHeldOut(indices, 0).length, 12);
   const sixteen = indices.slice(0, 16);
   const drawn = drawHeldOut(sixteen, 0);
   assert.equal(drawn.length, 4);

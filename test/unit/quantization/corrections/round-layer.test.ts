@@ -25,7 +25,10 @@ function layerOf(groupCount: number, size: number) {
   }
   const rows = Float32Array.from({ length: ROWS * size }, () => random.normal());
   const scales = Float32Array.from({ length: ROWS }, (_, m) => 0.02 + 0.005 * m);
-  return { rows, scales, limit: 127, groupCount, samples, sampleCount: SAMPLES };
+  return {
+    ...{ rows, scales, limit: 127, groupCount, samples },
+    ...{ sampleCount: SAMPLES, areScalesFree: false },
+  };
 }
 
 /** The first half of the samples of each input. */
@@ -71,13 +74,17 @@ for (const [name, groupCount, size] of [
 ] as const) {
   test(`${name} errs less on samples it was not shown`, async () => {
     const layer = layerOf(groupCount, size);
-    const codes = await roundLayer({
+    const { codes } = await roundLayer({
       ...layer,
       samples: shown(layer.samples),
     });
     assert.ok(outputError(layer, codes, true) < 0.5 * outputError(layer, nearest(layer), true));
     // Where no bias makes up for the mean, the mean counts as well.
-    const kept = await roundLayer({ ...layer, samples: shown(layer.samples), zeroPoint: 0 });
+    const { codes: kept } = await roundLayer({
+      ...layer,
+      samples: shown(layer.samples),
+      zeroPoint: 0,
+    });
     assert.ok(outputError(layer, kept, false) < 0.5 * outputError(layer, nearest(layer), false));
     assert.ok(outputError(layer, kept, false) < outputError(layer, codes, false));
   });
@@ -86,5 +93,31 @@ for (const [name, groupCount, size] of [
 test('inputs that never change leave nothing undefined', async () => {
   const layer = layerOf(1, 40);
   layer.samples.fill(7);
-  assert.deepEqual(await roundLayer({ ...layer, samples: shown(layer.samples) }), nearest(layer));
+  const { codes } = await roundLayer({ ...layer, samples: shown(layer.samples) });
+  assert.deepEqual(codes, nearest(layer));
+});
+
+test('filters over inputs that move together err less with a scale of their own', async () => {
+  const layer = layerOf(4, 9);
+  const random = createRandom(2, 'smooth');
+  // What the nine inputs of a group differ by is a fiftieth of what they have in common.
+  for (let group = 0; group < 4; group += 1) {
+    for (let p = 0; p < 2 * SAMPLES; p += 1) {
+      const common = 128 + 50 * random.normal();
+      for (let k = 0; k < 9; k += 1) {
+        const value = Math.min(Math.max(Math.round(common + random.normal()), 0), 255);
+        layer.samples[(group * 9 + k) * 2 * SAMPLES + p] = value;
+      }
+    }
+  }
+  const given = { ...layer, samples: shown(layer.samples) };
+  const kept = await roundLayer(given);
+  assert.deepEqual(kept.scales, layer.scales);
+  const free = await roundLayer({ ...given, areScalesFree: true });
+  for (const [row, scale] of free.scales.entries()) {
+    assert.ok(scale >= layer.scales[row]! && scale <= 1.061 * layer.scales[row]!);
+  }
+  const errorOf = ({ codes, scales }: typeof kept): number =>
+    outputError({ ...layer, scales: scales.slice() }, codes, true);
+  assert.ok(errorOf(free) < 0.25 * errorOf(kept), `${errorOf(free)} against ${errorOf(kept)}`);
 });
