@@ -47,8 +47,9 @@ test('every layer is rounded with about the scales of the plan, some weights awa
     assert.ok(ratios.every((ratio) => ratio >= 1 && ratio <= most));
     assert.equal(weight.codes.length, layer.weight.codes.length);
     assert.notDeepEqual(weight.codes, layer.weight.codes);
-    // Weights lose a little, outputs win; another scale may by chance suit the weights too.
-    assert.ok(weight.sqnrDb < layer.weight.sqnrDb + (most > 1 ? 1 : 0));
+    // Weights lose a little, outputs win; another scale may suit the weights too.
+    if (most === 1) assert.ok(weight.sqnrDb < layer.weight.sqnrDb);
+    assert.ok(Math.abs(weight.sqnrDb - layer.weight.sqnrDb) < 6);
     const values = readFloats(initializers.get(layer.node.input[1]!)!);
     const restored = dequantizeWeight(weight, layer.channelCount, layer.axis);
     const scale = Math.max(...weight.scales);
