@@ -20,11 +20,12 @@ export function mseRange(state: ObserverState): TensorRange {
     const error = squaredError(points, { min: min * low, max: max * high });
     if (error < best.error) best = { low, high, error };
   };
-  const coarse = Array.from({ length: COARSE_STEPS }, (_, i) => 1 - i / COARSE_STEPS);
+  const stepCount = min < 0 && max > 0 ? COARSE_STEPS / 2 : COARSE_STEPS;
+  const coarse = Array.from({ length: stepCount }, (_, i) => 1 - i / stepCount);
   for (const low of min < 0 ? coarse : [1]) {
     for (const high of max > 0 ? coarse : [1]) attempt(low, high);
   }
-  for (let step = 0.5 / COARSE_STEPS; step > 1e-4; step /= 2) {
+  for (let step = 0.5 / stepCount; step > 1e-4; step /= 2) {
     const { low, high } = best;
     for (const delta of [-step, step]) {
       if (min < 0) attempt(low + delta, best.high);
@@ -34,6 +35,7 @@ export function mseRange(state: ObserverState): TensorRange {
   return { min: min * best.low, max: max * best.high };
 }
 
+/** Of one end; half as many where both are searched, which multiply. */
 const COARSE_STEPS = 24;
 
 interface WeightedPoints {
