@@ -167,20 +167,18 @@ function forwardPlain(
   const { kernels, tf } = runtime;
   const x = uses.value(layer.input);
   switch (layer.kind) {
-    case 'max-pool':
-      uses.set(layer.name, kernels.maxPool(x, layer));
+    case 'max-pool': {
+      const { y, gradient } = kernels.maxPoolTraining(x, layer);
+      uses.set(layer.name, y);
       return {
         layer,
         back(dy) {
-          const xValue = uses.value(layer.input);
-          const y = uses.value(layer.name);
-          const dx = kernels.maxPoolGradient(dy, xValue, y, layer);
+          const dx = gradient(dy);
           dy.dispose();
-          uses.release(layer.name);
-          uses.release(layer.input);
           return [dx];
         },
       };
+    }
     case 'global-average-pool': {
       const [batch = 1, height = 1, width = 1, channels = 1] = x.shape;
       uses.set(layer.name, globalAveragePool(runtime, x));

@@ -1,12 +1,15 @@
 import type { Tensor } from '@tensorflow/tfjs-node';
-import type { Activation, Padding } from '../models/network.ts';
+import type { Activation } from '../models/network.ts';
 import { BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM } from '../models/network.ts';
 import type { Tensorflow } from '../runtime/tensorflow.ts';
+import { createKernelTools } from './kernel-tools.ts';
 import {
   nativeOperations,
   type OperationAttribute,
   type OperationObserver,
 } from './native-operations.ts';
+import { createPoolingKernels, type PoolingKernels } from './pooling-kernels.ts';
+import { paddedWindow, type ConvolutionWindow } from './windows.ts';
 
 export const PRECISIONS = ['float32', 'bfloat16'] as const;
 export type Precision = (typeof PRECISIONS)[number];
@@ -15,18 +18,6 @@ export interface KernelOptions {
   /** Of what convolutions and dense layers compute in; float32 by default. */
   readonly precision?: Precision;
   readonly observe?: OperationObserver;
-}
-
-export interface Window {
-  readonly kernelSize: number;
-  readonly stride: number;
-  readonly padding: Padding;
-  /** Height and width of the input. */
-  readonly inputShape: { readonly height: number; readonly width: number };
-}
-
-export interface ConvolutionWindow extends Window {
-  readonly depthwise: boolean;
 }
 
 export interface BatchNormResult {
@@ -46,7 +37,7 @@ export interface BatchNormResult {
  * gradients in that type. Parameters and their gradients, and statistics, are float32 always; a product
  * of bfloat16 values is summed up in float32 (oneDNN's kernels).
  */
-export interface Kernels {
+export interface Kernels extends PoolingKernels {
   /** In the type of the precision, for the convolutional part of a network. */
   toCompute(x: Tensor): Tensor;
   toFloat32(x: Tensor): Tensor;
@@ -93,8 +84,6 @@ export interface Kernels {
   activate(x: Tensor, activation: Exclude<Activation, 'none'>): Tensor;
   /** From the activation's output, which is all it needs. */
   activationGradient(dy: Tensor, y: Tensor, activation: Exclude<Activation, 'none'>): Tensor;
-  maxPool(x: Tensor, window: Window): Tensor;
-  maxPoolGradient(dy: Tensor, x: Tensor, y: Tensor, window: Window): Tensor;
   add(a: Tensor, b: Tensor): Tensor;
   multiply(a: Tensor, b: Tensor): Tensor;
   subtract(a: Tensor, b: Tensor): Tensor;
@@ -112,81 +101,14 @@ export function createKernels(
   { precision = 'float32', observe }: KernelOptions = {},
 ): Kernels {
   const native = nativeOperations(tf, observe);
+  const tools = createKernelTools(tf, native);
+  const { single, typed, nhwc, cast, inType, resultIn, withShape } = tools;
   const { attribute, typeOf } = native;
-  const typed = (tensor: Tensor): OperationAttribute => native.type('T', typeOf(tensor));
-  const nhwc = attribute('data_format', 'STRING', 'NHWC');
-  // The kernels' results have the rank their names promise; tfjs types know nothing of them.
-  const single = (
-    name: string,
-    attributes: readonly OperationAttribute[],
-    inputs: readonly Tensor[],
-  ): Tensor => native.execute(name, attributes, inputs, 1)[0]!; // one was asked for
-  const cast = (x: Tensor, to: number): Tensor => {
-    const from = typeOf(x);
-    if (from === to) return x.clone();
-    const types = [native.type('SrcT', from), native.type('DstT', to)];
-    return single('Cast', [...types, attribute('Truncate', 'BOOL', false)], [x]);
-  };
-  /** `use` with `tensor` in another type for as long as it takes. */
-  const inType = <T>(tensor: Tensor, type: number, use: (cast: Tensor) => T): T => {
-    if (typeOf(tensor) === type) return use(tensor);
-    const other = cast(tensor, type);
-    const result = use(other);
-    other.dispose();
-    return result;
-  };
-  const resultIn = (tensor: Tensor, type: number): Tensor => {
-    if (typeOf(tensor) === type) return tensor;
-    const result = cast(tensor, type);
-    tensor.dispose();
-    return result;
-  };
   const computeType = precision === 'bfloat16' ? native.bfloat16 : native.float32;
-
-  const windowAttributes = (
-    window: Window,
-    explicitName: string,
-    x: Tensor,
-  ): OperationAttribute[] => {
-    const { kind, pads } = tensorflowPadding(window);
-    return [
-      typed(x),
-      attribute('strides', 'INT', [1, window.stride, window.stride, 1]),
-      attribute('padding', 'STRING', kind),
-      nhwc,
-      ...(kind === 'EXPLICIT' ? [attribute(explicitName, 'INT', pads)] : []),
-    ];
-  };
   const convolutionAttributes = (window: ConvolutionWindow, x: Tensor): OperationAttribute[] => [
-    ...windowAttributes(window, 'explicit_paddings', x),
+    ...tools.windowAttributes(window, x),
     attribute('dilations', 'INT', [1, 1, 1, 1]),
   ];
-  const poolAttributes = (window: Window, x: Tensor): OperationAttribute[] => [
-    ...windowAttributes(window, 'explicit_paddings', x),
-    attribute('ksize', 'INT', [1, window.kernelSize, window.kernelSize, 1]),
-  ];
-  const withShape = (shape: readonly number[], use: (shapeTensor: Tensor) => Tensor): Tensor => {
-    const shapeTensor = tf.tensor1d([...shape], 'int32');
-    const result = use(shapeTensor);
-    shapeTensor.dispose();
-    return result;
-  };
-  const withPadding = (x: Tensor, { padding: { top, bottom, left, right } }: Window): Tensor => {
-    const pads = tf.tensor2d([0, 0, top, bottom, left, right, 0, 0], [4, 2], 'int32');
-    const result = single('Pad', [typed(x), native.type('Tpaddings', native.int32)], [x, pads]);
-    pads.dispose();
-    return result;
-  };
-  const withoutPadding = (
-    x: Tensor,
-    { padding: { top, left } }: Window,
-    shape: readonly number[],
-  ): Tensor =>
-    withShape([0, top, left, 0], (begin) =>
-      withShape(shape, (size) =>
-        single('Slice', [typed(x), native.type('Index', native.int32)], [x, begin, size]),
-      ),
-    );
   const batchNormAttributes = (training: boolean, x: Tensor): OperationAttribute[] => [
     typed(x),
     native.type('U', native.float32),
@@ -234,7 +156,7 @@ export function createKernels(
               ]),
             );
             if (padded.window === window) return gradient;
-            const inside = withoutPadding(gradient, window, inputShape);
+            const inside = tools.withoutPadding(gradient, window, inputShape);
             gradient.dispose();
             return inside;
           }),
@@ -252,7 +174,7 @@ export function createKernels(
           );
         }
         const padded = paddedWindow(window);
-        const from = padded.window === window ? x.clone() : withPadding(x, window);
+        const from = padded.window === window ? x.clone() : tools.withPadding(x, window, 0);
         const gradient = single('Conv2DBackpropFilter', convolutionAttributes(padded.window, dy), [
           from,
           shape,
@@ -302,9 +224,7 @@ export function createKernels(
     activate: (x, activation) => single(activationKernel[activation], [typed(x)], [x]),
     activationGradient: (dy, y, activation) =>
       single(`${activationKernel[activation]}Grad`, [typed(dy)], [dy, y]),
-    maxPool: (x, window) => single('MaxPool', poolAttributes(window, x), [x]),
-    maxPoolGradient: (dy, x, y, window) =>
-      single('MaxPoolGrad', poolAttributes(window, x), [x, y, dy]),
+    ...createPoolingKernels(tools, native),
     add: (a, b) => single('AddV2', [typed(a)], [a, b]),
     multiply: (a, b) => inType(b, typeOf(a), (typedB) => single('Mul', [typed(a)], [a, typedB])),
     subtract: (a, b) => single('Sub', [typed(a)], [a, b]),
@@ -348,44 +268,4 @@ export function createKernels(
         return result;
       }),
   };
-}
-
-/**
- * The same convolution over an image whose padding is part of it. The gradients of a convolution with
- * explicit padding are not among oneDNN's kernels: they take 1.3 to 8 times as long, in bfloat16 a hundred.
- */
-function paddedWindow(window: ConvolutionWindow): {
-  readonly window: ConvolutionWindow;
-  readonly shapeOf: (shape: readonly number[]) => readonly number[];
-} {
-  if (tensorflowPadding(window).kind !== 'EXPLICIT') return { window, shapeOf: (shape) => shape };
-  const { top, bottom, left, right } = window.padding;
-  const { height, width } = window.inputShape;
-  return {
-    window: {
-      ...window,
-      padding: { top: 0, bottom: 0, left: 0, right: 0 },
-      inputShape: { height: height + top + bottom, width: width + left + right },
-    },
-    shapeOf: ([count = 1, rows = 1, columns = 1, channels = 1]) => [
-      ...[count, rows + top + bottom, columns + left + right, channels],
-    ],
-  };
-}
-
-/** VALID and SAME where they mean the same zeros, since their kernels are the best tuned; else EXPLICIT. */
-function tensorflowPadding({ padding, kernelSize, stride, inputShape }: Window): {
-  kind: 'VALID' | 'SAME' | 'EXPLICIT';
-  pads: readonly number[];
-} {
-  const { top, bottom, left, right } = padding;
-  const pads = [0, 0, top, bottom, left, right, 0, 0];
-  if (top + bottom + left + right === 0) return { kind: 'VALID', pads };
-  const isSame = (size: number, before: number, after: number): boolean => {
-    const total = Math.max((Math.ceil(size / stride) - 1) * stride + kernelSize - size, 0);
-    return before === Math.floor(total / 2) && after === total - before;
-  };
-  return isSame(inputShape.height, top, bottom) && isSame(inputShape.width, left, right)
-    ? { kind: 'SAME', pads }
-    : { kind: 'EXPLICIT', pads };
 }

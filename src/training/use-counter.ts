@@ -50,9 +50,9 @@ export function createUseCounter(
 }
 
 export function gradientReadsInput(layer: Layer): boolean {
-  return layer.kind === 'convolution' || layer.kind === 'dense' || layer.kind === 'max-pool';
+  return layer.kind === 'convolution' || layer.kind === 'dense';
 }
 
 export function gradientReadsOutput(layer: Layer): boolean {
-  return layer.kind === 'max-pool' || ('activation' in layer && layer.activation !== 'none');
+  return 'activation' in layer && layer.activation !== 'none';
 }
