@@ -46,9 +46,10 @@ function diverged(message: string, recipe: Recipe): StageError {
   return new StageError({ code: 'training/diverged', message, hint: hintFor(recipe) });
 }
 
-function hintFor({ warmupEpochs, headLearningRateFactor, classWeights }: Recipe): string {
+function hintFor(recipe: Recipe): string {
+  const { schedule, warmupEpochs, headLearningRateFactor, classWeights } = recipe;
   const others = [
-    ...(warmupEpochs < 1 ? ['raise "warmupEpochs"'] : []),
+    ...(warmupEpochs < 1 && schedule.kind !== 'one-cycle' ? ['raise "warmupEpochs"'] : []),
     ...(headLearningRateFactor > 1 ? ['lower "headLearningRateFactor"'] : []),
     ...(classWeights === 'balanced' ? ['set "classWeights" to square-root'] : []),
   ];

@@ -131,7 +131,9 @@ export const trainParameters = z.strictObject({
     .number()
     .min(0)
     .default(0)
-    .describe('Epochs over which the rate grows from zero, fractions allowed.'),
+    .describe(
+      'Epochs over which the rate grows from zero, fractions allowed; one-cycle rises by itself.',
+    ),
   headLearningRateFactor: z
     .number()
     .positive()
