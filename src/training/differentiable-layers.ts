@@ -40,29 +40,30 @@ function forwardConvolution(
   const weightName = `${layer.weightName}.weight`;
   const { batchNormName, activation } = layer;
   let z: Tensor | null = kernels.convolution(x, parameter(weightName), layer);
-  let normalized: Tensor;
+  let y: Tensor;
   let reserved: [Tensor, Tensor, Tensor] | null = null;
   if (batchNormName === null) {
-    normalized = kernels.biasAdd(z, parameter(`${layer.weightName}.bias`));
+    y = kernels.biasAdd(z, parameter(`${layer.weightName}.bias`));
     z.dispose();
     z = null;
+    if (activation !== 'none') {
+      const sum = y;
+      y = kernels.activate(sum, activation);
+      sum.dispose();
+    }
   } else {
-    const result = kernels.batchNormTraining(
-      z,
-      parameter(`${batchNormName}.weight`),
-      parameter(`${batchNormName}.bias`),
-      parameter(`${batchNormName}.running_mean`),
-      parameter(`${batchNormName}.running_var`),
-    );
-    normalized = result.y;
+    const inputs = {
+      x: z,
+      gamma: parameter(`${batchNormName}.weight`),
+      beta: parameter(`${batchNormName}.bias`),
+      movingMean: parameter(`${batchNormName}.running_mean`),
+      movingVariance: parameter(`${batchNormName}.running_var`),
+    };
+    const result = kernels.batchNormTraining(inputs, activation);
+    y = result.y;
     reserved = [...result.reserved];
     replace(`${batchNormName}.running_mean`, result.mean);
     replace(`${batchNormName}.running_var`, result.variance);
-  }
-  let y = normalized;
-  if (activation !== 'none') {
-    y = kernels.activate(normalized, activation);
-    normalized.dispose();
   }
   uses.set(layer.name, y);
   return {

@@ -80,3 +80,26 @@ export function createKernelTools(tf: Tensorflow, native: NativeOperations) {
     },
   };
 }
+
+/**
+ * `preferred`, and from its first failure on `fallback`: for kernels that a build of TensorFlow may lack.
+ * Where something else was wrong the fallback fails as well and says what.
+ */
+export function withFallback<Parameters extends readonly unknown[], Result>(
+  preferred: (...parameters: Parameters) => Result,
+  fallback: (...parameters: Parameters) => Result,
+): (...parameters: Parameters) => Result {
+  let isPreferred = true;
+  return (...parameters) => {
+    if (!isPreferred) return fallback(...parameters);
+    try {
+      return preferred(...parameters);
+    } catch {
+      isPreferred = false;
+      return fallback(...parameters);
+    }
+  };
+}
+
+/** What TensorFlow itself adds where it puts a oneDNN kernel in place of its own. */
+export const ONE_DNN_LABEL = 'MklNameChangeOp';

@@ -1,5 +1,5 @@
 import type { Tensor } from '@tensorflow/tfjs-node';
-import type { KernelTools } from './kernel-tools.ts';
+import { ONE_DNN_LABEL, withFallback, type KernelTools } from './kernel-tools.ts';
 import type { NativeOperations, OperationAttribute } from './native-operations.ts';
 import { paddedWindow, type Window } from './windows.ts';
 
@@ -29,8 +29,7 @@ export function createPoolingKernels(tools: KernelTools, native: NativeOperation
   ];
   const oneDnn = [
     attribute('workspace_enabled', 'BOOL', true),
-    // What TensorFlow itself adds where it puts a oneDNN kernel in place of its own.
-    attribute('_kernel', 'STRING', 'MklNameChangeOp'),
+    attribute('_kernel', 'STRING', ONE_DNN_LABEL),
   ];
 
   const withOneDnn = (x: Tensor, window: Window): TrainedPool => {
@@ -76,18 +75,9 @@ export function createPoolingKernels(tools: KernelTools, native: NativeOperation
     };
   };
 
-  let train = withOneDnn;
   return {
     maxPool: (x, window) => single('MaxPool', poolAttributes(window, x), [x]),
-    maxPoolTraining(x, window) {
-      try {
-        return train(x, window);
-      } catch (error) {
-        if (train === withTensorflow) throw error;
-        train = withTensorflow; // says itself what is wrong where it is not the kernel that lacks
-        return train(x, window);
-      }
-    },
+    maxPoolTraining: withFallback(withOneDnn, withTensorflow),
   };
 }
 

@@ -281,13 +281,12 @@ test("batch norm moves its averages as PyTorch's BatchNorm2d", async (context) =
   const { createKernels } = await import('../../../src/training/kernels.ts');
   // [N 2, H 1, W 2, C 2]; torch.nn.BatchNorm2d(2) in training on the same values
   const x = tf.tensor4d([1, 0, 2, 4, 3, -2, 6, 2], [2, 1, 2, 2]);
-  const result = createKernels(tf).batchNormTraining(
-    x,
-    tf.ones([2]),
-    tf.zeros([2]),
-    tf.zeros([2]),
-    tf.ones([2]),
-  );
+  const kernels = createKernels(tf);
+  const inputs = {
+    ...{ x, gamma: tf.ones([2]), beta: tf.zeros([2]) },
+    ...{ movingMean: tf.zeros([2]), movingVariance: tf.ones([2]) },
+  };
+  const result = kernels.batchNormTraining(inputs, 'none');
   const close = (tensor: Tensor, expected: number[]): void => {
     assert.ok(relativeDifference(expected, tensor.dataSync()) < 1e-6, String(tensor.dataSync()));
   };
@@ -300,6 +299,17 @@ test("batch norm moves its averages as PyTorch's BatchNorm2d", async (context) =
       -1.3416393995285034, 1.6035650968551636, 0.44721314311027527,
     ],
   );
+  // With a ReLU behind it another kernel does both.
+  const rectified = kernels.batchNormTraining(inputs, 'relu');
+  close(rectified.y, [...result.y.relu().dataSync()]);
+  close(rectified.mean, [...result.mean.dataSync()]);
+  close(rectified.variance, [...result.variance.dataSync()]);
+  const dy = tf.tensor4d([1, 2, -3, 4, -5, 6, 7, -8], [2, 1, 2, 2]);
+  const [dx, dgamma, dbeta] = kernels.batchNormGradient(dy, x, inputs.gamma, rectified.reserved);
+  const expected = kernels.batchNormGradient(dy, x, inputs.gamma, result.reserved);
+  for (const [i, gradient] of [dx, dgamma, dbeta].entries()) {
+    close(gradient, [...expected[i]!.dataSync()]);
+  }
 });
 
 test('predictions leave nothing behind, and dropout is off in them', async (context) => {
