@@ -1,18 +1,23 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { toBinary } from '@bufbuild/protobuf';
 import fc from 'fast-check';
+import { makeModel, makeNode, makeTensor, makeValueInfo } from '../../../src/onnx/build.ts';
 import {
   GraphProtoSchema,
   NodeProtoSchema,
   OperatorSetIdProtoSchema,
 } from '../../../src/onnx/generated/onnx_pb.ts';
 import { cloneModel, graphOf } from '../../../src/onnx/model.ts';
-import { decodeOnnx } from '../../../src/onnx/reader.ts';
-import { encodeOnnx } from '../../../src/onnx/writer.ts';
+import { createRandom } from '../../../src/numeric/random.ts';
+import { decodeOnnx, readOnnx } from '../../../src/onnx/reader.ts';
+import { readFloats, viewFloats } from '../../../src/onnx/tensor-data.ts';
+import { encodeOnnx, writeOnnx } from '../../../src/onnx/writer.ts';
 import { fuzzedModel } from '../../support/fuzz-onnx.ts';
 import { sharedMaterial } from '../../support/shared-material.ts';
+import { temporaryFolder } from '../../support/stage-context.ts';
 
 /** A field as protobuf writes it: tag, then a varint or bytes with their length. */
 function field(number: number, content: bigint | Uint8Array): Buffer {
@@ -67,4 +72,37 @@ test('a model of another writer stays the same to the byte', async (t) => {
   if (path === null) return;
   const bytes = await readFile(path);
   assert.ok(bytes.equals(encodeOnnx(decodeOnnx(bytes, path))));
+});
+
+test('weights read from a file lie where float32 can view them, and are the same', async (t) => {
+  const path = join(await temporaryFolder(t), 'model.onnx');
+  const random = createRandom(4, 'weights');
+  // Names of all lengths, so that weights begin at every remainder; 30 and 32 floats take one and two
+  // bytes of length.
+  const initializers = Array.from({ length: 40 }, (_, i) =>
+    makeTensor(
+      'w'.repeat(1 + (i % 9)) + String(i),
+      [i % 2 === 0 ? 30 + (i % 3) : 200],
+      Float32Array.from({ length: i % 2 === 0 ? 30 + (i % 3) : 200 }, () => random.normal()),
+    ),
+  );
+  const model = makeModel({
+    ...{ graphName: 'g', opset: 17, initializers },
+    nodes: [
+      makeNode({
+        ...{ opType: 'Concat', name: 'n', attributes: { axis: 0 } },
+        ...{ inputs: initializers.map(({ name }) => name), outputs: ['y'] },
+      }),
+    ],
+    inputs: [],
+    outputs: [makeValueInfo('y', ['n'])],
+  });
+  await writeOnnx(path, model);
+  const bytes = await readFile(path);
+  const read = await readOnnx(path);
+  for (const [i, tensor] of graphOf(read).initializer.entries()) {
+    assert.deepEqual(viewFloats(tensor), readFloats(initializers[i]!));
+    if (tensor.rawData.length >= 128) assert.equal(tensor.rawData.byteOffset % 4, 0);
+  }
+  assert.ok(bytes.equals(encodeOnnx(read)), 'the bytes are the same');
 });
