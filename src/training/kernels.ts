@@ -93,6 +93,8 @@ export interface Kernels extends PoolingKernels {
   multiply(a: Tensor, b: Tensor): Tensor;
   subtract(a: Tensor, b: Tensor): Tensor;
   addAll(tensors: readonly Tensor[]): Tensor;
+  /** Puts `values` [n, …] in the place of `rows` [n] of x, in x's own memory. */
+  overwriteRows(x: Tensor, rows: Tensor, values: Tensor): void;
   /** Of float32 matrices, to float32; in bfloat16 where that is the precision. */
   matMul(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor;
   /** Loss of each image [N] and the gradient of their sum by the logits [N, C]. */
@@ -266,6 +268,10 @@ export function createKernels(
     subtract: (a, b) => single('Sub', [typed(a)], [a, b]),
     addAll: (tensors) =>
       single('AddN', [typed(tensors[0]!), attribute('N', 'INT', tensors.length)], tensors), // there is one
+    overwriteRows(x, rows, values) {
+      // The result is x under another name.
+      single('InplaceUpdate', [typed(x)], [x, rows, values]).dispose();
+    },
     matMul: (a, b, transposeA, transposeB) =>
       inType(a, computeType, (typedA) =>
         inType(b, computeType, (typedB) =>

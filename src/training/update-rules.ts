@@ -51,30 +51,77 @@ export function updateRule(options: OptimizerOptions): UpdateRule {
  * Sutskever et al. 2013.
  */
 function sgdRule({ optimizer, momentum }: OptimizerOptions): UpdateRule {
-  return ({ tf, kernels, weight, gradient, read, write, learningRate, weightDecay }) => {
+  const isNesterov = optimizer === 'nesterov';
+  return (update) => {
+    const { tf, kernels, weight, gradient, read, write } = update;
     const old = read('velocity');
-    const terms = [gradient];
-    if (weightDecay !== 0) terms.push(kernels.multiply(weight, tf.scalar(weightDecay)));
-    if (optimizer === 'nesterov') {
-      const decayed = terms.length === 1 ? gradient : kernels.addAll(terms);
-      const velocity =
-        old === null
-          ? decayed.clone()
-          : kernels.add(kernels.multiply(old, tf.scalar(momentum)), decayed);
-      write('velocity', velocity);
-      const ahead = kernels.add(decayed, kernels.multiply(velocity, tf.scalar(momentum)));
-      return kernels.subtract(weight, kernels.multiply(ahead, tf.scalar(learningRate)));
+    if (weight.size < LARGE || weight.shape.length < 2) {
+      const next = sgdStep({ ...update, velocity: old }, momentum, isNesterov);
+      write('velocity', next.velocity);
+      return next.weight;
     }
-    if (old !== null) terms.push(kernels.multiply(old, tf.scalar(momentum)));
-    const velocity = terms.length === 1 ? gradient.clone() : kernels.addAll(terms);
-    // At once, not at the end of the tidy: AlexNet's first dense layer has 38 million weights.
-    tf.dispose(terms.slice(1));
-    write('velocity', velocity);
-    const change = kernels.multiply(velocity, tf.scalar(learningRate));
-    const next = kernels.subtract(weight, change);
-    change.dispose();
-    return next;
+    // Part by part and in place: whole, the terms of AlexNet's first dense layer take 450 MB more.
+    const velocity = old ?? tf.zerosLike(weight);
+    const [rowCount = 1] = weight.shape;
+    const partRows = Math.max(1, Math.floor((rowCount * PART) / weight.size));
+    for (let first = 0; first < rowCount; first += partRows) {
+      const count = Math.min(partRows, rowCount - first);
+      tf.tidy(() => {
+        const part = (tensor: Tensor): Tensor => tensor.slice([first], [count]);
+        const parts = {
+          weight: part(weight),
+          gradient: part(gradient),
+          velocity: part(velocity),
+        };
+        const next = sgdStep({ ...update, ...parts }, momentum, isNesterov);
+        const rows = tf.range(first, first + count, 1, 'int32');
+        kernels.overwriteRows(velocity, rows, next.velocity);
+        kernels.overwriteRows(weight, rows, next.weight);
+      });
+    }
+    if (old === null) write('velocity', velocity);
+    return weight.clone();
   };
+}
+
+/** Values from which on a parameter is updated in parts, and values of a part. */
+const LARGE = 2 ** 23;
+const PART = 2 ** 21;
+
+function sgdStep(
+  {
+    tf,
+    kernels,
+    weight,
+    gradient,
+    velocity: old,
+    learningRate,
+    weightDecay,
+  }: Omit<Update, 'read' | 'write'> & {
+    readonly velocity: Tensor | null;
+  },
+  momentum: number,
+  isNesterov: boolean,
+): { readonly weight: Tensor; readonly velocity: Tensor } {
+  const terms = [gradient];
+  if (weightDecay !== 0) terms.push(kernels.multiply(weight, tf.scalar(weightDecay)));
+  if (isNesterov) {
+    const decayed = terms.length === 1 ? gradient : kernels.addAll(terms);
+    const velocity =
+      old === null
+        ? decayed.clone()
+        : kernels.add(kernels.multiply(old, tf.scalar(momentum)), decayed);
+    const ahead = kernels.add(decayed, kernels.multiply(velocity, tf.scalar(momentum)));
+    const change = kernels.multiply(ahead, tf.scalar(learningRate));
+    return { weight: kernels.subtract(weight, change), velocity };
+  }
+  if (old !== null) terms.push(kernels.multiply(old, tf.scalar(momentum)));
+  const velocity = terms.length === 1 ? gradient.clone() : kernels.addAll(terms);
+  tf.dispose(terms.slice(1)); // at once, not at the end of the tidy
+  const change = kernels.multiply(velocity, tf.scalar(learningRate));
+  const next = kernels.subtract(weight, change);
+  change.dispose();
+  return { weight: next, velocity };
 }
 
 /**

@@ -28,7 +28,8 @@ export function createWeightAverage(
     averages.get(name)?.dispose();
     averages.set(name, tf.keep(tensor));
   };
-  for (const [name, tensor] of runner.parameters) replace(name, tensor.clone());
+  // Copies: an optimizer may change weights where they lie.
+  for (const [name, tensor] of runner.parameters) replace(name, tf.add(tensor, 0));
   return {
     update(step) {
       const share = 1 - Math.min(decay, (1 + step) / (10 + step));

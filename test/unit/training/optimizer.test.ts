@@ -94,3 +94,32 @@ for (const [name, expected] of Object.entries(EXPECTED)) {
     assert.equal(tf.memory().numTensors, before);
   });
 }
+
+test('a large parameter is updated in parts, in place, as a small one is whole', async (context) => {
+  const tf = await tensorflowOrSkip(context);
+  if (tf === null) return;
+  const [rows, columns] = [1025, 8192]; // above 2^23 values, with a last part of one row
+  const large = parametersOf(tf, [0]);
+  large.replace('w', tf.randomNormal([rows, columns], 0, 1, 'float32', 1));
+  const sample = [0, 255, 256, 1024];
+  const rowsOf = (tensor: Tensor): Tensor => tensor.gather(tf.tensor1d(sample, 'int32'));
+  const small = parametersOf(tf, [0]);
+  small.replace('w', rowsOf(large.parameters.get('w')!));
+  for (const optimizer of ['sgd', 'nesterov'] as const) {
+    const optimizers = [large, small].map((each) =>
+      createOptimizer(tf, each, optionsOf(optimizer)),
+    );
+    for (let i = 0; i < 3; i += 1) {
+      const gradient = tf.randomNormal([rows, columns], 0, 1, 'float32', 10 + i);
+      const ofRows = rowsOf(gradient);
+      for (const [n, each] of [gradient, ofRows].entries()) {
+        optimizers[n]?.step(new Map([['w', each]]), () => ({
+          ...{ learningRate: 0.1, weightDecay: 0.01 },
+        }));
+      }
+    }
+    const found = rowsOf(large.parameters.get('w')!).dataSync();
+    assert.deepEqual(found, small.parameters.get('w')!.dataSync());
+    for (const each of optimizers) each.dispose();
+  }
+});
