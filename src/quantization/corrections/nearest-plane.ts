@@ -166,18 +166,62 @@ function permuted(matrix: Float64Array, order: readonly number[]): Float64Array 
  */
 function unitUpperFactor(matrix: Float64Array): Float64Array {
   const size = Math.sqrt(matrix.length);
-  // Every index below is row * size + column with both below size.
-  for (let k = 0; k < size; k += 1) {
-    const row = k * size;
-    const pivot = matrix[row + k]!;
-    const inverse = pivot > 0 ? 1 / pivot : 0;
-    for (let i = k + 1; i < size; i += 1) {
-      const value = matrix[row + i]! * inverse;
-      if (value === 0) continue;
-      const target = i * size;
-      for (let j = i; j < size; j += 1) matrix[target + j]! -= value * matrix[row + j]!;
+  const inverseOf = (k: number): number => {
+    const pivot = matrix[k * size + k]!; // k < size
+    return pivot > 0 ? 1 / pivot : 0;
+  };
+  for (let first = 0; first < size; first += PANEL_SIZE) {
+    const end = Math.min(first + PANEL_SIZE, size);
+    // Every index below is row * size + column with both below size.
+    for (let k = first; k < end; k += 1) {
+      const inverse = inverseOf(k);
+      for (let i = k + 1; i < end; i += 1) {
+        const value = matrix[k * size + i]! * inverse;
+        for (let j = i; j < size; j += 1) matrix[i * size + j]! -= value * matrix[k * size + j]!;
+      }
     }
-    for (let j = k + 1; j < size; j += 1) matrix[row + j]! *= inverse;
+    // A last panel that is not whole has no rows behind it.
+    if (end < size)
+      eliminateBehind(
+        matrix,
+        size,
+        first,
+        [0, 1, 2, 3].map((n) => inverseOf(first + n)),
+      );
+    for (let k = first; k < end; k += 1) {
+      const inverse = inverseOf(k);
+      for (let j = k + 1; j < size; j += 1) matrix[k * size + j]! *= inverse;
+    }
   }
   return matrix;
+}
+
+/** Rows that are taken from those behind them in one go: each value there is read and written once. */
+const PANEL_SIZE = 4;
+
+/** Takes the four rows from `first` on, times their pivots' `inverses`, from all rows behind them. */
+function eliminateBehind(
+  matrix: Float64Array,
+  size: number,
+  first: number,
+  inverses: readonly number[],
+): void {
+  const [a, b, c, d] = [0, 1, 2, 3].map((n) => (first + n) * size) as [
+    number,
+    number,
+    number,
+    number,
+  ];
+  const [ia, ib, ic, id] = inverses as [number, number, number, number];
+  for (let i = first + PANEL_SIZE; i < size; i += 1) {
+    const va = matrix[a + i]! * ia; // rows and columns are below size here too
+    const vb = matrix[b + i]! * ib;
+    const vc = matrix[c + i]! * ic;
+    const vd = matrix[d + i]! * id;
+    const target = i * size;
+    for (let j = i; j < size; j += 1) {
+      const value = matrix[target + j]! - va * matrix[a + j]! - vb * matrix[b + j]!;
+      matrix[target + j] = value - vc * matrix[c + j]! - vd * matrix[d + j]!;
+    }
+  }
 }
