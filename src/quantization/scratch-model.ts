@@ -77,14 +77,17 @@ export async function withScratchModel<T>(
   }
 }
 
-/** Else a ResNet-50's sessions keep 200 MB of weights mapped while the next model is made. */
+/**
+ * Else a ResNet-50's sessions keep 200 MB of weights mapped while the next model is made. Never fails:
+ * threads that can run nothing any more have nothing to give back, and what ended them is told already.
+ */
 async function releaseIn(threads: WorkerThreads | undefined): Promise<void> {
   if (threads === undefined) return;
   // One a thread, as long as none has ended before the last is handed out.
   const tasks = Array.from({ length: threads.threadCount }, () =>
     threads.run('release-model', null),
   );
-  await Promise.all(tasks);
+  await Promise.allSettled(tasks);
 }
 
 let modelCount = 0;
