@@ -83,4 +83,4 @@ async function meanErrors(
   return errors;
 }
 
-const productWithTransposed = createMatrixProduct({ isTransposed: true, memory: 'exact' });
+const productWithTransposed = createMatrixProduct({ isTransposed: true });

@@ -10,14 +10,12 @@ import {
 
 /**
  * a · b or a · b' for float32 matrices [M, K] and [K, N] or [N, K]: [M, N], row by row. By onnxruntime,
- * in one session that opens at the first call; large results had better not grow its arena (`exact`).
+ * in one session that opens at the first call.
  */
 export function createMatrixProduct({
   isTransposed,
-  memory,
 }: {
   readonly isTransposed: boolean;
-  readonly memory: NonNullable<SessionOptions['memory']>;
 }): (a: OnnxTensor, b: OnnxTensor) => Promise<Float32Array> {
   const inputs = ['a', 'b'];
   const attributes = isTransposed ? { transB: 1 } : {};
@@ -28,7 +26,7 @@ export function createMatrixProduct({
   const run = createOperation(
     [node],
     { inputs, type: DataType.FLOAT, result: DataType.FLOAT },
-    memory,
+    'exact', // results are large and of many sizes
   );
   return async (a, b) => (await run({ a, b })) as Float32Array; // as declared
 }
@@ -58,7 +56,7 @@ function createOperation(
     readonly type: DataType;
     readonly result: DataType;
   },
-  memory: SessionOptions['memory'],
+  memory: NonNullable<SessionOptions['memory']>,
 ): (inputs: Readonly<Record<string, OnnxTensor>>) => Promise<OnnxTensor['data']> {
   let session: Promise<OnnxSession> | undefined;
   return async (inputs) => {
@@ -75,7 +73,7 @@ function createOperation(
           initializers: [],
         }),
       ),
-      { threadCount: 1, ...(memory === undefined ? {} : { memory }) },
+      { threadCount: 1, memory },
     );
     const outputs = await (await session).run(inputs);
     return outputs['product']!.data; // the model's only output

@@ -80,7 +80,7 @@ async function sumsOfErrors(
   );
 }
 
-const matrixProduct = createMatrixProduct({ isTransposed: false, memory: 'exact' });
+const matrixProduct = createMatrixProduct({ isTransposed: false });
 
 /** Decides the codes of the strip for all rows and writes down their errors. */
 function roundStrip(state: RoundingState, { start, end, sums }: Strip): void {
