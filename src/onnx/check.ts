@@ -32,12 +32,18 @@ export function checkFinite(graph: OnnxGraph, shownName: string): void {
   }
 }
 
-/** 0 times NaN or infinity is NaN, and so is every sum with it. */
+/** 0 times NaN or infinity is NaN, and so is every sum with it; four sums do not wait for each other. */
 function areFinite(values: Readonly<Float32Array>): boolean {
-  let sum = 0;
-  // eslint-disable-next-line @typescript-eslint/prefer-for-of -- several times as slow here
-  for (let i = 0; i < values.length; i += 1) sum += 0 * values[i]!; // i < length
-  return sum === 0;
+  let [a, b, c, d] = [0, 0, 0, 0];
+  const whole = values.length - (values.length % 4);
+  for (let i = 0; i < whole; i += 4) {
+    a += 0 * values[i]!; // i + 3 < length
+    b += 0 * values[i + 1]!;
+    c += 0 * values[i + 2]!;
+    d += 0 * values[i + 3]!;
+  }
+  for (let i = whole; i < values.length; i += 1) a += 0 * values[i]!; // i < length
+  return a + b + c + d === 0;
 }
 
 /** Version of the default operator set. */

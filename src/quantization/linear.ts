@@ -1,5 +1,5 @@
-import { roundHalfToEven, saturate } from '../numeric/rounding.ts';
-import type { ActivationParameters } from './parameters.ts';
+import { roundWithin } from '../numeric/rounding.ts';
+import { UINT8_MAX, type ActivationParameters } from './parameters.ts';
 
 /**
  * ONNX QuantizeLinear to uint8: saturate(round(x / scale) + zero point), the division in float32 and
@@ -10,8 +10,10 @@ export function quantizeLinear(
   { scale, zeroPoint }: ActivationParameters,
 ): Uint8Array {
   // Float64 division rounded to float32 equals float32 division: 53 >= 2 * 24 + 2 bits (Figueroa 1995).
-  return Uint8Array.from(values, (value) =>
-    saturate(roundHalfToEven(Math.fround(value / scale)) + zeroPoint, 0, 255),
+  return Uint8Array.from(
+    values,
+    (value) =>
+      zeroPoint + roundWithin(Math.fround(value / scale), -zeroPoint, UINT8_MAX - zeroPoint),
   );
 }
 

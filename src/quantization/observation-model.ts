@@ -10,7 +10,7 @@ export interface ObservedOutputs {
   /** Absent where no value can be below 0. */
   readonly minimum?: string;
   readonly maximum: string;
-  /** NaN where a value is; absent where that shows elsewhere. */
+  /** Sums or means, NaN where a value is; absent where that shows elsewhere. */
   readonly sum?: string;
   /** Values of the tensor, evenly spaced. */
   readonly sample?: string;
@@ -67,27 +67,30 @@ export function observationModel(
       : add(opType, [flat], { axes: [1], keepdims: 0 });
   const observed = [...tensors].map(([tensor, { low }]): ObservedOutputs => {
     const shape = shapes.get(tensor) ?? [];
-    const flat = add('Reshape', [tensor, rows]); // [N, values]
-    // A reduction takes as long as a ReLU, so what a Relu or Clip has limited already is spared two. A
-    // pool reads the blocked layout of convolutions as it is, where a Reshape has to undo it.
+    let made: string | undefined;
+    // Only where it is read: onnxruntime runs what nothing reads, too.
+    const flat = (): string => (made ??= add('Reshape', [tensor, rows])); // [N, values]
+    // Pools read the blocked layout of convolutions as it is, where a Reshape has to undo it.
+    const isImage = shape.length === 4;
+    const maximum = isImage ? add('GlobalMaxPool', [tensor]) : extreme('ReduceMax', flat());
     const outputs = {
       tensor,
-      maximum:
-        low >= 0 && shape.length === 4
-          ? add('GlobalMaxPool', [tensor])
-          : extreme('ReduceMax', flat),
+      maximum,
+      // A reduction takes as long as a ReLU; what a Relu or Clip has limited already is spared two.
       ...(low >= 0
         ? {}
         : {
-            minimum: extreme('ReduceMin', flat),
-            sum: add('ReduceSum', [flat, one], { keepdims: 0 }),
+            minimum: extreme('ReduceMin', flat()),
+            sum: isImage
+              ? add('GlobalAveragePool', [tensor])
+              : add('ReduceSum', [flat(), one], { keepdims: 0 }),
           }),
     };
     if (options.samples === 'none') return outputs;
     const step = sampleStep(shape);
     return {
       ...outputs,
-      sample: step === 1 ? flat : add('Slice', [flat, zero, end, one, integers(BigInt(step))]),
+      sample: step === 1 ? flat() : add('Slice', [flat(), zero, end, one, integers(BigInt(step))]),
     };
   });
   const names = observed.flatMap(({ minimum, maximum, sum, sample }) =>

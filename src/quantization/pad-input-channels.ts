@@ -19,8 +19,8 @@ import { dimsOf } from '../onnx/tensor-data.ts';
 export function padInputChannels(model: OnnxModel): void {
   const graph = graphOf(model);
   const newName = nameMaker(graph);
+  const { producers, initializers } = indexGraph(graph); // what is added is not looked up
   for (const node of [...graph.node]) {
-    const { producers, initializers } = indexGraph(graph);
     const inputDequantize = producers.get(node.input[0] ?? '');
     const weightDequantize = producers.get(node.input[1] ?? '');
     const codes = initializers.get(weightDequantize?.input[0] ?? '');

@@ -15,16 +15,22 @@ export const LARGEST_PAIR_SUM = 2 ** 15 - 1;
  */
 export function worstPairSum(codes: Int8Array, channelCount: number, axis: 0 | 1): number {
   const inner = codes.length / channelCount;
+  const [rowStep, step] = axis === 0 ? [inner, 1] : [1, channelCount];
   let worst = 0;
   for (let channel = 0; channel < channelCount; channel += 1) {
+    const start = channel * rowStep;
+    const end = start + inner * step;
     let [first, second] = [0, 0]; // the two largest, and below them the two smallest, of the row
     let [least, next] = [0, 0];
-    for (let k = 0; k < inner; k += 1) {
-      const code = codes[axis === 0 ? channel * inner + k : k * channelCount + channel]!; // inside
-      if (code > first) [first, second] = [code, first];
-      else if (code > second) second = code;
-      if (code < least) [least, next] = [code, least];
-      else if (code < next) next = code;
+    for (let i = start; i < end; i += step) {
+      const code = codes[i]!; // inside
+      if (code > second) {
+        second = Math.min(code, first);
+        first = Math.max(code, first);
+      } else if (code < next) {
+        next = Math.max(code, least);
+        least = Math.min(code, least);
+      }
     }
     worst = Math.max(worst, UINT8_MAX * (first + second), -UINT8_MAX * (least + next));
   }

@@ -58,6 +58,7 @@ export async function withScratchModel<T>(
       optimizedModelPath: optimized.path,
       configuration: {
         ...options.configuration,
+        disable_prepacking: '1', // it runs nothing
         optimized_model_external_initializers_file_name: basename(optimized.dataPath),
         optimized_model_external_initializers_min_size_in_bytes: String(LEAST_EXTERNAL_BYTES),
       },

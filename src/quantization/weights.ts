@@ -1,4 +1,4 @@
-import { roundHalfToEven, saturate } from '../numeric/rounding.ts';
+import { roundHalfToEven, roundWithin, saturate } from '../numeric/rounding.ts';
 import type { WeightRange } from './choices.ts';
 
 export type Granularity = 'per-channel' | 'per-tensor';
@@ -53,14 +53,22 @@ export function quantizeWeight(input: WeightInput, scheme: WeightScheme): Quanti
   raiseForBias(scales, input);
 
   const codes = new Int8Array(values.length);
-  for (const [g, { first, step, end }] of groups.entries()) {
-    const scale = scales[g]!; // one a group, whose indices lie inside values
-    for (let i = first; i < end; i += step) {
-      const code = roundHalfToEven(Math.fround(values[i]! / scale));
-      codes[i] = saturate(code, -limit, limit);
-    }
+  for (const [g, group] of groups.entries()) {
+    quantizeGroup(codes, values, group, scales[g]!, limit); // one scale a group
   }
   return { codes, scales, sqnrDb: weightSqnrDb(values, { codes, scales }, input) };
+}
+
+function quantizeGroup(
+  codes: Int8Array,
+  values: Float32Array,
+  { first, step, end }: Group,
+  scale: number,
+  limit: number,
+): void {
+  for (let i = first; i < end; i += step) {
+    codes[i] = roundWithin(Math.fround(values[i]! / scale), -limit, limit); // end is at most the length
+  }
 }
 
 /** Signal to quantization noise of a weight tensor in dB; Infinity when nothing was lost. */

@@ -1,4 +1,4 @@
-import { roundHalfToEven, saturate } from '../../numeric/rounding.ts';
+import { roundWithin } from '../../numeric/rounding.ts';
 import { createMatrixProduct } from './matrix-product.ts';
 
 export interface NearestPlaneInput {
@@ -99,7 +99,7 @@ function roundStrip(state: RoundingState, { start, end, sums }: Strip): void {
         const weight = weights[at]!;
         const scale = scales[row]!;
         const target = (weight + laneSums[lane]! + sums[(k - start) * rowCount + row]!) / scale;
-        const code = saturate(roundHalfToEven(target), -limit, limit);
+        const code = roundWithin(target, -limit, limit);
         const error = weight - code * scale;
         codes[at] = code;
         errors[k * rowCount + row] = error;

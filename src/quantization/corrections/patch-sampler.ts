@@ -1,6 +1,6 @@
 import { integerOf, integersOf, stringOf } from '../../onnx/attributes.ts';
 import type { OnnxNode } from '../../onnx/model.ts';
-import { roundHalfToEven, saturate } from '../../numeric/rounding.ts';
+import { roundWithin } from '../../numeric/rounding.ts';
 import { UINT8_MAX, type ActivationParameters } from '../parameters.ts';
 
 /** What a layer reads at one output position; plain data, for worker threads. */
@@ -92,6 +92,7 @@ export function quantizePatches(
 ): void {
   const area = places.length / count;
   const width = values.length / count; // C · area
+  const [low, high] = [-zeroPoint, UINT8_MAX - zeroPoint];
   for (let k = 0; k < width; k += 1) {
     const place = (k % area) * count;
     const from = k * count;
@@ -105,8 +106,7 @@ export function quantizePatches(
         continue;
       }
       const value = values[from + i]!;
-      const rounded = roundHalfToEven(Math.fround(value / scale)) + zeroPoint;
-      const code = saturate(rounded, 0, UINT8_MAX);
+      const code = zeroPoint + roundWithin(Math.fround(value / scale), low, high);
       codes[to + i] = code;
       sum += value;
       error += (code - zeroPoint) * scale - value;
