@@ -74,6 +74,18 @@ export function typeName(tensor: Initializer): string {
   return DataType[tensor.dataType] ?? String(tensor.dataType);
 }
 
+/**
+ * Copies weights that are views of much larger buffers, in place: as long as one of them lives, so does
+ * the whole file that it was read from.
+ */
+export function ownWeights(tensors: readonly Initializer[]): void {
+  for (const tensor of tensors) {
+    const { rawData: raw } = tensor;
+    // No slice: that of a Buffer is a view again.
+    if (raw.buffer.byteLength > 2 * raw.length) tensor.rawData = Uint8Array.from(raw);
+  }
+}
+
 /** Names the tensor in one clear message. */
 export function badTensor(tensor: Initializer, problem: string): OnnxError {
   return new OnnxError({

@@ -1,4 +1,4 @@
-import type { OnnxModel } from '../onnx/model.ts';
+import type { ReadModel } from '../onnx/reader.ts';
 import { collectGarbage } from '../runtime/collect-garbage.ts';
 import {
   calibrateBy,
@@ -7,14 +7,14 @@ import {
 } from './calibrate-automatically.ts';
 import type { CalibrationTable } from './calibration-table.ts';
 import { resolveEqualization } from './corrections/choose-equalization.ts';
-import { equalize } from './corrections/equalize.ts';
+import { equalize, type EqualizedModel, type EqualizeOptions } from './corrections/equalize.ts';
 import { withThreadsOf } from './image-pass.ts';
 import { prepareModel } from './prepare-model.ts';
 import type { RangeMethod, EqualizationChoice } from './choices.ts';
 
 export interface EqualizeAndCalibrateOptions extends Omit<AutomaticOptions, 'model'> {
-  /** As it was read. */
-  readonly model: OnnxModel;
+  /** Called once, so that the weights as they were read need not outlive the equalized ones. */
+  readonly readModel: ReadModel;
   readonly method: RangeMethod | 'auto';
   readonly equalization: EqualizationChoice;
 }
@@ -39,12 +39,11 @@ async function calibrateOnThreads(options: EqualizeAndCalibrateOptions): Promise
   const imageCount = options.images.indices.length;
   const method = resolveEqualization(options.equalization, imageCount);
   if (method === 'none') {
-    return calibrateBy({ ...options, model: prepareModel(options.model) });
+    return calibrateBy({ ...options, model: prepareModel(await options.readModel()) });
   }
   let equalizedCount = 0;
-  const { changes, model } = await equalize({
+  const { changes, model } = await equalizeRead({
     ...options,
-    model: prepareModel(options.model),
     method,
     onProgress: (done, total) => {
       equalizedCount = total;
@@ -57,4 +56,11 @@ async function calibrateOnThreads(options: EqualizeAndCalibrateOptions): Promise
     onProgress: (done, total) => onProgress?.(equalizedCount + done, equalizedCount + total),
   });
   return { ...calibration, equalization: { method, changes } };
+}
+
+/** A function of its own, so that nothing holds the model as it was read once this has ended. */
+async function equalizeRead(
+  options: Omit<EqualizeOptions, 'model'> & Pick<EqualizeAndCalibrateOptions, 'readModel'>,
+): Promise<EqualizedModel> {
+  return equalize({ ...options, model: prepareModel(await options.readModel()) });
 }

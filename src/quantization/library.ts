@@ -8,7 +8,8 @@ import { DataError, UsageError } from '../diagnostics/errors.ts';
 import { checkModel } from '../onnx/check.ts';
 import { classifierSignature } from '../onnx/model-signature.ts';
 import type { OnnxModel } from '../onnx/model.ts';
-import { readOnnx } from '../onnx/reader.ts';
+import { readClassifier } from '../onnx/read-classifier.ts';
+import type { ReadModel } from '../onnx/reader.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
 import { equalizeAndCalibrate, type Calibration } from './equalize-and-calibrate.ts';
 import type { CalibrationTable } from './calibration-table.ts';
@@ -95,7 +96,7 @@ export async function quantizeModel(
         : { tensors: options.ranges };
     const quantized = await quantizeCalibrated({
       ...shared,
-      model: readModel,
+      readModel,
       table,
       ...corrections,
       settings: {
@@ -133,14 +134,14 @@ interface SharedOptions {
 }
 
 function calibrateInside(
-  model: OnnxModel,
+  readModel: ReadModel,
   { method = 'auto', onProgress }: CalibrateModelOptions,
   shared: SharedOptions,
   equalization: EqualizationChoice,
 ): Promise<Calibration> {
   return equalizeAndCalibrate({
     ...shared,
-    model,
+    readModel,
     method,
     equalization,
     seed: 0,
@@ -153,12 +154,10 @@ function calibrateInside(
 async function withImages<T>(
   model: OnnxModel | string,
   options: CalibrateModelOptions,
-  use: (prepared: { readonly readModel: OnnxModel; readonly shared: SharedOptions }) => Promise<T>,
+  use: (prepared: { readonly readModel: ReadModel; readonly shared: SharedOptions }) => Promise<T>,
 ): Promise<T> {
   const shownName = typeof model === 'string' ? model : 'the model';
-  const readModel = typeof model === 'string' ? await readOnnx(model) : model;
-  checkModel(readModel, shownName);
-  const signature = classifierSignature(readModel, shownName);
+  const { signature, readModel } = await openClassifier(model, shownName);
   const height = options.size ?? signature.height;
   const width = options.size ?? signature.width;
   if (height === null || width === null) {
@@ -173,7 +172,7 @@ async function withImages<T>(
     const { signal, images, onProgress } = options;
     const count =
       'folder' in images
-        ? await packFolder(images, readModel, { height, width, scratchPath }, options)
+        ? await packFolder(images, await readModel(), { height, width, scratchPath }, options)
         : (
             await writeTensorShards(
               scratchPath,
@@ -197,6 +196,18 @@ async function withImages<T>(
   } finally {
     await rm(scratchPath, { recursive: true, force: true });
   }
+}
+
+async function openClassifier(
+  model: OnnxModel | string,
+  shownName: string,
+): ReturnType<typeof readClassifier> {
+  if (typeof model === 'string') return readClassifier(model);
+  checkModel(model, shownName);
+  return {
+    signature: classifierSignature(model, shownName),
+    readModel: () => Promise.resolve(model),
+  };
 }
 
 async function* counted(

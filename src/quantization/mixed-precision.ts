@@ -123,9 +123,9 @@ async function measureStep(
 ): Promise<{ step: TradeStep; quantized: QuantizedModel }> {
   const { scratchPath, images, labels, floatPath, signal, finish } = options;
   const floatLayers = options.order.slice(0, floatLayerCount);
-  const { model, table, options: settings } = options.quantized.source;
+  const { readModel, table, options: settings } = options.quantized.source;
   const excluded = new Set([...(settings.excluded ?? []), ...floatLayers]);
-  const unfinished = quantizeModel(model, table, { ...settings, excluded });
+  const unfinished = quantizeModel(await readModel(), table, { ...settings, excluded });
   const quantized = finish === undefined ? unfinished : finish(unfinished);
   // Workers keep a session a path, so each step has a path of its own.
   const path = join(scratchPath, `trade-${floatLayerCount}.onnx`);
@@ -151,7 +151,7 @@ async function measureStep(
 
 function rowsOf(modelPath: string, options: MixedPrecisionOptions): Promise<Float32Array[]> {
   const { images, workerCount, signal, quantized } = options;
-  const { outputName } = classifierSignature(quantized.source.model, 'the model');
+  const { outputName } = classifierSignature(quantized.model, 'the model');
   return collectRows({
     modelPath,
     outputName,

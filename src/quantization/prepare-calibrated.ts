@@ -1,5 +1,6 @@
 import { graphOf, type OnnxModel } from '../onnx/model.ts';
 import type { CalibrationTable } from './calibration-table.ts';
+import { ownWeights } from '../onnx/tensor-data.ts';
 import { applyEqualization } from './corrections/equalization.ts';
 import { prepareModel } from './prepare-model.ts';
 
@@ -9,6 +10,9 @@ export function prepareCalibrated(
   { equalization }: Pick<CalibrationTable, 'equalization'>,
 ): OnnxModel {
   const prepared = prepareModel(model);
-  applyEqualization(graphOf(prepared), equalization?.changes ?? []);
+  const changes = equalization?.changes ?? [];
+  if (changes.length === 0) return prepared;
+  applyEqualization(graphOf(prepared), changes);
+  ownWeights(graphOf(prepared).initializer); // most are new
   return prepared;
 }

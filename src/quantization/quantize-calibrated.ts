@@ -1,4 +1,4 @@
-import type { OnnxModel } from '../onnx/model.ts';
+import type { ReadModel } from '../onnx/reader.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
 import type { CalibrationTable } from './calibration-table.ts';
 import { correctLayers } from './corrections/correct-layers.ts';
@@ -6,14 +6,14 @@ import type { BiasCorrection, Rounding } from './choices.ts';
 import {
   applyPlan,
   planModel,
-  quantizeModel,
   schemeOf,
+  type PlannedModel,
   type QuantizedModel,
   type QuantizeOptions,
 } from './quantize-model.ts';
 
 export interface QuantizeCalibratedOptions {
-  readonly model: OnnxModel;
+  readonly readModel: ReadModel;
   readonly table: Pick<CalibrationTable, 'tensors' | 'equalization'>;
   readonly settings: Omit<QuantizeOptions, 'corrections' | 'weights'>;
   /** The calibration images; weights are rounded and biases corrected on them. Absent: neither. */
@@ -34,21 +34,30 @@ export async function quantizeCalibrated(
   options: QuantizeCalibratedOptions,
 ): Promise<QuantizedModel> {
   const {
-    model,
+    readModel,
     table,
     settings,
     images,
     rounding = 'adaptive',
     biasCorrection = 'local',
   } = options;
+  const planned = await planRead(options);
   if (images === undefined || (rounding === 'nearest' && biasCorrection === 'none')) {
-    return quantizeModel(model, table, settings);
+    return applyPlan(planned, { readModel, table, options: settings });
   }
-  const planned = planModel(model, table, settings);
   const { weights, corrections } = await correctLayers({
     ...options,
     ...{ model: planned.prepared, plan: planned.plan, images, rounding, biasCorrection },
     limit: schemeOf(settings).limit,
   });
-  return applyPlan(planned, { model, table, options: { ...settings, weights, corrections } });
+  return applyPlan(planned, { readModel, table, options: { ...settings, weights, corrections } });
+}
+
+/** A function of its own, so that nothing holds the model as it was read once this has ended. */
+async function planRead({
+  readModel,
+  table,
+  settings,
+}: QuantizeCalibratedOptions): Promise<PlannedModel> {
+  return planModel(await readModel(), table, settings);
 }

@@ -1,6 +1,7 @@
 import { availableParallelism, tmpdir } from 'node:os';
 import { mkdir, mkdtemp, realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import type { Normalization } from '../data/image-shards.ts';
 import { DataError, UsageError } from '../diagnostics/errors.ts';
 import { evenlySpaced } from '../numeric/evenly-spaced.ts';
 import { listImageFiles } from '../data/list-image-files.ts';
@@ -94,12 +95,8 @@ export async function quantizeFolder(
 ): Promise<QuantizeFolderResult> {
   const { modelPath, outputPath, log, signal, method = 'auto' } = options;
   await checkPaths(modelPath, outputPath);
-  const model = await readOnnx(modelPath);
-  checkModel(model, modelPath);
-  const normalization = normalizationOf(options, model);
-  const size = inputSize(options, model);
+  const { normalization, size } = await inspectModel(options);
   const { equalization, rounding, biasCorrection, weightRange } = withDefaults(options);
-  requireImageModel(model, modelPath, size);
   // What onnxruntime cannot run is told before thousands of photographs are decoded.
   await (await openOnnxSession(modelPath, { threadCount: 1 })).release();
   const files = splitFiles(await findPhotographs(options.dataFolder), options.count);
@@ -126,8 +123,9 @@ export async function quantizeFolder(
       ...progressOf('decode'),
     });
     const images = selectionOf(folder, 0, calibrationCount);
+    const readModel = () => readOnnx(modelPath);
     const { selection, ...table } = await equalizeAndCalibrate({
-      model,
+      readModel,
       images,
       method,
       equalization,
@@ -143,7 +141,7 @@ export async function quantizeFolder(
     });
     log?.(`ranges by ${calibrationMethod}`);
     const run = await runQuantization({
-      model,
+      readModel,
       modelPath,
       table,
       inputType: options.inputType ?? 'float32',
@@ -207,6 +205,19 @@ export async function quantizeFolder(
     await rm(partialPath, { force: true });
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** What the photographs have to become for the model, once that is known to be one for images. */
+async function inspectModel(
+  options: QuantizeFolderOptions,
+): Promise<{ readonly normalization: Normalization; readonly size: ReturnType<typeof inputSize> }> {
+  const { modelPath } = options;
+  const model = await readOnnx(modelPath);
+  checkModel(model, modelPath);
+  const normalization = normalizationOf(options, model);
+  const size = inputSize(options, model);
+  requireImageModel(classifierSignature(model, modelPath), modelPath, size);
+  return { normalization, size };
 }
 
 /** Images [first, first + count) of the packed folder. */

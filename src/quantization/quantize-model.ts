@@ -1,5 +1,6 @@
 import { InternalError } from '../diagnostics/errors.ts';
 import { graphOf, type OnnxModel } from '../onnx/model.ts';
+import type { ReadModel } from '../onnx/reader.ts';
 import type { CalibrationTable } from './calibration-table.ts';
 import { insertQdq, type BiasCorrections } from './insert-qdq.ts';
 import { padInputChannels } from './pad-input-channels.ts';
@@ -31,7 +32,7 @@ export interface QuantizedModel {
   readonly plan: QuantizationPlan;
   /** What it was made of, for making it again with other nodes in float. */
   readonly source: {
-    readonly model: OnnxModel;
+    readonly readModel: ReadModel;
     readonly table: Pick<CalibrationTable, 'tensors' | 'equalization'>;
     readonly options: QuantizeOptions;
   };
@@ -43,7 +44,7 @@ export function quantizeModel(
   table: Pick<CalibrationTable, 'tensors' | 'equalization'>,
   options: QuantizeOptions,
 ): QuantizedModel {
-  const source = { model, table, options };
+  const source = { readModel: () => Promise.resolve(model), table, options };
   return applyPlan(planModel(model, table, options), source);
 }
 

@@ -46,7 +46,7 @@ export async function reportQuantization(
 ): Promise<ReportedQuantization> {
   const { run, floatPath, quantizedPath, heldOut, scratchPath, signal } = options;
   const { quantized, mixedPrecision } = run;
-  const { outputName } = classifierSignature(quantized.source.model, floatPath);
+  const { outputName } = classifierSignature(quantized.model, quantizedPath);
   const fidelity =
     heldOut === null
       ? null

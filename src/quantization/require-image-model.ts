@@ -1,6 +1,5 @@
 import { OnnxError } from '../diagnostics/errors.ts';
-import { classifierSignature } from '../onnx/model-signature.ts';
-import type { OnnxModel } from '../onnx/model.ts';
+import type { ClassifierSignature } from '../onnx/model-signature.ts';
 
 /**
  * Verifies that the model takes images of this size, in batches of any size or of one; returns the
@@ -8,11 +7,10 @@ import type { OnnxModel } from '../onnx/model.ts';
  * @throws OnnxError `onnx/not-a-classifier`, `quantization/size-mismatch`, `quantization/fixed-batch`
  */
 export function requireImageModel(
-  model: OnnxModel,
+  { batchSize, height, width }: ClassifierSignature,
   shownName: string,
   size: { readonly width: number; readonly height: number },
 ): { readonly maxBatchSize: number } {
-  const { batchSize, height, width } = classifierSignature(model, shownName);
   const fits = (declared: number | null, given: number): boolean =>
     declared === null || declared === given;
   if (!fits(height, size.height) || !fits(width, size.width)) {

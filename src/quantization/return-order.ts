@@ -9,12 +9,12 @@ import type { LayerSensitivity } from './sensitivity.ts';
  * harms, the layers that make it follow at once, for a tensor stays quantized as long as any layer at
  * either of its ends runs in integers.
  */
-export function returnOrder(
+export async function returnOrder(
   quantized: QuantizedModel,
   sensitivities: readonly LayerSensitivity[],
-): string[] {
-  const { model, table } = quantized.source;
-  const { producers } = indexGraph(graphOf(prepareCalibrated(model, table)));
+): Promise<string[]> {
+  const { readModel, table } = quantized.source;
+  const { producers } = indexGraph(graphOf(prepareCalibrated(await readModel(), table)));
   const layers = new Map(quantized.plan.layers.map((layer) => [layer.outputTensor, layer]));
   const makersOf = (tensor: string): string[] => {
     const makers: string[] = [];

@@ -47,7 +47,7 @@ export async function runQuantization(options: RunQuantizationOptions): Promise<
   const { images, settings, table, modelPath, onProgress, labelled, accuracyBudget } = options;
   const pixels =
     options.inputType === 'uint8' && options.normalization !== undefined
-      ? takePixels(options.model, options.normalization, modelPath)
+      ? takePixels(await options.readModel(), options.normalization, modelPath)
       : undefined;
   const finish = (quantized: QuantizedModel): QuantizedModel =>
     pixels === undefined ? quantized : readPixelsAsCodes(quantized, pixels);
@@ -56,7 +56,7 @@ export async function runQuantization(options: RunQuantizationOptions): Promise<
     ...(pixels === undefined
       ? {}
       : {
-          model: pixels.model,
+          readModel: () => Promise.resolve(pixels.model),
           table: { ...table, tensors: { ...table.tensors, ...pixels.tensors } },
           settings: {
             ...settings,
@@ -82,7 +82,7 @@ export async function runQuantization(options: RunQuantizationOptions): Promise<
   const mixedPrecision = await meetAccuracyBudget({
     ...options,
     quantized,
-    order: returnOrder(quantized, sensitivity.layers),
+    order: await returnOrder(quantized, sensitivity.layers),
     budgetPoints: accuracyBudget,
     floatPath: modelPath,
     images: labelled,

@@ -63,7 +63,7 @@ export async function measureSensitivity(options: SensitivityOptions): Promise<S
     indices: evenlySpaced(options.images.indices, MAX_IMAGE_COUNT),
   };
   const imageCount = images.indices.length;
-  const prepared = prepareCalibrated(quantized.source.model, quantized.source.table);
+  const prepared = prepareCalibrated(await quantized.source.readModel(), quantized.source.table);
   const total = 2 * imageCount;
   const noises = await measureNoise({
     ...options,

@@ -11,3 +11,16 @@ export function collectGarbage(): void {
   const collect = runInNewContext('gc') as () => void; // what the flag promises
   collect();
 }
+
+/**
+ * A function to call now and then in long work: collects once so much more lies outside V8's heap than
+ * after the last collection.
+ */
+export function garbageCollector(mostGrowthBytes: number): () => void {
+  let before = process.memoryUsage().arrayBuffers;
+  return () => {
+    if (process.memoryUsage().arrayBuffers - before < mostGrowthBytes) return;
+    collectGarbage();
+    before = process.memoryUsage().arrayBuffers;
+  };
+}

@@ -1,6 +1,5 @@
 import { readImageShards } from '../../src/data/image-shards.ts';
-import { checkModel } from '../../src/onnx/check.ts';
-import { readOnnx } from '../../src/onnx/reader.ts';
+import { readClassifier } from '../../src/onnx/read-classifier.ts';
 import { shownMethod, writeCalibrationTable } from '../../src/quantization/calibration-table.ts';
 import { equalizeAndCalibrate } from '../../src/quantization/equalize-and-calibrate.ts';
 import { requireImageModel } from '../../src/quantization/require-image-model.ts';
@@ -33,9 +32,8 @@ export const calibrate = defineStage({
     const modelPath = inputs['model']!.path; // both are required, so the engine gives them
     const imagesPath = inputs['images']!.path;
     const shards = await readImageShards(imagesPath);
-    const model = await readOnnx(modelPath);
-    checkModel(model, modelPath);
-    const { maxBatchSize } = requireImageModel(model, modelPath, shards);
+    const { readModel, signature } = await readClassifier(modelPath);
+    const { maxBatchSize } = requireImageModel(signature, modelPath, shards);
     const { indices, ids } = selectSamples(shards, parameters);
     if (ids.length < count) {
       context.warn(
@@ -43,7 +41,7 @@ export const calibrate = defineStage({
       );
     }
     const calibration = await equalizeAndCalibrate({
-      model,
+      readModel,
       images: { folder: imagesPath, split, indices },
       method,
       percentile,

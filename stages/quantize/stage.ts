@@ -1,10 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { readImageShards, type ImageShards } from '../../src/data/image-shards.ts';
 import { StageError } from '../../src/diagnostics/errors.ts';
-import { checkModel } from '../../src/onnx/check.ts';
-import { classifierSignature } from '../../src/onnx/model-signature.ts';
-import type { OnnxModel } from '../../src/onnx/model.ts';
-import { readOnnx } from '../../src/onnx/reader.ts';
+import type { ClassifierSignature } from '../../src/onnx/model-signature.ts';
+import { readClassifier } from '../../src/onnx/read-classifier.ts';
 import { writeOnnx } from '../../src/onnx/writer.ts';
 import {
   readCalibrationTable,
@@ -60,14 +58,13 @@ export const quantize = defineStage({
     const { inputs, outputs, parameters, scratchPath, signal } = context;
     const modelPath = inputs['model']!.path; // both are required, so the engine gives them
     const table = await readCalibrationTable(inputs['table']!.path);
-    const model = await readOnnx(modelPath);
-    checkModel(model, modelPath);
+    const { readModel, signature } = await readClassifier(modelPath);
     const images = await calibrationImages(context, table);
-    requireLabels(parameters, images, model, modelPath);
+    requireLabels(parameters, images, signature, modelPath);
     const { exclude, batchSize, rounding, biasCorrection, ...others } = parameters;
     const { inputType, sensitivity, accuracyBudget, operatorTimes, ...settings } = others;
     const run = await runQuantization({
-      model,
+      readModel,
       modelPath,
       table,
       inputType,
@@ -76,8 +73,9 @@ export const quantize = defineStage({
       rounding,
       biasCorrection,
       settings: { ...settings, excluded: new Set(exclude) },
-      ...(images === null ? {} : imagesOf(images, model, modelPath)),
-      batchSize: images === null ? 1 : Math.min(batchSize, batchLimit(images, model, modelPath)),
+      ...(images === null ? {} : imagesOf(images, signature)),
+      batchSize:
+        images === null ? 1 : Math.min(batchSize, batchLimit(images, signature, modelPath)),
       workerCount: context.resources.cpuCount,
       scratchPath,
       signal,
@@ -111,7 +109,7 @@ export const quantize = defineStage({
       run,
       floatPath: modelPath,
       quantizedPath: outputs['model']!,
-      heldOut: comparedImages(images, model, modelPath),
+      heldOut: comparedImages(images, signature),
       timedImages: operatorTimes === 'measure' ? (images?.calibration ?? null) : null,
       biasCorrection: images === null ? 'none' : biasCorrection,
       plotPath: EMBEDDED,
@@ -178,52 +176,50 @@ function requireNoImagesNeeded(parameters: QuantizeParameters): void {
 }
 
 /** Labels count only where the model knows the dataset's classes. */
-function isLabelled({ shards }: CalibrationImages, model: OnnxModel, modelPath: string): boolean {
-  const { classCount } = classifierSignature(model, modelPath);
+function isLabelled({ shards }: CalibrationImages, { classCount }: ClassifierSignature): boolean {
   return classCount === null || classCount === shards.classes.length;
 }
 
 function requireLabels(
   { accuracyBudget }: QuantizeParameters,
   images: CalibrationImages | null,
-  model: OnnxModel,
+  signature: ClassifierSignature,
   modelPath: string,
 ): void {
-  if (accuracyBudget === null || images === null || isLabelled(images, model, modelPath)) return;
-  const { classCount } = classifierSignature(model, modelPath);
+  if (accuracyBudget === null || images === null || isLabelled(images, signature)) return;
   throw new StageError({
     code: 'quantize/class-count',
-    message: `accuracyBudget ${accuracyBudget} needs labels: the model scores ${classCount} classes, the images have ${images.shards.classes.length}`,
+    message: `accuracyBudget ${accuracyBudget} needs labels: ${modelPath} scores ${signature.classCount} classes, the images have ${images.shards.classes.length}`,
     hint: 'give images of the classes the model was trained on, or leave accuracyBudget at null',
   });
 }
 
 function imagesOf(
   images: CalibrationImages,
-  model: OnnxModel,
-  modelPath: string,
+  signature: ClassifierSignature,
 ): Pick<RunQuantizationOptions, 'images' | 'normalization' | 'labelled'> {
   const { shards, calibration, heldOut } = images;
   return {
     images: calibration,
     normalization: shards.normalization,
-    ...(heldOut === null || !isLabelled(images, model, modelPath)
-      ? {}
-      : { labelled: heldOut.images }),
+    ...(heldOut === null || !isLabelled(images, signature) ? {} : { labelled: heldOut.images }),
   };
 }
 
-function batchLimit({ shards }: CalibrationImages, model: OnnxModel, modelPath: string): number {
-  return requireImageModel(model, modelPath, shards).maxBatchSize;
+function batchLimit(
+  { shards }: CalibrationImages,
+  signature: ClassifierSignature,
+  modelPath: string,
+): number {
+  return requireImageModel(signature, modelPath, shards).maxBatchSize;
 }
 
 function comparedImages(
   images: CalibrationImages | null,
-  model: OnnxModel,
-  modelPath: string,
+  signature: ClassifierSignature,
 ): ReportQuantizationOptions['heldOut'] {
   if (images?.heldOut == null) return null;
   const { images: selection, shown } = images.heldOut;
   const { labels, ...others } = selection;
-  return { ...others, shown, ...(isLabelled(images, model, modelPath) ? { labels } : {}) };
+  return { ...others, shown, ...(isLabelled(images, signature) ? { labels } : {}) };
 }

@@ -125,7 +125,7 @@ async function measureModel(
     collectRows({ modelPath: path, outputName, images: images.test, workerCount: WORKER_COUNT });
   const reference = await rowsOf(modelPath);
   const shared = {
-    model,
+    readModel: () => Promise.resolve(model),
     images: images.calibration,
     batchSize: 1,
     workerCount: WORKER_COUNT,

@@ -135,7 +135,7 @@ async function prepareSubject(
   const prepared = prepareModel(model);
   const tensors = await calibrate({ model: prepared, method: 'mse', percentile: 100, ...shared });
   const quantized = await quantizeCalibrated({
-    model,
+    readModel: () => Promise.resolve(model),
     table: { tensors },
     settings: {
       granularity: 'per-channel',

@@ -6,6 +6,7 @@ import { DrqError } from '../../src/diagnostics/errors.ts';
 import { createRandom, type Random } from '../../src/numeric/random.ts';
 import { makeModel, makeNode, makeTensor, makeValueInfo } from '../../src/onnx/build.ts';
 import { checkModel } from '../../src/onnx/check.ts';
+import { classifierSignature } from '../../src/onnx/model-signature.ts';
 import { graphOf, type OnnxModel } from '../../src/onnx/model.ts';
 import { decodeOnnx } from '../../src/onnx/reader.ts';
 import { encodeOnnx } from '../../src/onnx/writer.ts';
@@ -217,7 +218,10 @@ async function tryOne(original: Uint8Array, seed: number): Promise<FuzzOutcome> 
   try {
     const model = decodeOnnx(bytes, 'fuzzed.onnx');
     checkModel(model, 'fuzzed.onnx');
-    requireImageModel(model, 'fuzzed.onnx', { width: SIZE, height: SIZE });
+    requireImageModel(classifierSignature(model, 'fuzzed.onnx'), 'fuzzed.onnx', {
+      width: SIZE,
+      height: SIZE,
+    });
     const marks = markGraph(graphOf(prepareModel(model)));
     const tensors = Object.fromEntries(
       [...marks.tensors.keys()].map((key) => [key, { min: -2, max: 2 }]),

@@ -1,6 +1,7 @@
 import { makeNode, makeTensor, makeValueInfo } from '../../onnx/build.ts';
 import { nameMaker } from '../../onnx/graph-edit.ts';
 import { cloneModel, graphOf, type OnnxGraph, type OnnxModel } from '../../onnx/model.ts';
+import { ownWeights } from '../../onnx/tensor-data.ts';
 import { inferGraph } from '../../onnx/shape-inference.ts';
 import type { ImageSelection } from '../../workers/run-image-batches.ts';
 import type { CollectRequest } from '../../workers/tasks/collect-outputs.ts';
@@ -62,10 +63,11 @@ export async function equalize(all: EqualizeOptions): Promise<EqualizedModel> {
     [options.model, model].map((each) => sampleOutputs(options, each, verified)),
   );
   const failed = failingPairs(pairs, chosen, { ...verified, before: before!, after: after! }); // two models
-  if (failed.size === 0) return { changes: chosen, model };
   // Leaving out a pair changes nothing of the others, which agreed even behind it.
   const changes = chosen.filter(({ tensor }) => !failed.has(tensor));
-  return { changes, model: equalized(changes) };
+  const final = failed.size === 0 ? model : equalized(changes);
+  if (changes.length > 0) ownWeights(graphOf(final).initializer); // most are new
+  return { changes, model: final };
 }
 
 /**

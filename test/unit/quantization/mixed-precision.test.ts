@@ -49,7 +49,7 @@ test('a layer whose range is far too small is found, and the budget frees what i
     { granularity: 'per-channel', weightRange: 'max', target: 'vnni', firstConvolution: 'pad' },
   );
   const sensitivity = await measureSensitivity({ quantized, images, ...shared });
-  const order = returnOrder(quantized, sensitivity.layers);
+  const order = await returnOrder(quantized, sensitivity.layers);
   // The tensor in between is quantized as long as either of its ends is.
   assert.deepEqual(order.slice(0, 2), ['depthwise', 'first']);
   const [worst, second] = sensitivity.layers;
