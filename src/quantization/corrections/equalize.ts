@@ -77,6 +77,11 @@ export async function equalize(all: EqualizeOptions): Promise<EqualizedModel> {
  */
 const MOST_IMAGES = 48;
 
+/** What a ReLU has cut off at 0 has no least value below; one above it matters to shifts alone. */
+function needsLeast({ isRectified, absorbs }: EqualizationPair): boolean {
+  return !isRectified || absorbs;
+}
+
 async function channelRanges(
   options: EqualizeOptions,
   pairs: readonly EqualizationPair[],
@@ -84,7 +89,6 @@ async function channelRanges(
   const copy = cloneModel(options.model);
   const graph = graphOf(copy);
   const newName = nameMaker(graph);
-  const outputs: string[] = [];
   const add = (opType: string, input: string): string => {
     const output = newName(`${input}_${opType}`);
     graph.node.push(
@@ -92,28 +96,33 @@ async function channelRanges(
     );
     return output;
   };
-  for (const { first, activation } of pairs) {
-    const negative = add('Neg', activation);
-    // [N, C, H, W] → [N, C, 1, 1]; a Gemm's output is [N, C] already. No Reduce operator, since the
-    // form of those depends on the opset.
-    for (const tensor of [negative, activation]) {
-      outputs.push(first.opType === 'Conv' ? add('GlobalMaxPool', tensor) : tensor);
-    }
-  }
-  setOutputs(copy, [...new Set(outputs)]);
-  const ranges = pairs.map(({ channelCount }) => ({
-    min: new Float64Array(channelCount).fill(Infinity),
-    max: new Float64Array(channelCount).fill(-Infinity),
+  // [N, C, H, W] → [N, C, 1, 1]; a Gemm's output is [N, C] already. No Reduce operator, since the form
+  // of those depends on the opset.
+  const highest = (tensor: string, { first }: EqualizationPair): string =>
+    first.opType === 'Conv' ? add('GlobalMaxPool', tensor) : tensor;
+  const outputs = pairs.map((pair) => ({
+    max: highest(pair.activation, pair),
+    // It takes a network's own blocked layout apart, so only where it is needed.
+    negatedMin: needsLeast(pair) ? highest(add('Neg', pair.activation), pair) : null,
   }));
-  await collect(options, copy, outputs, options.images, (values) => {
-    for (const [i, range] of ranges.entries()) {
-      const count = range.min.length;
-      const [negated, highest] = [values[2 * i], values[2 * i + 1]];
-      negated?.forEach((value, at) => {
-        range.min[at % count] = Math.min(range.min[at % count]!, -value); // rows of `count`
+  const names = outputs.flatMap(({ max, negatedMin }) =>
+    negatedMin === null ? [max] : [max, negatedMin],
+  );
+  setOutputs(copy, [...new Set(names)]);
+  const ranges = pairs.map((pair) => ({
+    min: new Float64Array(pair.channelCount).fill(needsLeast(pair) ? Infinity : 0),
+    max: new Float64Array(pair.channelCount).fill(-Infinity),
+  }));
+  await collect(options, copy, names, options.images, (values) => {
+    const byName = new Map(names.map((name, i) => [name, values[i]]));
+    for (const [i, { min, max }] of ranges.entries()) {
+      const count = min.length;
+      const { negatedMin, max: highestName } = outputs[i]!; // one a pair
+      byName.get(negatedMin ?? '')?.forEach((value, at) => {
+        min[at % count] = Math.min(min[at % count]!, -value); // rows of `count`
       });
-      highest?.forEach((value, at) => {
-        range.max[at % count] = Math.max(range.max[at % count]!, value);
+      byName.get(highestName)?.forEach((value, at) => {
+        max[at % count] = Math.max(max[at % count]!, value);
       });
     }
   });
