@@ -39,7 +39,8 @@ function forwardConvolution(
   const x = uses.value(layer.input);
   const weightName = `${layer.weightName}.weight`;
   const { batchNormName, activation } = layer;
-  let z: Tensor | null = kernels.convolution(x, parameter(weightName), layer);
+  const weights = kernels.convolutionWeights(parameter(weightName), layer);
+  let z: Tensor | null = kernels.convolution(x, weights, layer);
   let y: Tensor;
   let reserved: [Tensor, Tensor, Tensor] | null = null;
   if (batchNormName === null) {
@@ -88,13 +89,13 @@ function forwardConvolution(
       } else {
         collect(`${layer.weightName}.bias`, kernels.biasGradient(d));
       }
-      const weight = parameter(weightName);
       const xValue = uses.value(layer.input);
-      collect(weightName, kernels.convolutionWeightGradient(d, xValue, layer, weight.shape));
+      collect(weightName, kernels.convolutionWeightGradient(d, xValue, layer, weights.shape));
       // Nobody wants the gradient by the image, nor by what no learning layer comes before.
       const dx = uses.wantsGradient(layer.input)
-        ? kernels.convolutionInputGradient(d, weight, layer, xValue.shape)
+        ? kernels.convolutionInputGradient(d, weights, layer, xValue.shape)
         : null;
+      weights.dispose();
       d.dispose();
       uses.release(layer.input);
       return [dx];

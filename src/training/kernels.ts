@@ -51,6 +51,8 @@ export interface Kernels extends PoolingKernels {
   toFloat32(x: Tensor): Tensor;
   /** Takes gradients to the type that `x` has now. */
   toTypeOf(x: Tensor): (dy: Tensor) => Tensor;
+  /** float32 weights in the type in which every convolution with them wants them: the same, or a copy. */
+  convolutionWeights(weightsHwio: Tensor, window: ConvolutionWindow): Tensor;
   convolution(x: Tensor, weightsHwio: Tensor, window: ConvolutionWindow): Tensor;
   convolutionInputGradient(
     dy: Tensor,
@@ -92,9 +94,6 @@ export interface Kernels extends PoolingKernels {
   add(a: Tensor, b: Tensor): Tensor;
   multiply(a: Tensor, b: Tensor): Tensor;
   subtract(a: Tensor, b: Tensor): Tensor;
-  addAll(tensors: readonly Tensor[]): Tensor;
-  /** Puts `values` [n, …] in the place of `rows` [n] of x, in x's own memory. */
-  overwriteRows(x: Tensor, rows: Tensor, values: Tensor): void;
   /** Of float32 matrices, to float32; in bfloat16 where that is the precision. */
   matMul(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor;
   /** Loss of each image [N] and the gradient of their sum by the logits [N, C]. */
@@ -173,6 +172,9 @@ export function createKernels(
       const type = typeOf(x);
       return (dy) => cast(dy, type);
     },
+    // The input gradient of a depthwise convolution is taken in float32.
+    convolutionWeights: (weights, { depthwise }) =>
+      cast(weights, depthwise ? native.float32 : computeType),
     convolution: (x, weights, window) =>
       inType(weights, typeOf(x), (typedWeights) =>
         single(
@@ -266,12 +268,6 @@ export function createKernels(
     add: (a, b) => single('AddV2', [typed(a)], [a, b]),
     multiply: (a, b) => inType(b, typeOf(a), (typedB) => single('Mul', [typed(a)], [a, typedB])),
     subtract: (a, b) => single('Sub', [typed(a)], [a, b]),
-    addAll: (tensors) =>
-      single('AddN', [typed(tensors[0]!), attribute('N', 'INT', tensors.length)], tensors), // there is one
-    overwriteRows(x, rows, values) {
-      // The result is x under another name.
-      single('InplaceUpdate', [typed(x)], [x, rows, values]).dispose();
-    },
     matMul: (a, b, transposeA, transposeB) =>
       inType(a, computeType, (typedA) =>
         inType(b, computeType, (typedB) =>

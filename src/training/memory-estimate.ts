@@ -7,7 +7,7 @@ import {
   type Network,
 } from '../models/network.ts';
 import type { Precision } from './kernels.ts';
-import type { OptimizerOptions } from './update-rules.ts';
+import type { OptimizerOptions } from './optimizer-types.ts';
 import { gradientReadsInput, gradientReadsOutput } from './use-counter.ts';
 
 export interface MemoryPlan {

@@ -25,7 +25,8 @@ interface NativeBackend {
       | 'TF_ATTR_BOOL'
       | 'TF_ATTR_STRING'
       | 'TF_ATTR_INT'
-      | 'TF_ATTR_FLOAT',
+      | 'TF_ATTR_FLOAT'
+      | 'TF_ATTR_SHAPE',
       number
     >
   > & {
@@ -54,7 +55,7 @@ export interface NativeOperations {
   type(name: string, value: number): OperationAttribute;
   readonly attribute: (
     name: string,
-    kind: 'BOOL' | 'STRING' | 'INT' | 'FLOAT',
+    kind: 'BOOL' | 'STRING' | 'INT' | 'FLOAT' | 'SHAPE',
     value: unknown,
   ) => OperationAttribute;
   /**

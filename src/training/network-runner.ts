@@ -14,6 +14,8 @@ export interface NetworkRunner {
   /** Current tensors by parameter name; `replace` swaps one and disposes the old. */
   readonly parameters: ReadonlyMap<string, Tensor>;
   replace(name: string, tensor: Tensor): void;
+  /** A parameter's tensor, which the caller owns now and has to `replace` by another. */
+  take(name: string): Tensor;
   /** Logits [N, classes] with running statistics and without dropout; x: [N, H, W, 3]. */
   predict(x: Tensor): Tensor;
   /** Forward and backward; moves the batch norms' running statistics. targets: [N, classes]. */
@@ -56,12 +58,20 @@ export function createNetworkRunner(
   };
   writeWeights(weights);
   const runtime: LayerRuntime = { tf, kernels, network, parameter, replace };
-  const exact: LayerRuntime = { ...runtime, kernels: createKernels(tf) };
+  const exact: LayerRuntime = {
+    ...runtime,
+    kernels: createKernels(tf, { ...options, precision: 'float32' }),
+  };
 
   return {
     network,
     parameters,
     replace,
+    take(name) {
+      const tensor = parameter(name);
+      parameters.set(name, tf.keep(tf.scalar(NaN))); // keeps the place in the order
+      return tensor;
+    },
     predict: (x) => tf.tidy(() => infer(exact, x)),
     trainingPass: (x, targets, options) => trainingPass(runtime, x, targets, options),
     convolutionOutputs: (x, visit) => {

@@ -1,7 +1,7 @@
 import type { ImageChanges } from './batches.ts';
 import type { LearningRateOptions } from './schedule.ts';
 import type { ClassWeighting } from './training-targets.ts';
-import type { OptimizerOptions } from './update-rules.ts';
+import type { OptimizerOptions } from './optimizer-types.ts';
 
 /** How a network is trained; with the images, the initial weights and the seed it decides the result. */
 export interface Recipe extends LearningRateOptions, OptimizerOptions {

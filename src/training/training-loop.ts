@@ -8,6 +8,7 @@ import { hasStalled, isBetter } from './choose-epoch.ts';
 import { requireSoundValidation } from './divergence.ts';
 import { evaluateNetwork, firstCopies, type Evaluation } from './evaluate-network.ts';
 import type { NetworkRunner } from './network-runner.ts';
+import type { OperationObserver } from './native-operations.ts';
 import { createOptimizer } from './optimizer.ts';
 import type { Recipe } from './recipe.ts';
 import { trainEpoch } from './train-epoch.ts';
@@ -35,6 +36,8 @@ export interface TrainingProgress {
 export interface TrainingOptions {
   readonly tf: Tensorflow;
   readonly runner: NetworkRunner;
+  /** Told of every operation of the optimizer. */
+  readonly observe?: OperationObserver;
   readonly source: BatchSource;
   readonly shards: ImageShards;
   readonly recipe: Recipe;
@@ -97,11 +100,11 @@ export async function trainNetwork(options: TrainingOptions): Promise<TrainingRe
   }
 }
 
-function createParts({ tf, runner, recipe }: TrainingOptions): TrainedParts {
+function createParts({ tf, runner, recipe, observe }: TrainingOptions): TrainedParts {
   const { averageDecay } = recipe;
   return {
     runner,
-    optimizer: createOptimizer(tf, runner, recipe),
+    optimizer: createOptimizer(tf, runner, recipe, observe),
     average: averageDecay === null ? null : createWeightAverage(tf, runner, averageDecay),
   };
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { CheckpointContent } from './checkpoint-file.ts';
 import type { NetworkRunner } from './network-runner.ts';
-import type { Optimizer } from './optimizer.ts';
+import type { Optimizer } from './optimizer-types.ts';
 import type { WeightAverage } from './weight-average.ts';
 
 /** Also Infinity and NaN, which zod's own numbers exclude. */

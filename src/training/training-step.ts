@@ -8,11 +8,10 @@ import type { Batch } from './batches.ts';
 import { requireSoundLoss, type StepPlace } from './divergence.ts';
 import { frozenLayers } from './frozen-layers.ts';
 import type { NetworkRunner } from './network-runner.ts';
-import type { Optimizer } from './optimizer.ts';
 import type { Recipe } from './recipe.ts';
 import type { TrainingPass } from './training-pass.ts';
 import { trainingTargets, type TrainingTargets } from './training-targets.ts';
-import type { ParameterGroup } from './update-rules.ts';
+import type { Optimizer, ParameterGroup } from './optimizer-types.ts';
 
 export interface StepOptions {
   readonly tf: Tensorflow;

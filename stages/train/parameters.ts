@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { ARCHITECTURES } from '../../src/models/network.ts';
 import { PRECISIONS } from '../../src/training/kernels.ts';
-import { OPTIMIZERS } from '../../src/training/update-rules.ts';
+import { OPTIMIZERS } from '../../src/training/optimizer-types.ts';
 
 export const trainParameters = z.strictObject({
   architecture: z.enum(ARCHITECTURES).describe('Network to train.'),
@@ -70,7 +70,7 @@ export const trainParameters = z.strictObject({
     .enum(['skip', 'measure'])
     .default('skip')
     .describe(
-      'measure: reports how long each kind of TensorFlow kernel took in forward and backward passes, the costliest first.',
+      'measure: reports how long each kind of TensorFlow kernel took in forward and backward passes, updates and validation, the costliest first.',
     ),
   optimizer: z
     .enum(OPTIMIZERS)

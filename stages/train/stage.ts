@@ -104,6 +104,7 @@ export const train = defineStage({
       const startedAt = performance.now();
       const result = await trainNetwork({
         ...{ tf, runner, source, shards },
+        ...(times === null ? {} : { observe: times.observe }),
         recipe: recipeOf(parameters),
         validationSplit: parameters.validationSplit,
         checkpoint: checkpointOf(context, shards),

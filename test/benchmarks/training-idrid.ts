@@ -4,15 +4,11 @@
  *
  * npm run bench -- training-idrid --shared FOLDER [--seeds 0,1,2]
  */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { execa } from 'execa';
 import { quantileOfSorted } from '../../src/numeric/quantile.ts';
-import { packageRoot } from '../../src/runtime/package-root.ts';
-import { readMetricsFile } from '../../src/stage/metrics-file.ts';
 import { requiredFolder, renderRows, runProgramMain, say } from '../support/benchmark-program.ts';
+import { runPipeline } from '../support/pipeline-run.ts';
 
 const LEAST_TOP1_PERCENT = 57;
 const LEAST_KAPPA = 0.68;
@@ -67,40 +63,24 @@ async function main(): Promise<void> {
   if (!passed) process.exitCode = 1;
 }
 
-async function trainOnce(shared: string, seed: number): Promise<Training> {
-  const root = await mkdtemp(join(tmpdir(), 'drq-training-'));
-  const checkout = packageRoot();
-  const settings = {
-    'vars.dataset': join(shared, 'data', 'idrid'),
-    'vars.weights': join(shared, 'models', 'mobilenet_v2_imagenet.safetensors'),
-    'vars.seed': String(seed),
+function trainOnce(shared: string, seed: number): Promise<Training> {
+  const run = {
+    pipeline: 'mobilenet',
+    stage: 'evaluate-fp32',
+    profile: 'finetune',
+    settings: {
+      'vars.dataset': join(shared, 'data', 'idrid'),
+      'vars.weights': join(shared, 'models', 'mobilenet_v2_imagenet.safetensors'),
+      'vars.seed': String(seed),
+    },
   };
-  try {
-    await execa(
-      process.execPath,
-      [
-        join(checkout, 'src', 'cli', 'drq.js'),
-        ...['run', join(checkout, 'pipelines', 'mobilenet.yaml'), 'evaluate-fp32'],
-        ...['--profile', 'finetune', '--root', root],
-        ...Object.entries(settings).flatMap(([key, value]) => ['--set', `${key}=${value}`]),
-      ],
-      { stdout: 'ignore', stderr: 'inherit' },
-    );
-    const valueOf = async (stage: string, name: string): Promise<number> => {
-      const path = join(root, 'artifacts', 'outputs', 'mobilenet', stage, 'metrics.json');
-      const found = (await readMetricsFile(path)).values.find((value) => value.name === name);
-      return Number(found?.value);
-    };
-    return {
-      seed,
-      top1Percent: 100 * (await valueOf('evaluate-fp32', 'top1Fraction')),
-      kappa: await valueOf('evaluate-fp32', 'quadraticWeightedKappa'),
-      minutes: (await valueOf('train', 'trainingSeconds')) / 60,
-      epoch: await valueOf('train', 'chosenEpoch'),
-    };
-  } finally {
-    await rm(root, { recursive: true, force: true });
-  }
+  return runPipeline(run, async (metricOf) => ({
+    seed,
+    top1Percent: 100 * (await metricOf('evaluate-fp32', 'top1Fraction')),
+    kappa: await metricOf('evaluate-fp32', 'quadraticWeightedKappa'),
+    minutes: (await metricOf('train', 'trainingSeconds')) / 60,
+    epoch: await metricOf('train', 'chosenEpoch'),
+  }));
 }
 
 await runProgramMain(main);
