@@ -2,6 +2,7 @@ import type { Tensor } from '@tensorflow/tfjs-node';
 import type { Activation } from '../models/network.ts';
 import { BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM } from '../models/network.ts';
 import type { Tensorflow } from '../runtime/tensorflow.ts';
+import { createConvolutionKernels, type ConvolutionKernels } from './convolution-kernels.ts';
 import { createKernelTools, ONE_DNN_LABEL, withFallback } from './kernel-tools.ts';
 import {
   nativeOperations,
@@ -9,7 +10,6 @@ import {
   type OperationObserver,
 } from './native-operations.ts';
 import { createPoolingKernels, type PoolingKernels } from './pooling-kernels.ts';
-import { paddedWindow, type ConvolutionWindow } from './windows.ts';
 
 export const PRECISIONS = ['float32', 'bfloat16'] as const;
 export type Precision = (typeof PRECISIONS)[number];
@@ -45,27 +45,12 @@ export interface BatchNormResult {
  * gradients in that type. Parameters and their gradients, and statistics, are float32 always; a product
  * of bfloat16 values is summed up in float32 (oneDNN's kernels).
  */
-export interface Kernels extends PoolingKernels {
+export interface Kernels extends ConvolutionKernels, PoolingKernels {
   /** In the type of the precision, for the convolutional part of a network. */
   toCompute(x: Tensor): Tensor;
   toFloat32(x: Tensor): Tensor;
   /** Takes gradients to the type that `x` has now. */
   toTypeOf(x: Tensor): (dy: Tensor) => Tensor;
-  /** float32 weights in the type in which every convolution with them wants them: the same, or a copy. */
-  convolutionWeights(weightsHwio: Tensor, window: ConvolutionWindow): Tensor;
-  convolution(x: Tensor, weightsHwio: Tensor, window: ConvolutionWindow): Tensor;
-  convolutionInputGradient(
-    dy: Tensor,
-    weightsHwio: Tensor,
-    window: ConvolutionWindow,
-    inputShape: readonly number[],
-  ): Tensor;
-  convolutionWeightGradient(
-    dy: Tensor,
-    x: Tensor,
-    window: ConvolutionWindow,
-    weightShape: readonly number[],
-  ): Tensor;
   /**
    * Normalizes by the batch's statistics and moves the averages by PyTorch's momentum 0.1; then the
    * activation.
@@ -111,10 +96,6 @@ export function createKernels(
   const { single, typed, nhwc, cast, inType, resultIn, withShape } = tools;
   const { attribute, typeOf } = native;
   const computeType = precision === 'bfloat16' ? native.bfloat16 : native.float32;
-  const convolutionAttributes = (window: ConvolutionWindow, x: Tensor): OperationAttribute[] => [
-    ...tools.windowAttributes(window, x),
-    attribute('dilations', 'INT', [1, 1, 1, 1]),
-  ];
   const batchNormAttributes = (training: boolean, x: Tensor): OperationAttribute[] => [
     typed(x),
     native.type('U', native.float32),
@@ -172,67 +153,7 @@ export function createKernels(
       const type = typeOf(x);
       return (dy) => cast(dy, type);
     },
-    // The input gradient of a depthwise convolution is taken in float32.
-    convolutionWeights: (weights, { depthwise }) =>
-      cast(weights, depthwise ? native.float32 : computeType),
-    convolution: (x, weights, window) =>
-      inType(weights, typeOf(x), (typedWeights) =>
-        single(
-          window.depthwise ? 'DepthwiseConv2dNative' : 'Conv2D',
-          convolutionAttributes(window, x),
-          [x, typedWeights],
-        ),
-      ),
-    convolutionInputGradient: (dy, weights, window, inputShape) =>
-      window.depthwise
-        ? // In bfloat16 this kernel takes ten times as long with a stride.
-          inType(dy, native.float32, (exact) =>
-            resultIn(
-              withShape(inputShape, (shape) =>
-                single('DepthwiseConv2dNativeBackpropInput', convolutionAttributes(window, exact), [
-                  shape,
-                  weights,
-                  exact,
-                ]),
-              ),
-              typeOf(dy),
-            ),
-          )
-        : inType(weights, typeOf(dy), (typedWeights) => {
-            const padded = paddedWindow(window);
-            const gradient = withShape(padded.shapeOf(inputShape), (shape) =>
-              single('Conv2DBackpropInput', convolutionAttributes(padded.window, dy), [
-                ...[shape, typedWeights, dy],
-              ]),
-            );
-            if (padded.window === window) return gradient;
-            const inside = tools.withoutPadding(gradient, window, inputShape);
-            gradient.dispose();
-            return inside;
-          }),
-    convolutionWeightGradient: (dy, x, window, weightShape) =>
-      withShape(weightShape, (shape) => {
-        if (window.depthwise) {
-          return inType(dy, native.float32, (exactDy) =>
-            inType(x, native.float32, (exactX) =>
-              single(
-                'DepthwiseConv2dNativeBackpropFilter',
-                convolutionAttributes(window, exactDy),
-                [exactX, shape, exactDy],
-              ),
-            ),
-          );
-        }
-        const padded = paddedWindow(window);
-        const from = padded.window === window ? x.clone() : tools.withPadding(x, window, 0);
-        const gradient = single('Conv2DBackpropFilter', convolutionAttributes(padded.window, dy), [
-          from,
-          shape,
-          dy,
-        ]);
-        from.dispose();
-        return resultIn(gradient, native.float32);
-      }),
+    ...createConvolutionKernels(tools, native, computeType),
     batchNormTraining: (inputs, activation) =>
       activation === 'relu' ? batchNormRelu(inputs) : batchNormThen(inputs, activation),
     batchNormGradient(dy, x, gamma, reserved) {

@@ -1,0 +1,104 @@
+import type { Tensor } from '@tensorflow/tfjs-node';
+import type { KernelTools } from './kernel-tools.ts';
+import type { NativeOperations, OperationAttribute } from './native-operations.ts';
+import { createTapProducts } from './tap-products.ts';
+import { paddedWindow, type ConvolutionWindow } from './windows.ts';
+
+export interface ConvolutionKernels {
+  /** float32 weights in the type in which every convolution with them wants them: the same, or a copy. */
+  convolutionWeights(weightsHwio: Tensor, window: ConvolutionWindow): Tensor;
+  convolution(x: Tensor, weightsHwio: Tensor, window: ConvolutionWindow): Tensor;
+  convolutionInputGradient(
+    dy: Tensor,
+    weightsHwio: Tensor,
+    window: ConvolutionWindow,
+    inputShape: readonly number[],
+  ): Tensor;
+  convolutionWeightGradient(
+    dy: Tensor,
+    x: Tensor,
+    window: ConvolutionWindow,
+    weightShape: readonly number[],
+  ): Tensor;
+}
+
+/** `computeType`: the type that weights are multiplied in. */
+export function createConvolutionKernels(
+  tools: KernelTools,
+  native: NativeOperations,
+  computeType: number,
+): ConvolutionKernels {
+  const { single, cast, inType, resultIn, withShape } = tools;
+  const { attribute, typeOf } = native;
+  const products = createTapProducts(tools, native);
+  const convolutionAttributes = (window: ConvolutionWindow, x: Tensor): OperationAttribute[] => [
+    ...tools.windowAttributes(window, x),
+    attribute('dilations', 'INT', [1, 1, 1, 1]),
+  ];
+  return {
+    // The input gradient of a depthwise convolution is taken in float32.
+    convolutionWeights: (weights, { depthwise }) =>
+      cast(weights, depthwise ? native.float32 : computeType),
+    convolution: (x, weights, window) =>
+      inType(weights, typeOf(x), (typedWeights) =>
+        single(
+          window.depthwise ? 'DepthwiseConv2dNative' : 'Conv2D',
+          convolutionAttributes(window, x),
+          [x, typedWeights],
+        ),
+      ),
+    convolutionInputGradient: (dy, weights, window, inputShape) =>
+      window.depthwise
+        ? // In bfloat16 this kernel takes ten times as long with a stride.
+          inType(dy, native.float32, (exact) =>
+            resultIn(
+              withShape(inputShape, (shape) =>
+                single('DepthwiseConv2dNativeBackpropInput', convolutionAttributes(window, exact), [
+                  shape,
+                  weights,
+                  exact,
+                ]),
+              ),
+              typeOf(dy),
+            ),
+          )
+        : inType(weights, typeOf(dy), (typedWeights) => {
+            const padded = paddedWindow(window);
+            const gradient = withShape(padded.shapeOf(inputShape), (shape) =>
+              single('Conv2DBackpropInput', convolutionAttributes(padded.window, dy), [
+                ...[shape, typedWeights, dy],
+              ]),
+            );
+            if (padded.window === window) return gradient;
+            const inside = tools.withoutPadding(gradient, window, inputShape);
+            gradient.dispose();
+            return inside;
+          }),
+    convolutionWeightGradient: (dy, x, window, weightShape) =>
+      withShape(weightShape, (shape) => {
+        if (window.depthwise) {
+          return inType(dy, native.float32, (exactDy) =>
+            inType(x, native.float32, (exactX) =>
+              single(
+                'DepthwiseConv2dNativeBackpropFilter',
+                convolutionAttributes(window, exactDy),
+                [exactX, shape, exactDy],
+              ),
+            ),
+          );
+        }
+        if (products.suit(dy, window)) {
+          return resultIn(products.weightGradient(dy, x, window, weightShape), native.float32);
+        }
+        const padded = paddedWindow(window);
+        const from = padded.window === window ? x.clone() : tools.withPadding(x, window, 0);
+        const gradient = single('Conv2DBackpropFilter', convolutionAttributes(padded.window, dy), [
+          from,
+          shape,
+          dy,
+        ]);
+        from.dispose();
+        return resultIn(gradient, native.float32);
+      }),
+  };
+}
