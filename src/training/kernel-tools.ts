@@ -82,8 +82,8 @@ export function createKernelTools(tf: Tensorflow, native: NativeOperations) {
 }
 
 /**
- * `preferred`, and from its first failure on `fallback`: for kernels that a build of TensorFlow may lack.
- * Where something else was wrong the fallback fails as well and says what.
+ * `preferred`, or `fallback` from the moment on that TensorFlow turns out to have been built without it.
+ * Any other failure, such as a lack of memory, is thrown: it would come back or hide behind slow kernels.
  */
 export function withFallback<Parameters extends readonly unknown[], Result>(
   preferred: (...parameters: Parameters) => Result,
@@ -94,11 +94,20 @@ export function withFallback<Parameters extends readonly unknown[], Result>(
     if (!isPreferred) return fallback(...parameters);
     try {
       return preferred(...parameters);
-    } catch {
+    } catch (cause) {
+      if (!isMissing(cause)) throw cause;
       isPreferred = false;
       return fallback(...parameters);
     }
   };
+}
+
+/** TF_NOT_FOUND, TF_UNIMPLEMENTED and, for what a kernel does not do, TF_INVALID_ARGUMENT (tf_status.h). */
+const MISSING_STATUSES = new Set([3, 5, 12]);
+
+function isMissing(cause: unknown): boolean {
+  const status = /^Invalid TF_Status: (\d+)/.exec(cause instanceof Error ? cause.message : '');
+  return MISSING_STATUSES.has(Number(status?.[1]));
 }
 
 /** What TensorFlow itself adds where it puts a oneDNN kernel in place of its own. */
