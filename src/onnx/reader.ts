@@ -26,22 +26,6 @@ export async function readOnnx(path: string): Promise<OnnxModel> {
   return (await readOnnxFiles(path)).model;
 }
 
-/** Gives a model as it was read. */
-export type ReadModel = () => Promise<OnnxModel>;
-
-/**
- * Gives `model` at the first call and lets go of it, then what `readAgain` gives. Weights of hundreds
- * of megabytes then live only as long as somebody works on them.
- */
-export function handOver(model: OnnxModel, readAgain: ReadModel): ReadModel {
-  let held: OnnxModel | null = model;
-  return async () => {
-    const given = held ?? (await readAgain());
-    held = null;
-    return given;
-  };
-}
-
 /** The same, and the names of the other files that data came from, none in most cases. */
 export async function readOnnxFiles(
   path: string,
@@ -50,6 +34,9 @@ export async function readOnnxFiles(
   alignWeights(model);
   return { model, dataFiles: await readExternalData(model, path) };
 }
+
+/** Gives a model as it was read. */
+export type ReadModel = () => Promise<OnnxModel>;
 
 /**
  * Moves the bytes of large weights inside the file's buffer, by up to three places, to where they can

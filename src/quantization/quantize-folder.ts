@@ -1,14 +1,11 @@
 import { availableParallelism, tmpdir } from 'node:os';
 import { mkdir, mkdtemp, realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { Normalization } from '../data/image-shards.ts';
 import { DataError, UsageError } from '../diagnostics/errors.ts';
 import { evenlySpaced } from '../numeric/evenly-spaced.ts';
 import { listImageFiles } from '../data/list-image-files.ts';
-import { checkModel } from '../onnx/check.ts';
-import { classifierSignature } from '../onnx/model-signature.ts';
-import type { OnnxModel } from '../onnx/model.ts';
-import { readOnnx } from '../onnx/reader.ts';
+import type { ClassifierSignature } from '../onnx/model-signature.ts';
+import { readClassifier } from '../onnx/read-classifier.ts';
 import { writeOnnx } from '../onnx/writer.ts';
 import { openOnnxSession } from '../runtime/onnx-session.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
@@ -95,7 +92,10 @@ export async function quantizeFolder(
 ): Promise<QuantizeFolderResult> {
   const { modelPath, outputPath, log, signal, method = 'auto' } = options;
   await checkPaths(modelPath, outputPath);
-  const { normalization, size } = await inspectModel(options);
+  const { readModel, signature } = await readClassifier(modelPath);
+  const normalization = normalizationOf(options, await readModel());
+  const size = inputSize(options, signature);
+  requireImageModel(signature, modelPath, size);
   const { equalization, rounding, biasCorrection, weightRange } = withDefaults(options);
   // What onnxruntime cannot run is told before thousands of photographs are decoded.
   await (await openOnnxSession(modelPath, { threadCount: 1 })).release();
@@ -123,7 +123,6 @@ export async function quantizeFolder(
       ...progressOf('decode'),
     });
     const images = selectionOf(folder, 0, calibrationCount);
-    const readModel = () => readOnnx(modelPath);
     const { selection, ...table } = await equalizeAndCalibrate({
       readModel,
       images,
@@ -207,19 +206,6 @@ export async function quantizeFolder(
   }
 }
 
-/** What the photographs have to become for the model, once that is known to be one for images. */
-async function inspectModel(
-  options: QuantizeFolderOptions,
-): Promise<{ readonly normalization: Normalization; readonly size: ReturnType<typeof inputSize> }> {
-  const { modelPath } = options;
-  const model = await readOnnx(modelPath);
-  checkModel(model, modelPath);
-  const normalization = normalizationOf(options, model);
-  const size = inputSize(options, model);
-  requireImageModel(classifierSignature(model, modelPath), modelPath, size);
-  return { normalization, size };
-}
-
 /** Images [first, first + count) of the packed folder. */
 function selectionOf(folder: string, first: number, count: number): ImageSelection {
   return { folder, split: 'train', indices: Array.from({ length: count }, (_, i) => first + i) };
@@ -258,9 +244,8 @@ async function checkPaths(modelPath: string, outputPath: string): Promise<void> 
 
 function inputSize(
   { size, modelPath }: QuantizeFolderOptions,
-  model: OnnxModel,
+  signature: ClassifierSignature,
 ): { width: number; height: number } {
-  const signature = classifierSignature(model, modelPath);
   const width = size ?? signature.width;
   const height = size ?? signature.height;
   if (width !== null && height !== null) return { width, height };

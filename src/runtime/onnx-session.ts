@@ -35,11 +35,6 @@ export interface OnnxSession {
   readonly inputTypes: readonly string[];
   /** Blocks the calling thread while it computes (onnxruntime#19611): run long work in a worker. */
   run(feeds: Readonly<Record<string, OnnxTensor>>): Promise<Record<string, OnnxTensor>>;
-  /**
-   * The same into the memory of its last outputs where inputs have the same shapes, so outputs hold until
-   * the next call. New ones each time are garbage outside V8's heap, which it leaves lying for long.
-   */
-  runAgain(feeds: Readonly<Record<string, OnnxTensor>>): Promise<Record<string, OnnxTensor>>;
   release(): Promise<void>;
 }
 
@@ -74,63 +69,31 @@ export async function openOnnxSession(
   } catch (cause) {
     throw cannotLoad(options.shownName ?? shownModel(model), cause);
   }
-  let last: { readonly shapes: string; readonly outputs: ort.InferenceSession.ReturnType } | null =
-    null;
-  const runSession = async (
-    tensors: Record<string, ort.Tensor>,
-  ): Promise<ort.InferenceSession.ReturnType> => {
-    try {
-      return await session.run(tensors);
-    } catch (cause) {
-      throw cannotRun(options.shownName ?? shownModel(model), cause);
-    }
-  };
   return {
     inputNames: session.inputNames,
     outputNames: session.outputNames,
     inputShapes: session.inputMetadata.map((input) => (input.isTensor ? input.shape : [])),
     inputTypes: session.inputMetadata.map((input) => (input.isTensor ? input.type : '')),
     async run(feeds) {
-      return plainTensors(await runSession(ortTensors(feeds)));
-    },
-    async runAgain(feeds) {
-      const shapes = JSON.stringify(Object.entries(feeds).map(([name, { dims }]) => [name, dims]));
-      const into = last?.shapes === shapes ? last.outputs : undefined;
-      last = null;
-      const tensors = ortTensors(feeds);
-      // Shapes may depend on values: then the last outputs do not fit.
-      const outputs =
-        into === undefined
-          ? await runSession(tensors)
-          : await session.run(tensors, into).catch(() => runSession(tensors));
-      last = { shapes, outputs };
-      return plainTensors(outputs);
+      const tensors: Record<string, ort.Tensor> = {};
+      for (const [name, { data, dims }] of Object.entries(feeds)) {
+        tensors[name] = new ort.Tensor(typeOf(data), data, dims);
+      }
+      const results = await session.run(tensors).catch((cause: unknown) => {
+        throw cannotRun(options.shownName ?? shownModel(model), cause);
+      });
+      const outputs: Record<string, OnnxTensor> = {};
+      for (const [name, tensor] of Object.entries(results)) {
+        // Models handled here have numeric tensor outputs only; strings cannot come out of them.
+        outputs[name] = { data: tensor.data as OnnxTensor['data'], dims: tensor.dims };
+      }
+      return outputs;
     },
     async release() {
-      last = null;
       if (options.profilePrefix !== undefined) session.endProfiling();
       await session.release();
     },
   };
-}
-
-function ortTensors(feeds: Readonly<Record<string, OnnxTensor>>): Record<string, ort.Tensor> {
-  return Object.fromEntries(
-    Object.entries(feeds).map(([name, { data, dims }]) => [
-      name,
-      new ort.Tensor(typeOf(data), data, dims),
-    ]),
-  );
-}
-
-/** Models handled here have numeric tensor outputs only; strings cannot come out of them. */
-function plainTensors(tensors: ort.InferenceSession.ReturnType): Record<string, OnnxTensor> {
-  return Object.fromEntries(
-    Object.entries(tensors).map(([name, { data, dims }]) => [
-      name,
-      { data: data as OnnxTensor['data'], dims },
-    ]),
-  );
 }
 
 function shownModel(model: string | Uint8Array): string {

@@ -5,7 +5,7 @@ import { createTapProducts } from './tap-products.ts';
 import { paddedWindow, type ConvolutionWindow } from './windows.ts';
 
 export interface ConvolutionKernels {
-  /** float32 weights in the type in which every convolution with them wants them: the same, or a copy. */
+  /** float32 weights as both a convolution and its input gradient take them: the same, or a copy. */
   convolutionWeights(weightsHwio: Tensor, window: ConvolutionWindow): Tensor;
   convolution(x: Tensor, weightsHwio: Tensor, window: ConvolutionWindow): Tensor;
   convolutionInputGradient(
@@ -70,12 +70,20 @@ export function createConvolutionKernels(
               ]),
             );
             if (padded.window === window) return gradient;
-            const inside = tools.withoutPadding(gradient, window, inputShape);
+            const inside = tools.part(
+              gradient,
+              window.padding.top,
+              window.padding.left,
+              inputShape,
+            );
             gradient.dispose();
             return inside;
           }),
-    convolutionWeightGradient: (dy, x, window, weightShape) =>
-      withShape(weightShape, (shape) => {
+    convolutionWeightGradient: (dy, x, window, weightShape) => {
+      if (products.suit(dy, window)) {
+        return resultIn(products.weightGradient(dy, x, window, weightShape), native.float32);
+      }
+      return withShape(weightShape, (shape) => {
         if (window.depthwise) {
           return inType(dy, native.float32, (exactDy) =>
             inType(x, native.float32, (exactX) =>
@@ -87,9 +95,6 @@ export function createConvolutionKernels(
             ),
           );
         }
-        if (products.suit(dy, window)) {
-          return resultIn(products.weightGradient(dy, x, window, weightShape), native.float32);
-        }
         const padded = paddedWindow(window);
         const from = padded.window === window ? x.clone() : tools.withPadding(x, window, 0);
         const gradient = single('Conv2DBackpropFilter', convolutionAttributes(padded.window, dy), [
@@ -99,6 +104,7 @@ export function createConvolutionKernels(
         ]);
         from.dispose();
         return resultIn(gradient, native.float32);
-      }),
+      });
+    },
   };
 }

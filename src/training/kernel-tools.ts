@@ -71,8 +71,9 @@ export function createKernelTools(tf: Tensorflow, native: NativeOperations) {
       for (const tensor of [pads, exact, filling]) tensor.dispose();
       return result;
     },
-    withoutPadding(x: Tensor, { padding }: Window, shape: readonly number[]): Tensor {
-      return withShape([0, padding.top, padding.left, 0], (begin) =>
+    /** The part of the image of that shape whose first place is `top`, `left`. */
+    part(x: Tensor, top: number, left: number, shape: readonly number[]): Tensor {
+      return withShape([0, top, left, 0], (begin) =>
         withShape(shape, (size) =>
           single('Slice', [typed(x), native.type('Index', native.int32)], [x, begin, size]),
         ),

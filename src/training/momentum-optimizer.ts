@@ -33,6 +33,13 @@ export function createMomentumOptimizer(
   const decayed = createVariable(tf, native);
   const velocities = new Map<string, NativeVariable>();
 
+  // Of one step, in which most parameters have the same.
+  const scalars = new Map<number, Tensor>();
+  const scalarOf = (value: number): Tensor => {
+    const scalar = scalars.get(value) ?? tf.scalar(value);
+    scalars.set(value, scalar);
+    return scalar;
+  };
   const velocityOf = (name: string, weight: Tensor): NativeVariable => {
     const known = velocities.get(name);
     if (known !== undefined) return known;
@@ -51,9 +58,7 @@ export function createMomentumOptimizer(
     if (weightDecay === 0) return gradient;
     decayed.assign(gradient);
     gradient.dispose();
-    const negative = tf.scalar(-weightDecay);
-    decayed.subtractScaled(negative, weight);
-    negative.dispose();
+    decayed.subtractScaled(scalarOf(-weightDecay), weight);
     return decayed.read();
   };
   const update = (
@@ -66,10 +71,13 @@ export function createMomentumOptimizer(
     const g = withDecay(gradient, weight, weightDecay);
     weights.assign(weight);
     weight.dispose();
-    const scalars = { rate: tf.scalar(learningRate), momentum: tf.scalar(momentum) };
-    weights.momentumStep({ ...scalars, velocity, gradient: g, isNesterov });
+    weights.momentumStep({
+      ...{ velocity, gradient: g, isNesterov },
+      rate: scalarOf(learningRate),
+      momentum: scalarOf(momentum),
+    });
     network.replace(name, weights.read());
-    tf.dispose([g, scalars.rate, scalars.momentum]);
+    g.dispose();
   };
   const forget = (): void => {
     for (const velocity of velocities.values()) velocity.dispose();
@@ -82,9 +90,9 @@ export function createMomentumOptimizer(
         if (network.parameters.has(name)) update(name, gradient, groupOf(name));
         else gradient.dispose(); // a gradient without a parameter cannot come about
       }
-      const nothing = tf.scalar(0);
-      decayed.assign(nothing); // else it holds the last gradient's memory until the next step
-      nothing.dispose();
+      decayed.assign(scalarOf(0)); // else it holds the last gradient's memory until the next step
+      tf.dispose([...scalars.values()]);
+      scalars.clear();
     },
     readState() {
       const state = new Map<string, Float32Array>();

@@ -55,7 +55,7 @@ export function createPoolingKernels(tools: KernelTools, native: NativeOperation
         like.dispose();
         workspace.dispose();
         if (!isPadded) return gradient;
-        const inside = tools.withoutPadding(gradient, window, shape);
+        const inside = tools.part(gradient, window.padding.top, window.padding.left, shape);
         gradient.dispose();
         return inside;
       },

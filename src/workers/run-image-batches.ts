@@ -25,8 +25,8 @@ let open: { readonly modelPath: string; readonly session: Promise<OnnxSession> }
 const sources = new Map<string, Promise<ImageSource>>();
 
 /**
- * Runs the model over the images, one batch at a time; `onOutputs` gets each batch's outputs, which hold
- * until it returns, and the positions of its images in the split.
+ * Runs the model over the images, one batch at a time; `onOutputs` gets each batch's outputs and the
+ * positions of its images in the split.
  */
 export async function runImageBatches(
   run: ImageRun,
@@ -37,7 +37,7 @@ export async function runImageBatches(
   ) => void,
 ): Promise<void> {
   await eachBatch(run, async (session, feeds, imageCount, indices) => {
-    onOutputs(await session.runAgain(feeds), imageCount, indices);
+    onOutputs(await session.run(feeds), imageCount, indices);
   });
 }
 

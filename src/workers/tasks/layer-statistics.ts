@@ -46,7 +46,7 @@ export function run({
         const data = BigInt64Array.from(places[i]!, (place) => BigInt(Math.max(place, 0))); // one a layer
         indices[gathered.indices] = { data, dims: [data.length] };
       }
-      const outputs = await session.runAgain({ ...image, ...indices });
+      const outputs = await session.run({ ...image, ...indices });
       for (const [i, { gathered, parameters, count }] of layers.entries()) {
         const values = floatsOf(outputs, gathered.output);
         const { codes, means } = targets[i]!;
