@@ -1,7 +1,6 @@
 import { checkModel } from './check.ts';
 import { classifierSignature, type ClassifierSignature } from './model-signature.ts';
-import type { OnnxModel } from './model.ts';
-import { readOnnx, type ReadModel } from './reader.ts';
+import { handOver, readOnnx, type ReadModel } from './reader.ts';
 
 /**
  * A classifier's signature and a way to its model, which is held until that is first called.
@@ -15,18 +14,5 @@ export async function readClassifier(
   return {
     signature: classifierSignature(model, path),
     readModel: handOver(model, () => readOnnx(path)),
-  };
-}
-
-/**
- * Gives `model` at the first call and lets go of it, then what `readAgain` gives. Weights of hundreds
- * of megabytes then live only as long as somebody works on them.
- */
-function handOver(model: OnnxModel, readAgain: ReadModel): ReadModel {
-  let held: OnnxModel | null = model;
-  return async () => {
-    const given = held ?? (await readAgain());
-    held = null;
-    return given;
   };
 }

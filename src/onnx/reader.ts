@@ -67,3 +67,16 @@ function malformed(shownName: string, reason: string, cause?: unknown): OnnxErro
     cause,
   });
 }
+
+/**
+ * Gives `model` at the first call and lets go of it, then what `readAgain` gives. Weights of hundreds
+ * of megabytes then live only as long as somebody works on them.
+ */
+export function handOver(model: OnnxModel, readAgain: ReadModel): ReadModel {
+  let held: OnnxModel | null = model;
+  return async () => {
+    const given = held ?? (await readAgain());
+    held = null;
+    return given;
+  };
+}

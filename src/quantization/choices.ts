@@ -37,6 +37,14 @@ export type BiasCorrection = (typeof BIAS_CORRECTIONS)[number];
 export const WEIGHT_RANGES = ['max', 'mse'] as const;
 export type WeightRange = (typeof WEIGHT_RANGES)[number];
 
+/** What an int8 model takes: normalized values, or the pixels [N, 3, H, W] themselves. */
+export const INPUT_TYPES = ['float32', 'uint8'] as const;
+export type InputType = (typeof INPUT_TYPES)[number];
+
+/** Codes of a float32 input: the pixels it was made of, or spread over the range it has. */
+export const INPUT_ROUNDINGS = ['pixels', 'range'] as const;
+export type InputRounding = (typeof INPUT_ROUNDINGS)[number];
+
 /** What is done against the loss of accuracy; the defaults measure best over the networks tried. */
 export interface CorrectionChoices {
   /** Of channels between two layers; `auto` by default: of activations, from 64 images on. */
@@ -47,15 +55,18 @@ export interface CorrectionChoices {
   readonly biasCorrection?: BiasCorrection;
   /** `max` by default. */
   readonly weightRange?: WeightRange;
+  /** `pixels` by default. */
+  readonly inputRounding?: InputRounding;
 }
 
 /** The choices with the defaults filled in. */
 export function withDefaults(choices: CorrectionChoices): Required<CorrectionChoices> {
-  const { equalization, rounding, biasCorrection, weightRange } = choices;
+  const { equalization, rounding, biasCorrection, weightRange, inputRounding } = choices;
   return {
     equalization: equalization ?? 'auto',
     rounding: rounding ?? 'adaptive',
     biasCorrection: biasCorrection ?? 'local',
     weightRange: weightRange ?? 'max',
+    inputRounding: inputRounding ?? 'pixels',
   };
 }

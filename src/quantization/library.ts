@@ -3,6 +3,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { cpuInt8Support } from '../benchmark/machine.ts';
 import { listImageFiles } from '../data/list-image-files.ts';
+import type { Normalization } from '../data/image-shards.ts';
 import { writeTensorShards } from '../data/tensor-shards.ts';
 import { DataError, UsageError } from '../diagnostics/errors.ts';
 import { checkModel } from '../onnx/check.ts';
@@ -13,9 +14,10 @@ import type { ReadModel } from '../onnx/reader.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
 import { equalizeAndCalibrate, type Calibration } from './equalize-and-calibrate.ts';
 import type { CalibrationTable } from './calibration-table.ts';
+import { inputFormFor } from './input-form.ts';
 import type { FloatNode } from './mark-graph.ts';
 import { normalizationOf, type NormalizationChoice } from './normalization-choice.ts';
-import { packImages } from './pack-images.ts';
+import { packImages, type PackOptions } from './pack-images.ts';
 import { quantizeCalibrated } from './quantize-calibrated.ts';
 import type { Target } from './quantize-model.ts';
 import {
@@ -88,17 +90,16 @@ export async function quantizeModel(
   model: OnnxModel | string,
   options: QuantizeModelOptions,
 ): Promise<LibraryQuantization> {
-  const { equalization, weightRange, ...corrections } = withDefaults(options);
-  return withImages(model, options, async ({ readModel, shared }) => {
+  const { equalization, weightRange, inputRounding, ...corrections } = withDefaults(options);
+  return withImages(model, options, async ({ readModel, shared, ...images }) => {
     const table =
       options.ranges === undefined
         ? await calibrateInside(readModel, options, shared, equalization)
         : { tensors: options.ranges };
-    const quantized = await quantizeCalibrated({
-      ...shared,
+    const { finish, ...form } = await inputFormFor({
+      ...images,
       readModel,
       table,
-      ...corrections,
       settings: {
         granularity: 'per-channel',
         weightRange,
@@ -106,8 +107,17 @@ export async function quantizeModel(
         firstConvolution: 'pad',
         excluded: new Set(options.exclude ?? []),
       },
+      inputType: 'float32',
+      inputRounding,
+      shownName: 'the model',
+    });
+    const corrected = await quantizeCalibrated({
+      ...shared,
+      ...form,
+      ...corrections,
       onProgress: (done, total) => options.onProgress?.({ phase: 'correct', done, total }),
     });
+    const quantized = finish(corrected);
     return {
       model: quantized.model,
       ranges: table.tensors,
@@ -150,11 +160,18 @@ function calibrateInside(
   });
 }
 
+interface PreparedImages {
+  readonly readModel: ReadModel;
+  readonly shared: SharedOptions;
+  /** Of photographs; nothing is known of tensors. */
+  readonly normalization?: Normalization;
+}
+
 /** Reads the model, puts the images where workers find them, and clears up afterwards. */
 async function withImages<T>(
   model: OnnxModel | string,
   options: CalibrateModelOptions,
-  use: (prepared: { readonly readModel: ReadModel; readonly shared: SharedOptions }) => Promise<T>,
+  use: (prepared: PreparedImages) => Promise<T>,
 ): Promise<T> {
   const shownName = typeof model === 'string' ? model : 'the model';
   const { signature, readModel } = await openClassifier(model, shownName);
@@ -170,9 +187,15 @@ async function withImages<T>(
   const scratchPath = await mkdtemp(join(tmpdir(), 'drq-library-'));
   try {
     const { signal, images, onProgress } = options;
+    const normalization =
+      'folder' in images ? normalizationOf(images, await readModel()) : undefined;
     const count =
       'folder' in images
-        ? await packFolder(images, await readModel(), { height, width, scratchPath }, options)
+        ? await packFolder(
+            images.folder,
+            { height, width, scratchPath, normalization: normalization! },
+            options,
+          )
         : (
             await writeTensorShards(
               scratchPath,
@@ -192,7 +215,11 @@ async function withImages<T>(
       scratchPath,
       ...(signal === undefined ? {} : { signal }),
     };
-    return await use({ readModel, shared });
+    return await use({
+      readModel,
+      shared,
+      ...(normalization === undefined ? {} : { normalization }),
+    });
   } finally {
     await rm(scratchPath, { recursive: true, force: true });
   }
@@ -223,18 +250,20 @@ async function* counted(
 }
 
 async function packFolder(
-  images: PhotographFolder,
-  model: OnnxModel,
-  target: { readonly height: number; readonly width: number; readonly scratchPath: string },
+  folder: string,
+  {
+    scratchPath,
+    ...target
+  }: Pick<PackOptions, 'height' | 'width' | 'normalization'> & {
+    readonly scratchPath: string;
+  },
   { signal, onProgress }: CalibrateModelOptions,
 ): Promise<number> {
-  const files = (await listImageFiles(images.folder)).map((file) => join(images.folder, file));
+  const files = (await listImageFiles(folder)).map((file) => join(folder, file));
   await packImages({
     files,
-    folder: target.scratchPath,
-    height: target.height,
-    width: target.width,
-    normalization: normalizationOf(images, model),
+    folder: scratchPath,
+    ...target,
     ...(signal === undefined ? {} : { signal }),
     onProgress: (done, total) => onProgress?.({ phase: 'read', done, total }),
   });

@@ -8,6 +8,7 @@ import { readOnnx } from '../onnx/reader.ts';
 import { typeName } from '../onnx/tensor-data.ts';
 import { openOnnxSession } from '../runtime/onnx-session.ts';
 import type { FloatNode } from './mark-graph.ts';
+import { PIXEL_SHIFT } from './pixel-head.ts';
 import { SHIELD_SUFFIX } from './shield-float-layers.ts';
 
 export interface OptimizedGraph {
@@ -41,8 +42,10 @@ export async function readOptimizedGraph(
 }
 
 function reasonOf(node: string): string {
-  return node.endsWith(SHIELD_SUFFIX)
-    ? 'keeps onnxruntime from quantizing the float layer before it'
+  if (node.endsWith(SHIELD_SUFFIX))
+    return 'keeps onnxruntime from quantizing the float layer before it';
+  return node === PIXEL_SHIFT
+    ? 'shifts the input by part of a pixel value to where rounding gives just the pixels'
     : 'onnxruntime did not fuse it into an integer operator';
 }
 

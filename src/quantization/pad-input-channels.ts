@@ -69,8 +69,8 @@ function isDequantize(node: OnnxNode | undefined): node is OnnxNode {
  */
 const LARGEST_WINDOW = 7 * 7;
 
-/** The kernel also wants output channels in fours, at least 16 of them. */
-function gainsByPadding(
+/** Whether a convolution is faster so; the kernel also wants output channels in fours, at least 16. */
+export function gainsByPadding(
   node: OnnxNode,
   [channels = 0, perGroup = 0, height = 0, width = 0]: readonly number[],
 ): boolean {

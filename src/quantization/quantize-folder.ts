@@ -20,9 +20,14 @@ import { packImages } from './pack-images.ts';
 import type { Target } from './quantize-model.ts';
 import { EMBEDDED, reportQuantization } from './report-quantization.ts';
 import { requireImageModel } from './require-image-model.ts';
-import { runQuantization, type InputType } from './run-quantization.ts';
+import { runQuantization } from './run-quantization.ts';
 import type { Sensitivity } from './sensitivity.ts';
-import { type CalibrationMethod, withDefaults, type CorrectionChoices } from './choices.ts';
+import {
+  withDefaults,
+  type CalibrationMethod,
+  type CorrectionChoices,
+  type InputType,
+} from './choices.ts';
 
 export type { Preset } from './normalization-choice.ts';
 
@@ -96,7 +101,7 @@ export async function quantizeFolder(
   const normalization = normalizationOf(options, await readModel());
   const size = inputSize(options, signature);
   requireImageModel(signature, modelPath, size);
-  const { equalization, rounding, biasCorrection, weightRange } = withDefaults(options);
+  const { equalization, weightRange, ...corrections } = withDefaults(options);
   // What onnxruntime cannot run is told before thousands of photographs are decoded.
   await (await openOnnxSession(modelPath, { threadCount: 1 })).release();
   const files = splitFiles(await findPhotographs(options.dataFolder), options.count);
@@ -146,8 +151,7 @@ export async function quantizeFolder(
       inputType: options.inputType ?? 'float32',
       normalization,
       sensitivity: options.sensitivity ?? 'none',
-      rounding,
-      biasCorrection,
+      ...corrections,
       accuracyBudget: null,
       settings: {
         granularity: 'per-channel',
@@ -175,7 +179,7 @@ export async function quantizeFolder(
       ...pair,
       heldOut: comparedCount === 0 ? null : { ...compared, shown: 'the rest of the folder' },
       timedImages: images,
-      biasCorrection,
+      biasCorrection: corrections.biasCorrection,
       plotPath: EMBEDDED,
       ...shared,
       ...progressOf('compare'),

@@ -1,14 +1,13 @@
 import type { Normalization } from '../data/image-shards.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
 import { meetAccuracyBudget, type MixedPrecision, type TradeStep } from './mixed-precision.ts';
-import { readPixelsAsCodes, takePixels } from './pixel-input.ts';
+import type { InputRounding, InputType } from './choices.ts';
+import { inputFormFor } from './input-form.ts';
 import { quantizeCalibrated, type QuantizeCalibratedOptions } from './quantize-calibrated.ts';
 import type { QuantizedModel } from './quantize-model.ts';
 import { returnOrder } from './return-order.ts';
 import { measureSensitivity, type Sensitivity } from './sensitivity.ts';
 
-export const INPUT_TYPES = ['float32', 'uint8'] as const;
-export type InputType = (typeof INPUT_TYPES)[number];
 export const SENSITIVITIES = ['none', 'layers'] as const;
 
 /** Images with known classes that were not calibrated on. */
@@ -22,7 +21,8 @@ export interface RunQuantizationOptions extends Omit<QuantizeCalibratedOptions, 
   /** The float model's file. */
   readonly modelPath: string;
   readonly inputType: InputType;
-  /** How the float model wants its pixels; needed for input type uint8. */
+  readonly inputRounding: InputRounding;
+  /** How the float model wants its pixels; needed for input type uint8 and for rounding to pixels. */
   readonly normalization?: Normalization;
   /** A budget measures it too. */
   readonly sensitivity: (typeof SENSITIVITIES)[number];
@@ -44,25 +44,11 @@ export interface QuantizationRun {
  * layer, and layers back in float until an accuracy budget is met.
  */
 export async function runQuantization(options: RunQuantizationOptions): Promise<QuantizationRun> {
-  const { images, settings, table, modelPath, onProgress, labelled, accuracyBudget } = options;
-  const pixels =
-    options.inputType === 'uint8' && options.normalization !== undefined
-      ? takePixels(await options.readModel(), options.normalization, modelPath)
-      : undefined;
-  const finish = (quantized: QuantizedModel): QuantizedModel =>
-    pixels === undefined ? quantized : readPixelsAsCodes(quantized, pixels);
+  const { images, modelPath, onProgress, labelled, accuracyBudget } = options;
+  const { finish, ...form } = await inputFormFor({ ...options, shownName: modelPath });
   const quantized = await quantizeCalibrated({
     ...options,
-    ...(pixels === undefined
-      ? {}
-      : {
-          readModel: () => Promise.resolve(pixels.model),
-          table: { ...table, tensors: { ...table.tensors, ...pixels.tensors } },
-          settings: {
-            ...settings,
-            excluded: new Set([...(settings.excluded ?? []), ...pixels.excluded]),
-          },
-        }),
+    ...form,
     onProgress: (done, total) => onProgress?.('correct', done, total),
   });
   const isNeeded = options.sensitivity === 'layers' || accuracyBudget !== null;

@@ -1,7 +1,13 @@
 import { z } from 'zod';
-import { INPUT_TYPES, SENSITIVITIES } from '../../src/quantization/run-quantization.ts';
+import { SENSITIVITIES } from '../../src/quantization/run-quantization.ts';
 import { TARGETS } from '../../src/quantization/quantize-model.ts';
-import { BIAS_CORRECTIONS, ROUNDINGS, WEIGHT_RANGES } from '../../src/quantization/choices.ts';
+import {
+  BIAS_CORRECTIONS,
+  INPUT_ROUNDINGS,
+  INPUT_TYPES,
+  ROUNDINGS,
+  WEIGHT_RANGES,
+} from '../../src/quantization/choices.ts';
 
 export const quantizeParameters = z.strictObject({
   granularity: z
@@ -42,6 +48,12 @@ export const quantizeParameters = z.strictObject({
     .default('float32')
     .describe(
       'What the int8 model takes: normalized float32, or the uint8 pixels [N, 3, H, W] themselves, with normalization folded exactly into the first convolution; needs the input "images".',
+    ),
+  inputRounding: z
+    .enum(INPUT_ROUNDINGS)
+    .default('pixels')
+    .describe(
+      'Codes of a float32 input: pixels are the values that the images have, so that nothing is lost (with firstConvolution pad, for a first convolution that it makes faster, and with the input "images", which says how they are normalized); range spreads them over the calibrated range.',
     ),
   sensitivity: z
     .enum(SENSITIVITIES)

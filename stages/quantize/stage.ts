@@ -28,7 +28,7 @@ import { quantizeParameters, type QuantizeParameters } from './parameters.ts';
 
 export const quantize = defineStage({
   kind: 'quantize',
-  version: 11,
+  version: 12,
   description: 'Quantizes a calibrated float model to int8 in the form onnxruntime fuses.',
   parameters: quantizeParameters,
   inputs: {
@@ -62,12 +62,14 @@ export const quantize = defineStage({
     const images = await calibrationImages(context, table);
     requireLabels(parameters, images, signature, modelPath);
     const { exclude, batchSize, rounding, biasCorrection, ...others } = parameters;
-    const { inputType, sensitivity, accuracyBudget, operatorTimes, ...settings } = others;
+    const { inputType, inputRounding, sensitivity, accuracyBudget, operatorTimes, ...settings } =
+      others;
     const run = await runQuantization({
       readModel,
       modelPath,
       table,
       inputType,
+      inputRounding,
       sensitivity,
       accuracyBudget,
       rounding,
@@ -93,6 +95,7 @@ export const quantize = defineStage({
       'drq.quantization': JSON.stringify({
         ...settings,
         inputType,
+        inputRounding,
         rounding: images === null ? 'nearest' : rounding,
         biasCorrection: images === null ? 'none' : biasCorrection,
         floatLayers: run.mixedPrecision?.chosen.floatLayers ?? [],

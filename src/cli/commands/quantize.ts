@@ -9,7 +9,7 @@ import {
   type QuantizeFolderResult,
 } from '../../quantization/quantize-folder.ts';
 import type { Target } from '../../quantization/quantize-model.ts';
-import type { InputType } from '../../quantization/run-quantization.ts';
+import type { InputType } from '../../quantization/choices.ts';
 import { BYTES_PER_MB } from '../../tables/columns.ts';
 import { renderBoxTable } from '../../tables/terminal.ts';
 import type { CommandCall, CommandContext } from '../command-context.ts';

@@ -1,17 +1,27 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { Normalization } from '../../../src/data/image-shards.ts';
 import { FLOAT_NCHW, toNetworkInput } from '../../../src/data/network-input.ts';
 import { createRandom } from '../../../src/numeric/random.ts';
 import { graphOf, type OnnxModel } from '../../../src/onnx/model.ts';
 import { writeOnnx } from '../../../src/onnx/writer.ts';
+import { inputFormFor } from '../../../src/quantization/input-form.ts';
 import { PRESETS } from '../../../src/quantization/normalization-choice.ts';
+import { pixelRounding } from '../../../src/quantization/pixel-head.ts';
 import { takePixels } from '../../../src/quantization/pixel-input.ts';
 import { openOnnxSession, type OnnxTensor } from '../../../src/runtime/onnx-session.ts';
 import { temporaryFolder } from '../../support/stage-context.ts';
 import { TINY_SIZE, tinyConvnet } from '../../support/tiny-convnet.ts';
 
 const triple = ([r, g, b]: readonly number[]): [number, number, number] => [r!, g!, b!];
+const custom = { mean: [0.02, 0.9, 0.31], std: [0.1, 0.3, 1.2] };
+const outside = { mean: [-0.1, 1.3, 0.5], std: [0.2, 0.2, 0.2] };
+const normalizations: [string, Normalization][] = Object.entries({
+  ...PRESETS,
+  custom,
+  outside,
+}).map(([name, { mean, std }]) => [name, { mean: triple(mean), std: triple(std) }]);
 
 test('a model of pixels computes what the normalized one does, padding included', async (t) => {
   const folder = await temporaryFolder(t);
@@ -24,30 +34,63 @@ test('a model of pixels computes what the normalized one does, padding included'
     await session.release();
     return logits!.data as Float32Array;
   };
-  const custom = { mean: [0.02, 0.9, 0.31], std: [0.1, 0.3, 1.2] };
-  for (const [name, { mean, std }] of Object.entries({ ...PRESETS, custom })) {
-    const normalization = { mean: triple(mean), std: triple(std) };
+  for (const [name, normalization] of normalizations) {
     const size = { height: TINY_SIZE, width: TINY_SIZE };
     const images = { pixelsNhwc, imageCount: 2, normalization, ...size };
     const float = toNetworkInput(images, FLOAT_NCHW);
     const expected = await outputOf('float.onnx', tinyConvnet(), float);
-    const { model, constantCode } = takePixels(tinyConvnet(), normalization, 'model');
+    const { model, constantCode } = takePixels(tinyConvnet(), normalization)!;
     assert.ok(constantCode >= 0 && constantCode <= 255, `${name}: ${constantCode}`);
-    const pixels = toNetworkInput(images, { type: 'uint8', layout: 'nchw' });
-    const actual = await outputOf(`${name}.onnx`, model, pixels);
+    const actual = await outputOf(`${name}.onnx`, model, float);
     for (const [i, value] of expected.entries()) {
       assert.ok(Math.abs(actual[i]! - value) < 1e-4 * (1 + Math.abs(value)), `${name} ${i}`);
     }
   }
 });
 
-test('where folding would not be exact it is refused by name', () => {
+test('normalized values of all pixels become the codes they were', () => {
+  for (const [name, normalization] of normalizations) {
+    const { scales, zeroPoints, shifts } = pixelRounding(normalization);
+    const { mean, std } = normalization;
+    for (let c = 0; c < 3; c += 1) {
+      for (let pixel = 0; pixel < 256; pixel += 1) {
+        const normalized = Math.fround((pixel / 255 - mean[c]!) / std[c]!);
+        const shifted = Math.fround(normalized + (shifts?.[c] ?? 0));
+        const rounded = Math.round(Math.fround(shifted / scales[c]!)) + zeroPoints[c]!;
+        const code = Math.min(Math.max(rounded, 0), 255);
+        assert.equal(code, pixel, `${name} channel ${c}`);
+      }
+    }
+  }
+  // (p - 127.5) / 127.5 lies half way between two codes; ImageNet's means (123.7, 116.3, 103.5) too.
+  assert.notEqual(pixelRounding(normalizations.find(([name]) => name === 'tf')![1]).shifts, null);
+  assert.equal(pixelRounding(normalizations.find(([name]) => name === 'unit')![1]).shifts, null);
+});
+
+test('where folding would not be exact the input stays, or is refused as uint8', async () => {
   const model = tinyConvnet();
   const [first] = graphOf(model).node;
   first!.opType = 'MaxPool';
+  first!.input = ['input'];
+  first!.attribute = [];
   const normalization = { mean: triple([0, 0, 0]), std: triple([1, 1, 1]) };
-  assert.throws(() => takePixels(model, normalization, 'model.onnx'), {
+  const options = {
+    readModel: () => Promise.resolve(model),
+    table: { tensors: {} },
+    settings: {
+      granularity: 'per-channel',
+      weightRange: 'max',
+      target: 'vnni',
+      firstConvolution: 'pad',
+    },
+    normalization,
+    inputRounding: 'pixels',
+    shownName: 'model.onnx',
+  } as const;
+  const form = await inputFormFor({ ...options, inputType: 'float32' });
+  assert.equal(await form.readModel(), model);
+  await assert.rejects(inputFormFor({ ...options, inputType: 'uint8' }), {
     code: 'quantization/pixel-input',
-    message: /MaxPool "first" reads the input "input"; expected one ungrouped convolution/,
+    message: /^model.onnx: .*expected one ungrouped convolution over three channels/,
   });
 });

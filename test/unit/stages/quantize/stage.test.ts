@@ -154,7 +154,13 @@ test('a model of uint8 pixels needs no normalization and loses nothing by it', a
   const rowsOf = (modelPath: string) =>
     collectRows({ modelPath, outputName: 'logits', images: selection, workerCount: 1 });
   const float = await rowsOf(model.path);
-  assert.ok(fidelityOf(float, await rowsOf(outputs['model']!)).logitsSqnrDb! > 28);
+  const rows = await rowsOf(outputs['model']!);
+  assert.ok(fidelityOf(float, rows).logitsSqnrDb! > 28);
+  // The codes of a float32 input are the pixels too: the same weights, the same outputs.
+  const ofFloats = await runStage(t, quantize, { inputs });
+  assert.deepEqual(await rowsOf(ofFloats.outputs['model']!), rows);
+  const ofRange = await runStage(t, quantize, { inputs, parameters: { inputRounding: 'range' } });
+  assert.notDeepEqual(await rowsOf(ofRange.outputs['model']!), rows);
 });
 
 test('what needs images is refused without them', async (t) => {

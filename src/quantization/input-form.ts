@@ -1,0 +1,62 @@
+import type { Normalization } from '../data/image-shards.ts';
+import { OnnxError } from '../diagnostics/errors.ts';
+import { handOver } from '../onnx/reader.ts';
+import type { InputRounding, InputType } from './choices.ts';
+import { makePixelInput } from './pixel-head.ts';
+import { takePixels } from './pixel-input.ts';
+import type { QuantizeCalibratedOptions } from './quantize-calibrated.ts';
+import type { QuantizedModel } from './quantize-model.ts';
+
+type Source = Pick<QuantizeCalibratedOptions, 'readModel' | 'table' | 'settings'>;
+
+export interface InputFormOptions extends Source {
+  readonly inputType: InputType;
+  readonly inputRounding: InputRounding;
+  /** How the float model wants its pixels; absent where nothing is known of them. */
+  readonly normalization?: Normalization;
+  readonly shownName: string;
+}
+
+/** What to quantize, and what makes the result a model of the wanted input. */
+export interface InputForm extends Source {
+  readonly finish: (quantized: QuantizedModel) => QuantizedModel;
+}
+
+/**
+ * A model that reads pixels where that is wanted and possible: for uint8 input, and for float32 where
+ * pixels are known and the fourth channel that it takes makes the first convolution faster.
+ * @throws OnnxError `quantization/pixel-input` when uint8 is not possible
+ */
+export async function inputFormFor(options: InputFormOptions): Promise<InputForm> {
+  const { readModel, table, settings, inputType, normalization, shownName } = options;
+  const asItIs = { readModel, table, settings, finish: (quantized: QuantizedModel) => quantized };
+  const isUint8 = inputType === 'uint8';
+  const isTried =
+    isUint8 || (options.inputRounding === 'pixels' && settings.firstConvolution === 'pad');
+  if (normalization === undefined || !isTried) return asItIs;
+  const floatModel = await readModel();
+  const found = takePixels(floatModel, normalization);
+  if (isUint8 && (found === null || found.isTransposed)) throw cannotFold(shownName);
+  const isServed =
+    found !== null &&
+    (isUint8 || (found.isFaster && settings.excluded?.has(found.convolution) !== true));
+  if (!isServed) return { ...asItIs, readModel: handOver(floatModel, readModel) };
+  const { model, ...pixels } = found;
+  return {
+    readModel: handOver(model, async () => takePixels(await readModel(), normalization)!.model),
+    table: { ...table, tensors: { ...table.tensors, ...pixels.tensors } },
+    settings: {
+      ...settings,
+      excluded: new Set([...(settings.excluded ?? []), pixels.node]),
+    },
+    finish: (quantized) => makePixelInput(quantized, pixels, inputType),
+  };
+}
+
+function cannotFold(shownName: string): OnnxError {
+  return new OnnxError({
+    code: 'quantization/pixel-input',
+    message: `${shownName}: normalization cannot be folded exactly: expected one ungrouped convolution over three channels with constant weights to read the input, and nothing else`,
+    hint: 'leave the input type at float32',
+  });
+}
