@@ -1,6 +1,7 @@
 import type { OnnxGraph, OnnxNode } from '../../onnx/model.ts';
 import { dimsOf, viewFloats } from '../../onnx/tensor-data.ts';
 import type { ChannelChange, ChannelRanges } from './equalization.ts';
+import type { ChannelClasses } from './channel-classes.ts';
 import { channelAt, inputLayout, outputLayout, type ChannelLayout } from './channel-layout.ts';
 import type { EqualizationPair } from './equalization-pairs.ts';
 import type { Equalization, EqualizationChoice } from '../choices.ts';
@@ -19,30 +20,41 @@ export function resolveEqualization(choice: EqualizationChoice, imageCount: numb
   return imageCount < LEAST_IMAGE_COUNT ? 'none' : 'activations';
 }
 
+export interface EqualizationTargets {
+  readonly graph: OnnxGraph;
+  readonly pairs: readonly EqualizationPair[];
+  readonly classes: ChannelClasses;
+  /** By tensor, in the float model: of the activation of each pair and of those of the classes. */
+  readonly ranges: ReadonlyMap<string, ChannelRanges>;
+}
+
 /**
- * Scales and shifts for the pairs; ranges are of each pair's activation in the float model, in the
- * order of the pairs. No channel that reaches the bound of its Clip is scaled, and none so much that
- * it would reach it. `margin` is how much further than these ranges, as a factor, other images are
- * taken to reach.
+ * Scales of layers' output channels, and shifts for pairs. No channel that reaches the bound of its
+ * Clip is scaled, and none so much that it would reach it. `margin` is how much further than the
+ * ranges, as a factor, other images are taken to reach.
  */
 export function chooseEqualization(
-  graph: OnnxGraph,
-  pairs: readonly EqualizationPair[],
-  ranges: readonly ChannelRanges[],
+  targets: EqualizationTargets,
   { method, margin }: { readonly method: Exclude<Equalization, 'none'>; readonly margin: number },
 ): ChannelChange[] {
+  const { graph, pairs, ranges } = targets;
   const scales =
     method === 'cross-layer'
-      ? crossLayerScales(graph, pairs, ranges, margin)
-      : pairs.map((pair, i) => activationScales(pair, ranges[i]!, margin)); // ranges follow the pairs
-  return pairs.flatMap((pair, i): ChannelChange[] => {
-    const range = ranges[i]!;
-    const scale = scales[i]!;
-    const shifts = absorbableShifts(pair, range, margin);
-    if (shifts === undefined && scale.every((value) => value === 1)) return [];
-    return [
-      { tensor: pair.tensor, scales: [...scale], ...(shifts === undefined ? {} : { shifts }) },
-    ];
+      ? crossLayerScales(targets, margin)
+      : activationScales(targets, margin);
+  const shifts = new Map(
+    pairs.flatMap((pair) => {
+      const found = absorbableShifts(pair, ranges.get(pair.activation)!, margin); // observed
+      return found === undefined ? [] : [[pair.tensor, found] as const];
+    }),
+  );
+  return graph.node.flatMap(({ output: [tensor = ''] }): ChannelChange[] => {
+    const scale = scales.get(tensor);
+    const shift = shifts.get(tensor);
+    const isScaled = scale?.some((value) => value !== 1) === true;
+    if (!isScaled && shift === undefined) return [];
+    const values = scale === undefined ? shift!.map(() => 1) : [...scale]; // one of both is there
+    return [{ tensor, scales: values, ...(shift === undefined ? {} : { shifts: shift }) }];
   });
 }
 
@@ -50,13 +62,13 @@ export function chooseEqualization(
 const LARGEST_SCALE = 64;
 
 /** The most that a channel may be scaled by; 1 where the Clip bites already. */
-function scaleLimit({ high }: EqualizationPair, max: number, margin: number): number {
+function scaleLimit(high: number, max: number, margin: number): number {
   if (high === Infinity) return Infinity;
   return max * margin >= high ? 1 : high / (Math.max(max, 0) * margin);
 }
 
 /** Whether the Clip never acts on the channel, so that scaling it down changes nothing either. */
-function isScalable({ high }: EqualizationPair, max: number, margin: number): boolean {
+function isScalable(high: number, max: number, margin: number): boolean {
   return high === Infinity || max * margin < high;
 }
 
@@ -65,11 +77,9 @@ function isScalable({ high }: EqualizationPair, max: number, margin: number): bo
  * the second (Nagel et al. 2019, equation 11), repeated over all pairs until nothing moves.
  */
 function crossLayerScales(
-  graph: OnnxGraph,
-  pairs: readonly EqualizationPair[],
-  ranges: readonly ChannelRanges[],
+  { graph, pairs, ranges }: EqualizationTargets,
   margin: number,
-): Float64Array[] {
+): Map<string, Float64Array> {
   const weights = layerWeights(graph, pairs);
   const scales = pairs.map(({ channelCount }) => new Float64Array(channelCount).fill(1));
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
@@ -81,11 +91,11 @@ function crossLayerScales(
       const secondMagnitudes = magnitudes(second.values, second.inputs);
       const steps = firstMagnitudes.map((magnitude, c) => {
         const other = secondMagnitudes[c]!; // both are one a channel, as the scales
-        const max = ranges[i]!.max[c]!;
-        if (magnitude === 0 || other === 0 || !isScalable(pair, max, margin)) return 1;
+        const max = ranges.get(pair.activation)!.max[c]!; // observed
+        if (magnitude === 0 || other === 0 || !isScalable(pair.high, max, margin)) return 1;
         const known = scales[i]![c]!;
         const wanted = known * Math.sqrt(other / magnitude);
-        const limit = Math.min(scaleLimit(pair, max, margin), LARGEST_SCALE);
+        const limit = Math.min(scaleLimit(pair.high, max, margin), LARGEST_SCALE);
         return Math.min(Math.max(wanted, 1 / LARGEST_SCALE), limit) / known;
       });
       for (const [c, step] of steps.entries()) {
@@ -100,7 +110,7 @@ function crossLayerScales(
     }
     if (largestStep < 1e-3) break;
   }
-  return scales;
+  return new Map(pairs.map(({ tensor }, i) => [tensor, scales[i]!])); // one each
 }
 
 const MAX_ROUNDS = 20;
@@ -138,22 +148,56 @@ function magnitudes(values: Float64Array, layout: ChannelLayout): Float64Array {
 
 /**
  * Scales that bring every channel to the range of the widest one, so that one scale for the tensor
- * serves them all: s = R / r, or √(R / r) where the second layer mixes channels in one scale and its
- * weights pay for what the activation wins (SmoothQuant, Xiao et al. 2022, equation 4 with α = 0.5).
+ * serves them all: s = R / r, or √(R / r) where a layer mixes channels in one scale and its weights pay
+ * for what the activation wins (SmoothQuant, Xiao et al. 2022, equation 4 with α = 0.5). Where several
+ * activations share their channels, R / r is the geometric mean of theirs.
  */
 function activationScales(
-  pair: EqualizationPair,
-  { min, max }: ChannelRanges,
+  { graph, classes, ranges }: EqualizationTargets,
   margin: number,
-): Float64Array {
-  const reach = max.map((value, c) => Math.max(value, -min[c]!)); // one a channel
-  const widest = reach.reduce((most, value) => Math.max(most, value), 0);
-  const exponent = pair.connection === 'by-channel' ? 1 : 0.5;
-  return reach.map((value, c) => {
-    if (value === 0 || !isScalable(pair, max[c]!, margin)) return 1;
-    const wanted = Math.max(1, widest / (value * margin)) ** exponent;
-    return Math.min(wanted, scaleLimit(pair, max[c]!, margin), LARGEST_SCALE);
-  });
+): Map<string, Float64Array> {
+  const known = new Map<number, ClassNeed>();
+  for (const tensor of classes.activations) {
+    const range = ranges.get(tensor);
+    if (range === undefined) continue;
+    const reach = range.max.map((value, c) => Math.max(value, -range.min[c]!)); // one a channel
+    const widest = reach.reduce((most, value) => Math.max(most, value), 0);
+    const bound = classes.boundOf(tensor);
+    for (const [c, channel] of classes.tensors.get(tensor)!.entries()) {
+      const value = reach[c]!; // one a channel
+      if (value === 0) continue;
+      const need = known.get(channel) ?? { logSum: 0, count: 0, limit: LARGEST_SCALE };
+      const max = range.max[c]!;
+      const limit = isScalable(bound, max, margin) ? scaleLimit(bound, max, margin) : 1;
+      known.set(channel, {
+        logSum: need.logSum + Math.log(Math.max(1, widest / (value * margin))),
+        count: need.count + 1,
+        limit: Math.min(need.limit, limit),
+      });
+    }
+  }
+  const scaleOf = (channel: number): number => {
+    const need = known.get(channel);
+    if (need === undefined || classes.isFixed(channel)) return 1;
+    const exponent = classes.isMixed(channel) ? 0.5 : 1;
+    return Math.min(Math.exp((need.logSum / need.count) * exponent), need.limit);
+  };
+  return new Map(
+    graph.node.flatMap(({ output: [tensor = ''] }) => {
+      const channels = classes.layerOutputs.has(tensor) ? classes.tensors.get(tensor) : undefined;
+      return channels === undefined
+        ? []
+        : [[tensor, Float64Array.from(channels, scaleOf)] as const];
+    }),
+  );
+}
+
+/** What the activations of a class ask for. */
+interface ClassNeed {
+  /** Of R / r over so many activations. */
+  readonly logSum: number;
+  readonly count: number;
+  readonly limit: number;
 }
 
 /** Below this share of a channel's range a shift is not worth its change of the bias. */
@@ -173,7 +217,7 @@ function absorbableShifts(
     const max = range.max[c]!; // one a channel
     // A margin below: other images may go lower than these.
     const shift = min - (margin - 1) * (max - min);
-    return isScalable(pair, max, margin) && shift > LEAST_SHIFT_FRACTION * max ? shift : 0;
+    return isScalable(pair.high, max, margin) && shift > LEAST_SHIFT_FRACTION * max ? shift : 0;
   });
   return shifts.some((shift) => shift !== 0) ? shifts : undefined;
 }

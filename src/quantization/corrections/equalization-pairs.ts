@@ -16,8 +16,7 @@ export interface EqualizationPair {
   /** Whether a Relu or a Clip from 0 stands between them. */
   readonly isRectified: boolean;
   readonly channelCount: number;
-  /** `by-channel`: each output of `second` reads one channel, so its weights pay nothing. */
-  readonly connection: 'full' | 'by-channel';
+  readonly connection: Reading['connection'];
   /** Whether a constant may move through `second`: not where padding puts zeros beside it. */
   readonly absorbs: boolean;
 }
@@ -56,9 +55,9 @@ function pairFrom(first: OnnxNode, index: GraphIndex): EqualizationPair | undefi
     next = soleConsumer(index, next.output[0] ?? '');
   }
   if (next === undefined) return undefined;
-  const connection = connectionOf(next, channelCount, index);
-  if (connection === undefined || !hasOwnTensors(first, index) || !hasOwnTensors(next, index))
-    return undefined;
+  const reading = readingOf(next, index);
+  if (reading?.channelCount !== channelCount) return undefined;
+  if (!hasOwnTensors(first, index) || !hasOwnTensors(next, index)) return undefined;
   return {
     first,
     second: next,
@@ -67,16 +66,16 @@ function pairFrom(first: OnnxNode, index: GraphIndex): EqualizationPair | undefi
     high,
     isRectified,
     channelCount,
-    connection,
+    connection: reading.connection,
     absorbs: absorbs && !hasPadding(next),
   };
 }
 
 /** f(s · x) = s · f(x) for s > 0, channel by channel. */
-const PASSES = new Set(['MaxPool', 'AveragePool', 'GlobalAveragePool', 'Flatten']);
+export const PASSES = new Set(['MaxPool', 'AveragePool', 'GlobalAveragePool', 'Flatten']);
 
 /** The upper bound of a Relu or of a Clip from 0; undefined for other nodes. */
-function rectifierBound(node: OnnxNode, index: GraphIndex): number | undefined {
+export function rectifierBound(node: OnnxNode, index: GraphIndex): number | undefined {
   if (node.opType === 'Relu') return Infinity;
   if (node.opType !== 'Clip') return undefined;
   const [low, high] = [node.input[1] ?? '', node.input[2] ?? ''].map((name) => {
@@ -88,27 +87,31 @@ function rectifierBound(node: OnnxNode, index: GraphIndex): number | undefined {
 }
 
 /** Output channels of a Conv over two dimensions or a plain Gemm with constant weights. */
-function outputChannels(node: OnnxNode, index: GraphIndex): number | undefined {
+export function outputChannels(node: OnnxNode, index: GraphIndex): number | undefined {
   const dims = weightDims(node, index);
   if (dims === undefined) return undefined;
   return node.opType === 'Conv' || integerOf(node, 'transB', 0) === 1 ? dims[0] : dims[1];
 }
 
-function connectionOf(
-  node: OnnxNode,
-  channelCount: number,
-  index: GraphIndex,
-): EqualizationPair['connection'] | undefined {
+/** Which channels a layer reads. */
+export interface Reading {
+  readonly channelCount: number;
+  /** `by-channel`: each output reads one channel, so that weights pay nothing for its scale. */
+  readonly connection: 'full' | 'by-channel';
+}
+
+/** Undefined when the weights cannot follow a scale of the input. */
+export function readingOf(node: OnnxNode, index: GraphIndex): Reading | undefined {
   const dims = weightDims(node, index);
   if (dims === undefined) return undefined;
   if (node.opType === 'Gemm') {
     // As many inputs as channels: a Flatten before it joined no pixels.
     const inputs = integerOf(node, 'transB', 0) === 1 ? dims[1] : dims[0];
-    return inputs === channelCount ? 'full' : undefined;
+    return { channelCount: inputs ?? 0, connection: 'full' };
   }
   const group = integerOf(node, 'group', 1);
-  if (group === 1) return dims[1] === channelCount ? 'full' : undefined;
-  return group === channelCount && dims[1] === 1 ? 'by-channel' : undefined;
+  if (group === 1) return { channelCount: dims[1] ?? 0, connection: 'full' };
+  return dims[1] === 1 ? { channelCount: group, connection: 'by-channel' } : undefined;
 }
 
 function weightDims(node: OnnxNode, index: GraphIndex): number[] | undefined {
@@ -121,7 +124,7 @@ function weightDims(node: OnnxNode, index: GraphIndex): number[] | undefined {
 }
 
 /** Whether the weights and the bias are constants that no other node reads. */
-function hasOwnTensors(node: OnnxNode, index: GraphIndex): boolean {
+export function hasOwnTensors(node: OnnxNode, index: GraphIndex): boolean {
   return [node.input[1] ?? '', node.input[2] ?? ''].every(
     (name) =>
       name === '' || (index.initializers.has(name) && index.consumers.get(name)?.length === 1),

@@ -2,8 +2,8 @@ import { makeTensor } from '../../onnx/build.ts';
 import { nameMaker, pruneInitializers } from '../../onnx/graph-edit.ts';
 import type { Initializer, OnnxGraph, OnnxNode } from '../../onnx/model.ts';
 import { dimsOf, readFloats } from '../../onnx/tensor-data.ts';
-import { OnnxError } from '../../diagnostics/errors.ts';
 import { channelAt, eachStretch, inputLayout, outputLayout } from './channel-layout.ts';
+import { otherModel, propagateScales } from './channel-scales.ts';
 import { findEqualizationPairs } from './equalization-pairs.ts';
 
 /** What is done to the channels between two layers: x' = scale · (x - shift). */
@@ -22,38 +22,47 @@ export interface ChannelRanges {
 }
 
 /**
- * Carries `changes` out, in place: the first layer's weights and bias times the scale, the second
- * layer's weights divided by it (Nagel et al. 2019, section 4.1), and shifts moved from the first
- * bias into the second (section 4.1.3). @throws OnnxError `quantization/other-model`
+ * Carries `changes` out, in place: weights and bias of the layer that makes a tensor times its scale,
+ * weights of all layers that read it, through Relu, pools, Add and Concat, divided by it (Nagel et al.
+ * 2019, section 4.1), and shifts moved from the first bias of a pair into the second (section 4.1.3).
+ * @throws OnnxError `quantization/other-model`
  */
 export function applyEqualization(graph: OnnxGraph, changes: readonly ChannelChange[]): void {
   if (changes.length === 0) return;
-  const pairs = new Map(findEqualizationPairs(graph).map((pair) => [pair.tensor, pair]));
+  const wanted = new Map(changes.map((change) => [change.tensor, change]));
+  const pairs = new Map(findEqualizationPairs(graph).map((pair) => [pair.second, pair]));
   const tensors = new Map(graph.initializer.map((tensor) => [tensor.name, tensor]));
-  // Most layers are the second of one pair and the first of another: copied once, written once.
-  const layers = new Map<OnnxNode, OpenLayer>();
-  const layerOf = (node: OnnxNode): OpenLayer => {
-    const layer = layers.get(node) ?? openLayer(node, tensors);
-    layers.set(node, layer);
-    return layer;
-  };
-  for (const change of changes) {
-    const pair = pairs.get(change.tensor);
-    if (pair?.channelCount !== change.scales.length) throw otherModel(change.tensor);
-    applyToPair(layerOf(pair.first), layerOf(pair.second), change);
+  const scales = propagateScales(graph, wanted);
+  const shiftable = new Set([...pairs.values()].map(({ tensor }) => tensor));
+  for (const { tensor, shifts } of changes) {
+    if (shifts !== undefined && !shiftable.has(tensor)) throw otherModel(tensor);
   }
   const newName = nameMaker(graph);
-  for (const [node, { dims, weights, bias, hasBias }] of layers) {
+  for (const node of graph.node) {
+    const made = wanted.get(node.output[0] ?? '');
+    const read = scales.get(node.input[0] ?? '');
+    const shifts = wanted.get(pairs.get(node)?.tensor ?? '')?.shifts;
+    // Only layers make or read scales that need weights changed.
+    if (!isLayer(node) || (made === undefined && read === undefined && shifts === undefined))
+      continue;
+    const layer = openLayer(node, tensors);
+    if (shifts !== undefined) absorb(layer, shifts);
+    if (read !== undefined) divideInputs(layer, read);
+    if (made !== undefined) scaleOutputs(layer, made);
     const write = (input: 1 | 2, sizes: readonly number[], data: Float32Array): void => {
       const name = newName(`${node.input[1] ?? ''}_equalized`);
       graph.initializer.push(makeTensor(name, sizes, data));
       while (node.input.length < input) node.input.push('');
       node.input[input] = name;
     };
-    if (hasBias) write(2, [bias.length], bias);
-    write(1, dims, weights);
+    if (layer.hasBias) write(2, [layer.bias.length], layer.bias);
+    write(1, layer.dims, layer.weights);
   }
   pruneInitializers(graph);
+}
+
+function isLayer({ opType }: OnnxNode): boolean {
+  return opType === 'Conv' || opType === 'Gemm';
 }
 
 /** Copies of a layer's weights and bias, to be changed. */
@@ -79,33 +88,33 @@ function openLayer(node: OnnxNode, tensors: ReadonlyMap<string, Initializer>): O
   };
 }
 
-function applyToPair(first: OpenLayer, second: OpenLayer, { scales, shifts }: ChannelChange): void {
-  const outputs = outputLayout(first.node, first.dims);
-  const { weights: scaled } = first;
-  // There is a scale, and where there are shifts a shift, a channel.
-  eachStretch(scaled.length, outputs, (start, end, channel) => {
-    const scale = scales[channel]!;
-    for (let i = start; i < end; i += 1) scaled[i]! *= scale; // inside the weights
-  });
-  const { weights: divided } = second;
-  const inputs = inputLayout(second.node, second.dims);
-  if (shifts !== undefined) {
-    const layout = outputLayout(second.node, second.dims);
-    const sums = Float64Array.from(second.bias);
-    for (let i = 0; i < divided.length; i += 1) {
-      sums[channelAt(layout, i)]! += divided[i]! * shifts[channelAt(inputs, i)]!;
-    }
-    second.bias.set(sums);
-    second.hasBias = true;
-    first.hasBias = true;
+/** Takes in what no longer comes from the first layer of a pair. */
+function absorb(layer: OpenLayer, shifts: readonly number[]): void {
+  const { node, dims, weights, bias } = layer;
+  const [outputs, inputs] = [outputLayout(node, dims), inputLayout(node, dims)];
+  const sums = Float64Array.from(bias);
+  for (let i = 0; i < weights.length; i += 1) {
+    sums[channelAt(outputs, i)]! += weights[i]! * shifts[channelAt(inputs, i)]!; // one a channel
   }
-  eachStretch(divided.length, inputs, (start, end, channel) => {
-    const scale = scales[channel]!;
-    for (let i = start; i < end; i += 1) divided[i]! /= scale; // inside the weights
+  bias.set(sums);
+  layer.hasBias = true;
+}
+
+function divideInputs({ node, dims, weights }: OpenLayer, scales: readonly number[]): void {
+  eachStretch(weights.length, inputLayout(node, dims), (start, end, channel) => {
+    const scale = scales[channel]!; // one a channel
+    for (let i = start; i < end; i += 1) weights[i]! /= scale; // inside the weights
   });
-  for (const [c, scale] of scales.entries()) {
-    first.bias[c] = (first.bias[c]! - (shifts?.[c] ?? 0)) * scale;
-  }
+}
+
+function scaleOutputs(layer: OpenLayer, { scales, shifts }: ChannelChange): void {
+  const { node, dims, weights, bias } = layer;
+  eachStretch(weights.length, outputLayout(node, dims), (start, end, channel) => {
+    const scale = scales[channel]!; // one a channel
+    for (let i = start; i < end; i += 1) weights[i]! *= scale; // inside the weights
+  });
+  for (const [c, scale] of scales.entries()) bias[c] = (bias[c]! - (shifts?.[c] ?? 0)) * scale;
+  if (shifts !== undefined) layer.hasBias = true;
 }
 
 function biasOf(
@@ -117,12 +126,4 @@ function biasOf(
   if (bias === undefined) return new Float32Array(count);
   const values = readFloats(bias);
   return values.length === count ? values : new Float32Array(count).fill(values[0] ?? 0);
-}
-
-function otherModel(tensor: string): OnnxError {
-  return new OnnxError({
-    code: 'quantization/other-model',
-    message: `the calibration table equalizes tensor "${tensor}", which is not between two layers of this model`,
-    hint: 'calibrate the same model that is quantized',
-  });
 }

@@ -4,6 +4,7 @@ import { makeTensor, type NodeSpec } from '../../../../src/onnx/build.ts';
 import { cloneModel, graphOf, type OnnxModel } from '../../../../src/onnx/model.ts';
 import { readFloats } from '../../../../src/onnx/tensor-data.ts';
 import { encodeOnnx } from '../../../../src/onnx/writer.ts';
+import { findChannelClasses } from '../../../../src/quantization/corrections/channel-classes.ts';
 import { chooseEqualization } from '../../../../src/quantization/corrections/choose-equalization.ts';
 import { equalize } from '../../../../src/quantization/corrections/equalize.ts';
 import {
@@ -48,15 +49,17 @@ const CLIP: NodeSpec = {
 
 function choose(
   model: OnnxModel,
-  ranges: { min: readonly number[]; max: readonly number[] },
+  seen: { min: readonly number[]; max: readonly number[] },
   method: 'cross-layer' | 'activations',
   margin = 1.05,
 ): ChannelChange | undefined {
   const graph = graphOf(model);
   const pairs = findEqualizationPairs(graph);
   assert.equal(pairs.length, 1);
-  const range = { min: Float64Array.from(ranges.min), max: Float64Array.from(ranges.max) };
-  return chooseEqualization(graph, pairs, [range], { method, margin })[0];
+  const range = { min: Float64Array.from(seen.min), max: Float64Array.from(seen.max) };
+  const ranges = new Map([[pairs[0]!.activation, range]]);
+  const classes = findChannelClasses(graph);
+  return chooseEqualization({ graph, pairs, classes, ranges }, { method, margin })[0];
 }
 
 function tensorOf(model: OnnxModel, node: number, input: number): number[] {

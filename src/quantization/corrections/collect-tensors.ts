@@ -1,0 +1,44 @@
+import { makeValueInfo } from '../../onnx/build.ts';
+import { graphOf, type OnnxModel } from '../../onnx/model.ts';
+import type { ImageSelection } from '../../workers/run-image-batches.ts';
+import type { CollectRequest } from '../../workers/tasks/collect-outputs.ts';
+import type { Equalization } from '../choices.ts';
+import type { ImagePass } from '../image-pass.ts';
+import { runOverImages } from '../run-over-images.ts';
+import { withScratchModel, type ScratchModelOptions } from '../scratch-model.ts';
+
+export interface EqualizeOptions extends ImagePass {
+  /** Prepared by `prepareModel`; unchanged. */
+  readonly model: OnnxModel;
+  readonly method: Exclude<Equalization, 'none'>;
+  readonly batchSize: number;
+}
+
+export function setOutputs(model: OnnxModel, names: readonly string[]): void {
+  graphOf(model).output = names.map((name) => {
+    const output = makeValueInfo(name, []);
+    // Rank and size are left to onnxruntime: an absent shape means "any".
+    if (output.type?.value.case === 'tensorType') delete output.type.value.value.shape;
+    return output;
+  });
+}
+
+/** Runs `model` over the images in one use of a scratch file of its own name. */
+export async function collectOutputs(
+  options: EqualizeOptions & Partial<Pick<ScratchModelOptions, 'graphOptimization'>>,
+  model: OnnxModel,
+  outputs: readonly string[],
+  images: ImageSelection,
+  onChunk: (values: readonly Float32Array[]) => void,
+): Promise<void> {
+  const scratch = { graphOptimization: 'all' as const, ...options, model, name: 'equalized' };
+  await withScratchModel(scratch, (file) =>
+    runOverImages<CollectRequest, readonly Float32Array[]>({
+      ...options,
+      task: 'collect-outputs',
+      run: { ...file, images, batchSize: options.batchSize },
+      request: (run) => ({ run, outputs }),
+      onChunk,
+    }),
+  );
+}
