@@ -17,11 +17,11 @@ export interface ObservedOutputs {
 }
 
 /**
- * Values an image and tensor in a histogram. Of 128 images that makes a million, and the range is
+ * Values an image and tensor in a histogram. Of 128 images that makes half a million, and the range is
  * that of all values anyway; all of them are 26 million of a ResNet-50 and image, and cost more time
  * than the network itself.
  */
-const SAMPLE_COUNT = 8192;
+const SAMPLE_COUNT = 4096;
 
 /**
  * The float model with outputs that tell the range of each tensor and, for histograms, a sample of its

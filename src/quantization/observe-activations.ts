@@ -24,6 +24,9 @@ export interface ObservedActivations {
   readonly heldOutRows: readonly Float32Array[];
 }
 
+/** A chunk's histograms are megabytes to hand over and to merge. */
+const CHUNK_SIZE = 16;
+
 /**
  * Shows every activation that may be quantized to an observer, in one pass over the images; values
  * are dropped once seen. Also of tensors that share another's parameters, because they need their own
@@ -70,6 +73,7 @@ export async function observeActivations(
       ...options,
       task: 'observe-tensors',
       run: { ...file, images, batchSize: options.batchSize },
+      chunkSize: CHUNK_SIZE,
       request: (run) => ({ run, observed, heldOut, ...collected }),
       onChunk: (chunk) => {
         kept = merged(kept, chunk.kept);

@@ -1,7 +1,6 @@
 import { integerOf, integersOf, stringOf } from '../../onnx/attributes.ts';
 import type { OnnxNode } from '../../onnx/model.ts';
-import { roundWithin } from '../../numeric/rounding.ts';
-import { UINT8_MAX, type ActivationParameters } from '../parameters.ts';
+import type { ActivationParameters } from '../parameters.ts';
 
 /** What a layer reads at one output position; plain data, for worker threads. */
 export interface PatchGeometry {
@@ -92,27 +91,24 @@ export function quantizePatches(
 ): void {
   const area = places.length / count;
   const width = values.length / count; // C · area
-  const [low, high] = [-zeroPoint, UINT8_MAX - zeroPoint];
+  // Stores round to even and saturate by themselves.
+  const rounded = new Uint8ClampedArray(codes.buffer, codes.byteOffset, codes.length);
+  const factor = 1 / scale;
   for (let k = 0; k < width; k += 1) {
     const place = (k % area) * count;
     const from = k * count;
     const to = k * patchCount + first;
     let sum = 0;
-    let error = 0;
+    let codeSum = 0;
     // Every index lies inside [area, count], [C · area, count] and [C · area, patchCount].
     for (let i = 0; i < count; i += 1) {
-      if (places[place + i]! < 0) {
-        codes[to + i] = zeroPoint;
-        continue;
-      }
-      const value = values[from + i]!;
-      const code = zeroPoint + roundWithin(Math.fround(value / scale), low, high);
-      codes[to + i] = code;
+      const value = places[place + i]! < 0 ? 0 : values[from + i]!;
+      rounded[to + i] = value * factor + zeroPoint;
+      codeSum += rounded[to + i]! - zeroPoint;
       sum += value;
-      error += (code - zeroPoint) * scale - value;
     }
     means[k] = sum / count;
-    means[width + k] = error / count;
+    means[width + k] = (codeSum * scale - sum) / count;
   }
 }
 

@@ -1,4 +1,4 @@
-import { covarianceOf } from './covariance.ts';
+import { covariancesOf } from './covariance.ts';
 import { roundToNearestPlane, type NearestPlaneInput } from './nearest-plane.ts';
 import { LARGEST_SEARCHED, roundWithFreeScales } from './search-scales.ts';
 
@@ -37,28 +37,38 @@ export async function roundLayer(layer: RoundLayer): Promise<RoundedLayer> {
   const scales = layer.scales.slice();
   const round =
     layer.areScalesFree && size <= LARGEST_SEARCHED ? roundWithFreeScales : roundWithScales;
-  for (let group = 0; group < groupCount; group += 1) {
-    const firstRow = group * groupRows;
-    for (let first = 0; first < size; first += BLOCK_SIZE) {
-      const block = Math.min(BLOCK_SIZE, size - first);
-      const covariance = await covarianceOf(
-        { samples, sampleCount, first: group * size + first, size: block },
+  const blockSize = Math.min(size, BLOCK_SIZE);
+  // Small groups many at a time, blocks of a long row one by one.
+  const together = size <= BLOCK_SIZE ? Math.max(1, Math.floor(MOST_TOGETHER / size)) : 1;
+  for (let firstGroup = 0; firstGroup < groupCount; firstGroup += together) {
+    const count = Math.min(together, groupCount - firstGroup);
+    for (let first = 0; first < size; first += blockSize) {
+      const block = Math.min(blockSize, size - first);
+      const covariances = await covariancesOf(
+        { samples, sampleCount, first: firstGroup * size + first, size: block, count },
         layer.zeroPoint,
       );
-      shrink(covariance, block, sampleCount);
-      const window = { rowCount: groupRows, size, firstRow, first, block };
-      const rounded = await round({
-        weights: cut(rows, window),
-        scales: scales.subarray(firstRow, firstRow + groupRows),
-        covariance,
-        limit,
-      });
-      paste(codes, rounded.codes, window);
-      scales.set(rounded.scales, firstRow);
+      for (let n = 0; n < count; n += 1) {
+        const covariance = covariances.subarray(n * block ** 2, (n + 1) * block ** 2);
+        shrink(covariance, block, sampleCount);
+        const firstRow = (firstGroup + n) * groupRows;
+        const window = { rowCount: groupRows, size, firstRow, first, block };
+        const rounded = await round({
+          weights: cut(rows, window),
+          scales: scales.subarray(firstRow, firstRow + groupRows),
+          covariance,
+          limit,
+        });
+        paste(codes, rounded.codes, window);
+        scales.set(rounded.scales, firstRow);
+      }
     }
   }
   return { codes, scales };
 }
+
+/** Inputs whose covariances are found in one call: 4 MB of samples. */
+const MOST_TOGETHER = 4096;
 
 async function roundWithScales(input: NearestPlaneInput): Promise<RoundedLayer> {
   return { codes: await roundToNearestPlane(input), scales: input.scales };

@@ -63,7 +63,7 @@ export function statisticsModel(
     if (Number.isNaN(height * width)) return [];
     const plane = [height, width] as const;
     const indices = newName(`${layer.outputTensor}_places`);
-    graph.input.push(makeValueInfo(indices, ['places'], DataType.INT64));
+    graph.input.push(makeValueInfo(indices, ['places'], DataType.INT32));
     return {
       ...shared,
       plane,

@@ -1,5 +1,5 @@
 import type { Histogram, Observer, ObserverState } from './observer.ts';
-import { createRangeRecorder, mergeMinMax } from './min-max.ts';
+import { createRangeRecorder, mergeMinMax, rangeOf } from './min-max.ts';
 
 /** Bins in use lie between half of this and this: 2048 to 4096, at least 8 a code of uint8. */
 const BIN_CAPACITY = 4096;
@@ -9,26 +9,26 @@ export function createHistogramObserver(tensor: string): Observer {
   const ranges = createRangeRecorder(tensor);
   let histogram: Histogram | undefined;
   return {
-    observe(values, range) {
-      const { min, max } = ranges.record(values, range);
-      const known = fitted(histogram, min, max);
-      histogram = { ...known, zeroCount: known.zeroCount + count(values, known) };
+    observe(values, known) {
+      const own = known ?? rangeOf(values, tensor);
+      const { min, max } = ranges.record(values, own);
+      const before = fitted(histogram, min, max);
+      histogram = { ...before, zeroCount: before.zeroCount + count(values, own, before) };
     },
     finish: () => ({ ...ranges.finish(), ...(histogram === undefined ? {} : { histogram }) }),
   };
 }
 
-/** The state of both inputs seen together; the images of `a` come before those of `b`. */
+/**
+ * The state of both inputs seen together; the images of `a` come before those of `b`. The bins of `a`
+ * are counted on in place where they reach far enough.
+ */
 export function mergeHistograms(a: ObserverState, b: ObserverState): ObserverState {
   const ranges = mergeMinMax(a, b);
   const { min, max } = ranges;
-  const sources = [a.histogram, b.histogram].filter((histogram) => histogram !== undefined);
-  const merged = fitted(undefined, min, max);
-  let zeroCount = 0;
-  for (const source of sources) {
-    addTo(merged, source);
-    zeroCount += source.zeroCount;
-  }
+  const merged = fitted(a.histogram, min, max);
+  if (b.histogram !== undefined) addTo(merged, b.histogram);
+  const zeroCount = merged.zeroCount + (b.histogram?.zeroCount ?? 0);
   return { ...ranges, histogram: { ...merged, zeroCount } };
 }
 
@@ -84,11 +84,15 @@ const TABLE_COUNT = 4;
 const tables = new Int32Array(TABLE_COUNT * BIN_CAPACITY);
 
 /**
- * Counts `values` into the bins and returns how many are exactly zero. More than twice as fast as
+ * Counts `values`, all within [min, max], into the bins and returns how many are exactly zero. More than twice as fast as
  * adding to `counts` itself (27 against 62 ms for 17 million values, half of them zeros): an addition
  * to the bin of the value before waits for that one to be stored.
  */
-function count(values: Float32Array, { exponent, firstBin, counts }: Histogram): number {
+function count(
+  values: Float32Array,
+  { min, max }: { readonly min: number; readonly max: number },
+  { exponent, firstBin, counts }: Histogram,
+): number {
   const factor = 2 ** -exponent; // exact: a power of two
   const bits = new Int32Array(values.buffer, values.byteOffset, values.length);
   const wholeCount = values.length - (values.length % TABLE_COUNT);
@@ -111,7 +115,9 @@ function count(values: Float32Array, { exponent, firstBin, counts }: Histogram):
     tables[Math.floor(values[i]! * factor) - firstBin]! += 1;
     zeroCount += Number(bits[i]! << 1 === 0);
   }
-  for (let bin = 0; bin < counts.length; bin += 1) {
+  // One image seldom reaches as far as all, and there are more bins than values.
+  const last = binOf(max, exponent) - firstBin;
+  for (let bin = binOf(min, exponent) - firstBin; bin <= last; bin += 1) {
     for (let table = bin; table < tables.length; table += BIN_CAPACITY) {
       counts[bin]! += tables[table]!;
       tables[table] = 0;

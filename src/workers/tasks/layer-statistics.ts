@@ -43,7 +43,7 @@ export function run({
       const indices: Record<string, OnnxTensor> = {};
       for (const [i, { gathered }] of layers.entries()) {
         if (gathered.indices === undefined) continue;
-        const data = BigInt64Array.from(places[i]!, (place) => BigInt(Math.max(place, 0))); // one a layer
+        const data = places[i]!.map((place) => Math.max(place, 0)); // one a layer
         indices[gathered.indices] = { data, dims: [data.length] };
       }
       const outputs = await session.run({ ...image, ...indices });

@@ -1,14 +1,20 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createRandom } from '../../../../src/numeric/random.ts';
-import { covarianceOf } from '../../../../src/quantization/corrections/covariance.ts';
+import { covariancesOf } from '../../../../src/quantization/corrections/covariance.ts';
 
 test('the covariance of a hand-worked case', async () => {
   // Samples (1, 2), (3, 6): means 2 and 4, so variances 1 and 4, covariance 2.
-  const block = { samples: Uint8Array.of(9, 9, 1, 3, 2, 6), sampleCount: 2, first: 1 };
-  assert.deepEqual([...(await covarianceOf({ ...block, size: 2 }))], [1, 2, 2, 4]);
+  const block = { samples: Uint8Array.of(9, 9, 1, 3, 2, 6), sampleCount: 2, first: 1, count: 1 };
+  assert.deepEqual([...(await covariancesOf({ ...block, size: 2 }))], [1, 2, 2, 4]);
   // About 1: ((0, 1), (2, 5)): means of products 2, 5, 13.
-  assert.deepEqual([...(await covarianceOf({ ...block, size: 2 }, 1))], [2, 5, 5, 13]);
+  assert.deepEqual([...(await covariancesOf({ ...block, size: 2 }, 1))], [2, 5, 5, 13]);
+});
+
+test('several blocks at once are each on its own', async () => {
+  const samples = Uint8Array.of(9, 9, 1, 3, 2, 6, 0, 4, 5, 5); // rows of two; blocks of two rows
+  const all = await covariancesOf({ samples, sampleCount: 2, first: 1, size: 2, count: 2 });
+  assert.deepEqual([...all], [1, 2, 2, 4, 4, 0, 0, 0]);
 });
 
 test('small and large blocks follow the definition', async () => {
@@ -21,8 +27,8 @@ test('small and large blocks follow the definition', async () => {
     [7, 80],
   ] as const) {
     for (const centre of [undefined, 0, 128]) {
-      const block = { samples, sampleCount, first, size };
-      const actual = await covarianceOf(block, centre);
+      const block = { samples, sampleCount, first, size, count: 1 };
+      const actual = await covariancesOf(block, centre);
       const column = (k: number): number[] =>
         Array.from({ length: sampleCount }, (_, p) => samples[(first + k) * sampleCount + p]!);
       const mean = (values: readonly number[]): number =>
@@ -44,10 +50,10 @@ test('small and large blocks follow the definition', async () => {
 
 test('sums beyond float32 stay exact', async () => {
   const sampleCount = 2000;
-  const samples = new Uint8Array(sampleCount * 40).fill(255); // 40 columns: not the small path
+  const samples = new Uint8Array(sampleCount * 40).fill(255);
   samples[0] = 254;
-  const block = { samples, sampleCount, first: 0, size: 40 };
-  const actual = await covarianceOf(block, 0);
+  const block = { samples, sampleCount, first: 0, size: 40, count: 1 };
+  const actual = await covariancesOf(block, 0);
   assert.equal(actual[41], 255 ** 2);
   assert.equal(actual[0], (255 ** 2 * 1999 + 254 ** 2) / 2000);
 });
