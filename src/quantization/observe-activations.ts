@@ -1,7 +1,8 @@
 import { graphOf, type OnnxModel } from '../onnx/model.ts';
 import type { Observed, ObserveRequest } from '../workers/tasks/observe-tensors.ts';
+import { derivationsOf, withDerived } from './derived-tensors.ts';
 import { markGraph } from './mark-graph.ts';
-import { mergeHistograms } from './observers/histogram.ts';
+import { mergeHistogramsInto } from './observers/histogram.ts';
 import { mergeMinMax } from './observers/min-max.ts';
 import type { ObserverState } from './observers/observer.ts';
 import { observationModel } from './observation-model.ts';
@@ -28,10 +29,11 @@ export interface ObservedActivations {
 const CHUNK_SIZE = 16;
 
 /**
- * Shows every activation that may be quantized to an observer, in one pass over the images; values
- * are dropped once seen. Also of tensors that share another's parameters, because they need their own
- * once a node before them is excluded. The result does not depend on the number of workers. The graph
- * runs optimised: its outputs stay what they are, only operators between them are fused.
+ * Shows every activation that may be quantized to an observer, in one pass over the images, unless it
+ * follows from others (see `derivationsOf`); values are dropped once seen. Also of tensors that share
+ * another's parameters, because they need their own once a node before them is excluded. The result
+ * does not depend on the number of workers. The graph runs optimised: its outputs stay what they are,
+ * only operators between them are fused.
  */
 export async function observeActivations(
   options: ObserveOptions & {
@@ -42,11 +44,13 @@ export async function observeActivations(
 ): Promise<ObservedActivations> {
   const { model, images, observer, heldOut = new Set() } = options;
   const marked = markGraph(graphOf(model)).tensors;
-  const tensors = [...marked.keys()];
-  const merge = observer === 'min-max' ? mergeMinMax : mergeHistograms;
+  const derivations = derivationsOf(graphOf(model), new Set(marked.keys()));
+  const looked = new Map([...marked].filter(([tensor]) => !derivations.has(tensor)));
+  const tensors = [...looked.keys()];
+  const merge = observer === 'min-max' ? mergeMinMax : mergeHistogramsInto;
   const logits = graphOf(model).output[0]?.name;
   const collected = heldOut.size === 0 || logits === undefined ? {} : { collected: logits };
-  const { model: observing, observed } = observationModel(model, marked, {
+  const { model: observing, observed } = observationModel(model, looked, {
     samples: observer === 'min-max' ? 'none' : 'spread',
     kept: Object.values(collected),
     batchSize: options.batchSize,
@@ -83,6 +87,10 @@ export async function observeActivations(
     });
   });
   const byTensor = (states: readonly ObserverState[] | null): Map<string, ObserverState> =>
-    new Map((states ?? []).map((state, i) => [tensors[i]!, state])); // one state a tensor
+    withDerived(
+      new Map((states ?? []).map((state, i) => [tensors[i]!, state])), // one state a tensor
+      derivations,
+      marked.keys(),
+    );
   return { kept: byTensor(kept), heldOut: byTensor(held), heldOutRows };
 }

@@ -1,3 +1,4 @@
+import type { TensorRange } from '../parameters.ts';
 import type { Histogram, Observer, ObserverState } from './observer.ts';
 import { createRangeRecorder, mergeMinMax, rangeOf } from './min-max.ts';
 
@@ -19,17 +20,60 @@ export function createHistogramObserver(tensor: string): Observer {
   };
 }
 
-/**
- * The state of both inputs seen together; the images of `a` come before those of `b`. The bins of `a`
- * are counted on in place where they reach far enough.
- */
+/** The state of both inputs seen together; the images of `a` come before those of `b`. */
 export function mergeHistograms(a: ObserverState, b: ObserverState): ObserverState {
+  const { histogram } = a;
+  if (histogram === undefined) return mergeHistogramsInto(a, b);
+  const copy = { ...histogram, counts: histogram.counts.slice() };
+  return mergeHistogramsInto({ ...a, histogram: copy }, b);
+}
+
+/** The same; the bins of `a` are counted on in place where they reach far enough. */
+export function mergeHistogramsInto(a: ObserverState, b: ObserverState): ObserverState {
   const ranges = mergeMinMax(a, b);
   const { min, max } = ranges;
   const merged = fitted(a.histogram, min, max);
   if (b.histogram !== undefined) addTo(merged, b.histogram);
   const zeroCount = merged.zeroCount + (b.histogram?.zeroCount ?? 0);
   return { ...ranges, histogram: { ...merged, zeroCount } };
+}
+
+/** The distribution of all values of several tensors, of `sizes` values each, within `range`. */
+export function joinHistograms(
+  histograms: readonly Histogram[],
+  sizes: readonly number[],
+  { min, max }: TensorRange,
+): Histogram {
+  const joined = fitted(undefined, min, max);
+  let zeroCount = 0;
+  for (const [i, histogram] of histograms.entries()) {
+    // Samples of all tensors may be as large, whatever the size of the tensor.
+    const weight = sizes[i]! / totalOf(histogram); // one size each
+    addTo(joined, histogram, weight);
+    zeroCount += histogram.zeroCount * weight;
+  }
+  return { ...joined, zeroCount };
+}
+
+/** The distribution of a function of values, taken at the middle of each bin, within `range`. */
+export function mapHistogram(
+  { exponent, firstBin, counts }: Histogram,
+  valueOf: (value: number) => number,
+  { min, max }: TensorRange,
+): Histogram {
+  const mapped = fitted(undefined, min, max);
+  const width = 2 ** exponent;
+  for (const [i, count] of counts.entries()) {
+    if (count === 0) continue;
+    const value = valueOf((firstBin + i + 0.5) * width);
+    const bin = binOf(Math.min(Math.max(value, min), max), mapped.exponent) - mapped.firstBin;
+    mapped.counts[bin]! += count; // within the range
+  }
+  return mapped;
+}
+
+function totalOf({ counts }: Histogram): number {
+  return counts.reduce((sum, count) => sum + count, 0);
 }
 
 /** The least exponent whose bins cover [min, max] within the capacity; grows with the range only. */
@@ -69,13 +113,13 @@ function fitted(known: Histogram | undefined, min: number, max: number): Histogr
   return result;
 }
 
-/** Adds counts of finer or equal bins; `target` covers `source`. */
-function addTo(target: Histogram, source: Histogram): void {
+/** Adds counts of finer or equal bins, times `weight`; `target` covers `source`. */
+function addTo(target: Histogram, source: Histogram, weight = 1): void {
   const divisor = 2 ** (target.exponent - source.exponent);
   for (let i = 0; i < source.counts.length; i += 1) {
     const bin = Math.floor((source.firstBin + i) / divisor) - target.firstBin;
     // target covers source, so bin lies inside its counts
-    target.counts[bin] = target.counts[bin]! + source.counts[i]!;
+    target.counts[bin] = target.counts[bin]! + source.counts[i]! * weight;
   }
 }
 
