@@ -132,19 +132,32 @@ export function createKernels(
     return { ...result, y };
   };
   /** In one pass over the values, by oneDNN: the same values in two thirds of the time. */
-  const batchNormRelu = withFallback(
-    (inputs: BatchNormInputs): BatchNormResult => {
-      const { reserved, ...result } = trainBatchNorm('_MklNativeFusedBatchNormEx', inputs, [
-        attribute('num_side_inputs', 'INT', 0),
-        attribute('activation_mode', 'STRING', 'Relu'),
-        attribute('_kernel', 'STRING', ONE_DNN_LABEL),
-      ]);
-      const [r1, r2, signs] = reserved;
-      signs.dispose(); // which values were above 0: the gradient of ReLU reads that from y
-      return { ...result, reserved: [r1, r2, tf.zeros([0])] };
-    },
-    (inputs) => batchNormThen(inputs, 'relu'),
-  );
+  const batchNormRelu = (inputs: BatchNormInputs): BatchNormResult => {
+    const { reserved, ...result } = trainBatchNorm('_MklNativeFusedBatchNormEx', inputs, [
+      attribute('num_side_inputs', 'INT', 0),
+      attribute('activation_mode', 'STRING', 'Relu'),
+      attribute('_kernel', 'STRING', ONE_DNN_LABEL),
+    ]);
+    const [r1, r2, signs] = reserved;
+    signs.dispose(); // which values were above 0: the gradient of ReLU reads that from y
+    return { ...result, reserved: [r1, r2, tf.zeros([0])] };
+  };
+  const batchNormKernels = {
+    none: (inputs: BatchNormInputs) => batchNormThen(inputs, 'none'),
+    relu: withFallback(batchNormRelu, (inputs) => batchNormThen(inputs, 'relu')),
+    // The other bound takes as long as both would, but batch norm is faster with ReLU than without.
+    relu6: withFallback(
+      (inputs: BatchNormInputs): BatchNormResult => {
+        const result = batchNormRelu(inputs);
+        const six = tf.scalar(6);
+        const bound = cast(six, typeOf(result.y));
+        const y = single('Minimum', [typed(result.y)], [result.y, bound]);
+        for (const tensor of [six, bound, result.y]) tensor.dispose();
+        return { ...result, y };
+      },
+      (inputs) => batchNormThen(inputs, 'relu6'),
+    ),
+  };
 
   return {
     toCompute: (x) => cast(x, computeType),
@@ -154,8 +167,7 @@ export function createKernels(
       return (dy) => cast(dy, type);
     },
     ...createConvolutionKernels(tools, native, computeType),
-    batchNormTraining: (inputs, activation) =>
-      activation === 'relu' ? batchNormRelu(inputs) : batchNormThen(inputs, activation),
+    batchNormTraining: (inputs, activation) => batchNormKernels[activation](inputs),
     batchNormGradient(dy, x, gamma, reserved) {
       const [dx, dgamma, dbeta, unused1, unused2] = native.execute(
         'FusedBatchNormGradV3',
