@@ -35,7 +35,7 @@ type Context = StageContext<Parameters>;
 
 export const train = defineStage({
   kind: 'train',
-  version: 4,
+  version: 5,
   description: 'Trains a network with TensorFlow and exports it as fp32 ONNX.',
   parameters: trainParameters,
   inputs: {
