@@ -2,13 +2,13 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { countOperators } from '../onnx/describe-model.ts';
 import { TensorProto_DataType as DataType } from '../onnx/generated/onnx_pb.ts';
-import { shownNode } from '../onnx/graph-edit.ts';
+import { indexGraph, shownNode } from '../onnx/graph-edit.ts';
 import { graphOf, type OnnxGraph, type OnnxNode } from '../onnx/model.ts';
 import { readOnnx } from '../onnx/reader.ts';
 import { typeName } from '../onnx/tensor-data.ts';
 import { openOnnxSession } from '../runtime/onnx-session.ts';
 import type { FloatNode } from './mark-graph.ts';
-import { PIXEL_SHIFT } from './pixel-head.ts';
+import { PIXEL_SHIFT, PIXELS_TO_FLOAT } from './pixel-head.ts';
 import { SHIELD_SUFFIX } from './shield-float-layers.ts';
 
 export interface OptimizedGraph {
@@ -32,19 +32,41 @@ export async function readOptimizedGraph(
   await session.release();
   const model = await readOnnx(optimizedModelPath);
   await rm(optimizedModelPath);
+  const inFloat = nodesInFloat(graphOf(model));
   const reasons = new Map(planned.map(({ node, reason }) => [node, reason]));
-  const floatNodes = nodesInFloat(graphOf(model)).map((node) => ({
-    node: shownNode(node),
-    operator: node.opType,
-    reason: reasons.get(shownNode(node)) ?? reasonOf(shownNode(node)),
-  }));
+  const originals = inFloat.some(({ name }) => BLOCKED.test(name))
+    ? indexGraph(graphOf(await readOnnx(modelPath))).producers
+    : new Map<string, OnnxNode>();
+  const floatNodes = inFloat.map((node) => {
+    const shown = originalName(node, originals, reasons) ?? shownNode(node);
+    const reason = reasons.get(shown) ?? reasonOf(node);
+    return { node: shown, operator: node.opType, reason };
+  });
   return { operators: countOperators(model), floatNodes };
 }
 
-function reasonOf(node: string): string {
-  if (node.endsWith(SHIELD_SUFFIX))
+/** How onnxruntime names a convolution that it gave its own blocked layout: after its output. */
+const BLOCKED = /_nchwc(?:_token_\d+)?$/;
+
+/** The node whose output, or that of the activation fused to it, such a convolution is named after. */
+function originalName(
+  { name }: OnnxNode,
+  producers: ReadonlyMap<string, OnnxNode>,
+  reasons: ReadonlyMap<string, string>,
+): string | undefined {
+  if (!BLOCKED.test(name)) return undefined;
+  const producer = producers.get(name.replace(BLOCKED, ''));
+  const candidates = [producer, producers.get(producer?.input[0] ?? '')];
+  const names = candidates.flatMap((node) => (node === undefined ? [] : [shownNode(node)]));
+  return names.find((candidate) => reasons.has(candidate)) ?? names[0];
+}
+
+function reasonOf(node: OnnxNode): string {
+  if (node.opType.startsWith('Reorder')) return 'changes the layout of values for a float layer';
+  if (node.name.endsWith(SHIELD_SUFFIX))
     return 'keeps onnxruntime from quantizing the float layer before it';
-  return node === PIXEL_SHIFT
+  if (node.name === PIXELS_TO_FLOAT) return 'makes pixels float for a first layer that stays float';
+  return node.name === PIXEL_SHIFT
     ? 'shifts the input by part of a pixel value to where rounding gives just the pixels'
     : 'onnxruntime did not fuse it into an integer operator';
 }

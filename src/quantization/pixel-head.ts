@@ -15,15 +15,18 @@ import { UINT8_MAX } from './parameters.ts';
 import { diagonalOf, type PixelInput } from './pixel-input.ts';
 import type { QuantizedModel } from './quantize-model.ts';
 
-/** Name of the node in front of a float32 input; reports give the reason for it. */
+/** Names of nodes behind the input; reports give the reason for them. */
 export const PIXEL_SHIFT = 'pixels/shift';
+export const PIXELS_TO_FLOAT = 'pixels/float';
+
+const TO_PIXELS = 'makes pixels of the input for a first layer that stays float';
 
 /**
  * Gives a quantized pixel model its input, in place: pixels become codes in the fewest operators.
  *
- * - uint8: they are the codes, and a Pad of the bytes brings the fourth channel. The input stays NCHW: with the channels last onnxruntime 1.30 transposes the bytes slowly
- *   (MobileNetV2: 1.13 to 1.26 times the latency of the float32 input, against 0.98 to 1.08 this way,
- *   on a loaded machine).
+ * - uint8: they are the codes, and a Pad of the bytes brings the fourth channel. The input stays NCHW:
+ *   with the channels last onnxruntime 1.30 transposes the bytes slowly (MobileNetV2: 1.13 to 1.26
+ *   times the latency of the float32 input, against 0.98 to 1.08 this way, on a loaded machine).
  * - float32: QuantizeLinear with a scale and a zero point a channel gives round((p - m) / 1) + [m] for
  *   m = 255 mean, which is p, unless m lies about half way between two codes: then the input is first
  *   shifted to where rounding is safe.
@@ -53,10 +56,15 @@ export function makePixelInput(
   const isUint8 = inputType === 'uint8';
   if (isUint8) input.type.value.value.elemType = DataType.UINT8;
   if (quantize?.opType !== 'QuantizeLinear') {
-    if (!isUint8) return quantized; // a first convolution that stays float reads the float form
-    const float = newName('pixels_float');
-    const attributes = { to: DataType.FLOAT };
-    add({ opType: 'Cast', name: float, inputs: [input.name], outputs: [float], attributes });
+    // A first convolution that stays float reads the float form.
+    if (!isUint8) return finished();
+    const float = add({
+      opType: 'Cast',
+      name: newName(PIXELS_TO_FLOAT),
+      inputs: [input.name],
+      outputs: [newName('pixels_float')],
+      attributes: { to: DataType.FLOAT },
+    });
     const toPixels = index.producers.get(tensor)!; // put in with the tensor
     const { middle, constantCode } = pixels;
     const offsets = Float32Array.of(-middle, -middle, -middle, constantCode - middle);
@@ -83,7 +91,10 @@ export function makePixelInput(
     sortNodes(graph);
     pruneNodes(graph);
     pruneInitializers(graph);
-    const floatNodes = plan.floatNodes.filter(({ node }) => node !== pixels.node);
+    const remaining = new Set(graph.node.map(({ name }) => name));
+    const floatNodes = plan.floatNodes
+      .filter(({ node }) => node !== pixels.node || remaining.has(node))
+      .map((float) => (float.node === pixels.node ? { ...float, reason: TO_PIXELS } : float));
     return { ...quantized, plan: { ...plan, floatNodes } };
   }
 

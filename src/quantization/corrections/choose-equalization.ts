@@ -164,21 +164,22 @@ function activationScales(
     const widest = reach.reduce((most, value) => Math.max(most, value), 0);
     const bound = classes.boundOf(tensor);
     for (const [c, channel] of classes.tensors.get(tensor)!.entries()) {
-      const value = reach[c]!; // one a channel
-      if (value === 0) continue;
+      const [value, max] = [reach[c]!, range.max[c]!]; // one a channel
       const need = known.get(channel) ?? { logSum: 0, count: 0, limit: LARGEST_SCALE };
-      const max = range.max[c]!;
-      const limit = isScalable(bound, max, margin) ? scaleLimit(bound, max, margin) : 1;
+      // Of a channel that was never seen to move nobody knows how near it may come to a bound.
+      const isBounded = bound < Infinity && (value === 0 || !isScalable(bound, max, margin));
+      const limit = isBounded ? 1 : Math.min(need.limit, scaleLimit(bound, max, margin));
+      const wanted = value === 0 ? 0 : Math.log(Math.max(1, widest / (value * margin)));
       known.set(channel, {
-        logSum: need.logSum + Math.log(Math.max(1, widest / (value * margin))),
-        count: need.count + 1,
-        limit: Math.min(need.limit, limit),
+        logSum: need.logSum + wanted,
+        count: need.count + (value === 0 ? 0 : 1),
+        limit,
       });
     }
   }
   const scaleOf = (channel: number): number => {
     const need = known.get(channel);
-    if (need === undefined || classes.isFixed(channel)) return 1;
+    if (need === undefined || need.count === 0 || classes.isFixed(channel)) return 1;
     const exponent = classes.isMixed(channel) ? 0.5 : 1;
     return Math.min(Math.exp((need.logSum / need.count) * exponent), need.limit);
   };

@@ -163,6 +163,28 @@ test('a model of uint8 pixels needs no normalization and loses nothing by it', a
   assert.notDeepEqual(await rowsOf(ofRange.outputs['model']!), rows);
 });
 
+for (const inputType of ['float32', 'uint8'] as const) {
+  test(`a first layer that stays float reads a ${inputType} input as it is`, async (t) => {
+    const { model, images, table } = await prepared(t);
+    const inputs = { model, images, table };
+    const parameters = { inputType, exclude: ['first'] };
+    const { outputs } = await runStage(t, quantize, { inputs, parameters });
+    const indices = Array.from({ length: 20 }, (_, i) => 2 * i);
+    const selection = { folder: images.path, split: 'train' as const, indices };
+    const rowsOf = (modelPath: string) =>
+      collectRows({ modelPath, outputName: 'logits', images: selection, workerCount: 1 });
+    const fidelity = fidelityOf(await rowsOf(model.path), await rowsOf(outputs['model']!));
+    assert.ok(fidelity.logitsSqnrDb! > 28, String(fidelity.logitsSqnrDb));
+    const { details } = await readMetricsFile(outputs['report']!);
+    const float = details['floatOperators'] as { node: string; reason: string }[];
+    const reasons = new Map(float.map(({ node, reason }) => [node, reason]));
+    assert.match(reasons.get('first') ?? '', /excluded by parameter/);
+    assert.match(reasons.get('ReorderOutput') ?? '', /layout of values for a float layer/);
+    assert.equal(reasons.has('pixels'), inputType === 'uint8');
+    assert.ok(![...reasons.values()].some((reason) => reason.includes('did not fuse')));
+  });
+}
+
 test('what needs images is refused without them', async (t) => {
   const { model, table } = await prepared(t);
   await assert.rejects(
