@@ -18,6 +18,7 @@ import { readOnnx } from '../../src/onnx/reader.ts';
 import { writeOnnx } from '../../src/onnx/writer.ts';
 import { collectRows } from '../../src/quantization/compare-models.ts';
 import { equalizeAndCalibrate } from '../../src/quantization/equalize-and-calibrate.ts';
+import { inputFormFor } from '../../src/quantization/input-form.ts';
 import { PRESETS } from '../../src/quantization/normalization-choice.ts';
 import { packImages } from '../../src/quantization/pack-images.ts';
 import { quantizeCalibrated } from '../../src/quantization/quantize-calibrated.ts';
@@ -26,6 +27,7 @@ import { requiredFolder, runProgramMain, say } from '../support/benchmark-progra
 import type {
   Equalization,
   BiasCorrection,
+  InputRounding,
   Rounding,
   WeightRange,
 } from '../../src/quantization/choices.ts';
@@ -39,6 +41,7 @@ interface Step {
   readonly weightRange: WeightRange;
   readonly equalization: Equalization;
   readonly rounding: Rounding;
+  readonly inputRounding: InputRounding;
 }
 
 const NOTHING = {
@@ -46,6 +49,7 @@ const NOTHING = {
   weightRange: 'max',
   equalization: 'none',
   rounding: 'nearest',
+  inputRounding: 'range',
 } as const;
 const CORRECTED = { ...NOTHING, biasCorrection: 'local' } as const;
 
@@ -56,11 +60,13 @@ const STEPS: readonly Step[] = [
   { step: '+ cross-layer equalization', ...CORRECTED, equalization: 'cross-layer' },
   { step: '+ activation equalization', ...CORRECTED, equalization: 'activations' },
   { step: '+ adaptive rounding', ...CORRECTED, rounding: 'adaptive' },
+  { step: '+ pixels as codes', ...CORRECTED, inputRounding: 'pixels' },
   {
-    step: '+ both, as by default',
+    step: '+ the last three, as by default',
     ...CORRECTED,
     equalization: 'activations',
     rounding: 'adaptive',
+    inputRounding: 'pixels',
   },
 ];
 
@@ -97,7 +103,7 @@ async function main(): Promise<void> {
     const test = await pack(await photographsOf(testFolder));
     const results = [];
     for (const modelPath of values.model ?? []) {
-      const rows = await measureModel(modelPath, { calibration, test, folder });
+      const rows = await measureModel(modelPath, { calibration, test, folder, normalization });
       say(modelPath);
       console.table(rows);
       results.push({ model: modelPath, rows });
@@ -117,7 +123,12 @@ async function main(): Promise<void> {
 
 async function measureModel(
   modelPath: string,
-  images: { calibration: ImageSelection; test: ImageSelection; folder: string },
+  images: {
+    calibration: ImageSelection;
+    test: ImageSelection;
+    folder: string;
+    normalization: Normalization;
+  },
 ) {
   const model = await readOnnx(modelPath);
   const { outputName } = classifierSignature(model, modelPath);
@@ -132,7 +143,7 @@ async function measureModel(
     scratchPath: images.folder,
   };
   const scores = [];
-  for (const { step, equalization, weightRange, ...corrections } of STEPS) {
+  for (const { step, equalization, weightRange, inputRounding, ...corrections } of STEPS) {
     const start = performance.now();
     const usage = process.cpuUsage();
     const table = await equalizeAndCalibrate({
@@ -142,9 +153,8 @@ async function measureModel(
       seed: 0,
       equalization,
     });
-    const quantized = await quantizeCalibrated({
-      ...shared,
-      ...corrections,
+    const { finish, ...form } = await inputFormFor({
+      readModel: shared.readModel,
       table,
       settings: {
         granularity: 'per-channel',
@@ -152,7 +162,12 @@ async function measureModel(
         target: 'vnni',
         firstConvolution: 'pad',
       },
+      inputType: 'float32',
+      inputRounding,
+      normalization: images.normalization,
+      shownName: modelPath,
     });
+    const quantized = finish(await quantizeCalibrated({ ...shared, ...corrections, ...form }));
     const seconds = (performance.now() - start) / 1000;
     const { user, system } = process.cpuUsage(usage);
     const path = join(images.folder, `${scores.length}.onnx`);
