@@ -18,7 +18,6 @@ import {
   type OnnxNode,
 } from '../onnx/model.ts';
 import { dimsOf, isFloatTensor, readFloats } from '../onnx/tensor-data.ts';
-import { upgradeOpset } from '../onnx/transforms/upgrade-opset.ts';
 import { gainsByPadding } from './pad-input-channels.ts';
 import { UINT8_MAX, type TensorRange } from './parameters.ts';
 import { prepareModel } from './prepare-model.ts';
@@ -61,7 +60,6 @@ export interface PixelInput {
  */
 export function takePixels(floatModel: OnnxModel, { mean, std }: Normalization): PixelModel | null {
   let model = cloneModel(floatModel);
-  upgradeOpset(model); // Pad has inputs from opset 11 on
   let found = findPixelConvolution(graphOf(model));
   if (found === null) {
     // Constant nodes, a transposed input and the like stand between them.

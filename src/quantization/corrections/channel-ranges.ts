@@ -2,7 +2,7 @@ import { makeNode } from '../../onnx/build.ts';
 import { nameMaker } from '../../onnx/graph-edit.ts';
 import { cloneModel, graphOf } from '../../onnx/model.ts';
 import type { ChannelRanges } from './equalization.ts';
-import { collectOutputs, setOutputs, type EqualizeOptions } from './collect-tensors.ts';
+import { collectOutputs, setOutputs, type CollectOptions } from './collect-tensors.ts';
 
 /** A tensor whose channels' ranges are wanted. */
 export interface ObservedTensor {
@@ -16,7 +16,7 @@ export interface ObservedTensor {
 
 /** The least and the largest value of each channel over the images. */
 export async function channelRanges(
-  options: EqualizeOptions,
+  options: CollectOptions,
   observed: readonly ObservedTensor[],
 ): Promise<Map<string, ChannelRanges>> {
   const copy = cloneModel(options.model);

@@ -2,15 +2,14 @@ import { makeValueInfo } from '../../onnx/build.ts';
 import { graphOf, type OnnxModel } from '../../onnx/model.ts';
 import type { ImageSelection } from '../../workers/run-image-batches.ts';
 import type { CollectRequest } from '../../workers/tasks/collect-outputs.ts';
-import type { Equalization } from '../choices.ts';
 import type { ImagePass } from '../image-pass.ts';
 import { runOverImages } from '../run-over-images.ts';
 import { withScratchModel, type ScratchModelOptions } from '../scratch-model.ts';
 
-export interface EqualizeOptions extends ImagePass {
+/** A float model and the images to run it over. */
+export interface CollectOptions extends ImagePass {
   /** Prepared by `prepareModel`; unchanged. */
   readonly model: OnnxModel;
-  readonly method: Exclude<Equalization, 'none'>;
   readonly batchSize: number;
 }
 
@@ -25,7 +24,7 @@ export function setOutputs(model: OnnxModel, names: readonly string[]): void {
 
 /** Runs `model` over the images in one use of a scratch file of its own name. */
 export async function collectOutputs(
-  options: EqualizeOptions & Partial<Pick<ScratchModelOptions, 'graphOptimization'>>,
+  options: CollectOptions & Partial<Pick<ScratchModelOptions, 'graphOptimization'>>,
   model: OnnxModel,
   outputs: readonly string[],
   images: ImageSelection,

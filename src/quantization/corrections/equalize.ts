@@ -5,12 +5,15 @@ import { ownWeights } from '../../onnx/tensor-data.ts';
 import { findChannelClasses, type ChannelClasses } from './channel-classes.ts';
 import { channelRanges, type ObservedTensor } from './channel-ranges.ts';
 import { chooseEqualization } from './choose-equalization.ts';
-import type { EqualizeOptions } from './collect-tensors.ts';
+import type { Equalization } from '../choices.ts';
+import type { CollectOptions } from './collect-tensors.ts';
 import { applyEqualization, type ChannelChange, type ChannelRanges } from './equalization.ts';
 import { findEqualizationPairs, type EqualizationPair } from './equalization-pairs.ts';
 import { differingOutputs } from './verify-equalization.ts';
 
-export type { EqualizeOptions } from './collect-tensors.ts';
+export interface EqualizeOptions extends CollectOptions {
+  readonly method: Exclude<Equalization, 'none'>;
+}
 
 export interface EqualizedModel {
   readonly changes: ChannelChange[];
@@ -64,7 +67,7 @@ interface Chosen {
 
 /** Groups that some layer reads with another result than in the float model. */
 async function failingGroups(
-  options: EqualizeOptions,
+  options: CollectOptions,
   { model, chosen, classes }: Chosen,
 ): Promise<Set<number>> {
   const graph = graphOf(options.model);

@@ -2,7 +2,7 @@ import { makeNode, makeTensor } from '../../onnx/build.ts';
 import { nameMaker } from '../../onnx/graph-edit.ts';
 import { cloneModel, graphOf, type OnnxGraph, type OnnxModel } from '../../onnx/model.ts';
 import { sampleStep } from '../observation-model.ts';
-import { collectOutputs, setOutputs, type EqualizeOptions } from './collect-tensors.ts';
+import { collectOutputs, setOutputs, type CollectOptions } from './collect-tensors.ts';
 import type { ChannelChange } from './equalization.ts';
 
 /** Images a change is verified on. It is wrong on each or on none. */
@@ -20,7 +20,7 @@ export interface VerifyOptions {
 
 /** Those of `outputs` that are something else than in the float model, their own scale apart. */
 export async function differingOutputs(
-  options: EqualizeOptions,
+  options: CollectOptions,
   { changed, changes, outputs, shapes }: VerifyOptions,
 ): Promise<string[]> {
   const imageCount = Math.min(options.images.indices.length, VERIFIED_COUNT);
@@ -51,7 +51,7 @@ interface Samples {
 
 /** Every so many values of the outputs, for a few images. */
 async function sampleOutputs(
-  options: EqualizeOptions,
+  options: CollectOptions,
   model: OnnxModel,
   { outputs, steps, imageCount }: Samples,
 ): Promise<readonly Float32Array[]> {
