@@ -49,4 +49,4 @@ export {
   type PhotographFolder,
   type QuantizeModelOptions,
 } from './quantization/library.ts';
-export type { Target } from './quantization/quantize-model.ts';
+export type { Target } from './quantization/choices.ts';

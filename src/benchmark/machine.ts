@@ -74,6 +74,11 @@ export function int8SupportOf(flags: readonly string[], architecture: string): C
   return has('avx2') ? 'avx2' : 'none';
 }
 
+/** Whether this CPU multiplies bfloat16 (every one with AMX has the instructions of AVX512 too). */
+export function cpuHasBfloat16(): boolean {
+  return readCpuFlags().includes('avx512_bf16');
+}
+
 function readCpuFlags(): string[] {
   if (platform() === 'linux') return parseCpuInfoFlags(readTextOrEmpty('/proc/cpuinfo'));
   if (platform() === 'darwin') return readMacFlags();

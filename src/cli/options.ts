@@ -96,7 +96,7 @@ export const OPTIONS = {
   target: {
     flags: '--target <cpu>',
     kind: 'text',
-    help: 'CPU the model is for: vnni (all 8 bits of weights), avx2 or portable (7 bits, which cannot saturate without VNNI); default: this CPU',
+    help: 'CPU the model is for: vnni (weights of 8 bits), avx2 (bounded where they meet, so that nothing saturates without VNNI) or portable (7 bits, for other runtimes); default: this CPU',
     choices: ['vnni', 'avx2', 'portable'],
   },
   method: {

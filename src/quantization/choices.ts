@@ -37,6 +37,10 @@ export type BiasCorrection = (typeof BIAS_CORRECTIONS)[number];
 export const WEIGHT_RANGES = ['max', 'mse'] as const;
 export type WeightRange = (typeof WEIGHT_RANGES)[number];
 
+/** CPUs an int8 model is for, see `codeBounds`. */
+export const TARGETS = ['vnni', 'avx2', 'portable'] as const;
+export type Target = (typeof TARGETS)[number];
+
 /** What an int8 model takes: normalized values, or the pixels [N, 3, H, W] themselves. */
 export const INPUT_TYPES = ['float32', 'uint8'] as const;
 export type InputType = (typeof INPUT_TYPES)[number];

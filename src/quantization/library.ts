@@ -1,7 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { cpuInt8Support } from '../benchmark/machine.ts';
 import { listImageFiles } from '../data/list-image-files.ts';
 import type { Normalization } from '../data/image-shards.ts';
 import { writeTensorShards } from '../data/tensor-shards.ts';
@@ -19,7 +18,8 @@ import type { FloatNode } from './mark-graph.ts';
 import { normalizationOf, type NormalizationChoice } from './normalization-choice.ts';
 import { packImages, type PackOptions } from './pack-images.ts';
 import { quantizeCalibrated } from './quantize-calibrated.ts';
-import type { Target } from './quantize-model.ts';
+import type { Target } from './choices.ts';
+import { localTarget } from './local-target.ts';
 import {
   withDefaults,
   type CorrectionChoices,
@@ -125,11 +125,6 @@ export async function quantizeModel(
       floatNodes: quantized.plan.floatNodes,
     };
   });
-}
-
-/** The target of this CPU: without VNNI, full-range int8 weights saturate in AVX2's 16-bit sums. */
-export function localTarget(): Target {
-  return cpuInt8Support() === 'avx2' ? 'avx2' : 'vnni';
 }
 
 /** That of onnxruntime's PercentileCalibrater. */

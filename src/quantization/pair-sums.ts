@@ -1,38 +1,67 @@
 import { UINT8_MAX } from './parameters.ts';
 
-/** Largest sum that 16 bits hold with a sign. */
-export const LARGEST_PAIR_SUM = 2 ** 15 - 1;
-
 /**
- * The largest magnitude that uint8 codes times two weights of one row can sum to, over all rows,
- * all pairs of weights of a row and all inputs. AVX2's vpmaddubsw adds two such products in 16 bits
- * and saturates, so up to `LARGEST_PAIR_SUM` no input gives a wrong result there. Which weights meet
- * depends on how a kernel packs them; any two of a row are taken, so this holds for every packing.
+ * The largest magnitude that uint8 codes times one weight, or two weights of one row that meet, can sum
+ * to, over all rows and all inputs. AVX2's vpmaddubsw adds two such products in 16 bits and saturates,
+ * so up to `LARGEST_PAIR_SUM` no input gives a wrong result there. `meeting` says which weights meet
+ * (see `CodeBounds`); null: any two of a row, so that the result holds however a kernel packs them.
  *
  * With inputs in [0, 255] a sum is largest when every positive weight meets 255 and every negative
  * one 0: 255 · (the two largest), or 255 · (the two smallest) below zero. Rows are [M, …] for axis 0
  * and the columns of [K, M] for axis 1.
  */
-export function worstPairSum(codes: Int8Array, channelCount: number, axis: 0 | 1): number {
+export function worstPairSum(
+  codes: Int8Array,
+  channelCount: number,
+  axis: 0 | 1,
+  meeting: Int32Array | null = null,
+): number {
   const inner = codes.length / channelCount;
   const [rowStep, step] = axis === 0 ? [inner, 1] : [1, channelCount];
+  const worstOfRow = meeting === null ? worstOfAny : worstOfMeeting(meeting);
   let worst = 0;
   for (let channel = 0; channel < channelCount; channel += 1) {
     const start = channel * rowStep;
-    const end = start + inner * step;
-    let [first, second] = [0, 0]; // the two largest, and below them the two smallest, of the row
-    let [least, next] = [0, 0];
-    for (let i = start; i < end; i += step) {
-      const code = codes[i]!; // inside
-      if (code > second) {
-        second = Math.min(code, first);
-        first = Math.max(code, first);
-      } else if (code < next) {
-        next = Math.max(code, least);
-        least = Math.min(code, least);
-      }
-    }
-    worst = Math.max(worst, UINT8_MAX * (first + second), -UINT8_MAX * (least + next));
+    worst = Math.max(worst, worstOfRow(codes, { start, end: start + inner * step, step }));
   }
-  return worst;
+  return worst * UINT8_MAX;
+}
+
+/** Indices start, start + step, … below end. */
+interface Row {
+  readonly start: number;
+  readonly end: number;
+  readonly step: number;
+}
+
+/** Of any two codes of the row; the largest magnitude of a sum of those of one sign. */
+function worstOfAny(codes: Int8Array, { start, end, step }: Row): number {
+  let [first, second] = [0, 0]; // the two largest, and below them the two smallest, of the row
+  let [least, next] = [0, 0];
+  for (let i = start; i < end; i += step) {
+    const code = codes[i]!; // inside
+    if (code > second) {
+      second = Math.min(code, first);
+      first = Math.max(code, first);
+    } else if (code < next) {
+      next = Math.max(code, least);
+      least = Math.min(code, least);
+    }
+  }
+  return Math.max(first + second, -(least + next));
+}
+
+function worstOfMeeting(meeting: Int32Array) {
+  return (codes: Int8Array, { start, step }: Row): number => {
+    let worst = 0;
+    for (let k = 0; k < meeting.length; k += 1) {
+      const code = codes[start + k * step]!; // meeting is as long as a row
+      const other = meeting[k]!;
+      const met = other < 0 ? 0 : codes[start + other * step]!;
+      const high = Math.max(code, 0) + Math.max(met, 0);
+      const low = Math.min(code, 0) + Math.min(met, 0);
+      worst = Math.max(worst, high, -low);
+    }
+    return worst;
+  };
 }

@@ -5,6 +5,8 @@ import { dimsOf, readFloats, viewFloats } from '../onnx/tensor-data.ts';
 import type { CalibrationTable } from './calibration-table.ts';
 import { markGraph, type FloatNode, type GraphMarks } from './mark-graph.ts';
 import { activationParameters, clampRange, type ActivationParameters } from './parameters.ts';
+import type { Target } from './choices.ts';
+import { codeBounds, type CodeBounds } from './code-bounds.ts';
 import { quantizeWeight, type QuantizedWeight, type WeightScheme } from './weights.ts';
 
 /** A layer with its numbers: what the apply phase writes. */
@@ -17,6 +19,7 @@ export interface PlannedLayer {
   readonly channelCount: number;
   readonly weightDims: readonly number[];
   readonly weight: QuantizedWeight;
+  readonly bounds: CodeBounds;
   /** Zeros where the float layer has none. */
   readonly bias: Float32Array;
 }
@@ -30,6 +33,12 @@ export interface QuantizationPlan {
   readonly floatNodes: readonly FloatNode[];
 }
 
+/** How all layers are quantized. */
+export interface PlanScheme extends Pick<WeightScheme, 'granularity' | 'range'> {
+  readonly target: Target;
+  readonly firstConvolution: 'pad' | 'keep';
+}
+
 /**
  * The plan for a prepared graph with the ranges of `table`.
  * @throws OnnxError `quantization/missing-range` when the table was made for another model.
@@ -37,7 +46,7 @@ export interface QuantizationPlan {
 export function planQuantization(
   graph: OnnxGraph,
   table: Pick<CalibrationTable, 'tensors'>,
-  scheme: WeightScheme,
+  scheme: PlanScheme,
   excluded?: ReadonlySet<string>,
 ): QuantizationPlan {
   requireNodes(graph, excluded ?? new Set());
@@ -62,6 +71,7 @@ export function planQuantization(
         : readFloats(initializers.get(layer.biasName)!); // checked by the mark phase
     const inputScale = activations.get(inputTensor)!.scale; // the mark phase quantizes it
     const values = viewFloats(weight);
+    const bounds = codeBounds({ node, weightDims, axis }, scheme.target, scheme.firstConvolution);
     return {
       node,
       name: shownNode(node),
@@ -70,7 +80,11 @@ export function planQuantization(
       axis,
       channelCount,
       weightDims,
-      weight: quantizeWeight({ values, channelCount, axis, bias, inputScale }, scheme),
+      weight: quantizeWeight(
+        { values, channelCount, axis, bias, inputScale },
+        { ...scheme, ...bounds },
+      ),
+      bounds,
       bias,
     };
   });

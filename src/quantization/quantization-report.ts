@@ -28,11 +28,11 @@ export interface QuantizationReportInput {
 /** What a quantization did and how close its result is, as metrics and as Markdown. */
 export function makeQuantizationReport(input: QuantizationReportInput) {
   const { plan, optimized, floatSizeBytes, sizeBytes, fidelity, sensitivity } = input;
-  const layers = plan.layers.map(({ name, weight, channelCount, axis }) => ({
+  const layers = plan.layers.map(({ name, weight, channelCount, axis, bounds }) => ({
     node: name,
     // JSON has no infinity; null means that no weight was rounded.
     weightSqnrDb: Number.isFinite(weight.sqnrDb) ? weight.sqnrDb : null,
-    worstPairSum: worstPairSum(weight.codes, channelCount, axis),
+    worstPairSum: worstPairSum(weight.codes, channelCount, axis, bounds.meeting),
   }));
   const floatOperators = optimized.floatNodes.map((node) => ({ ...node }));
   const metrics = {

@@ -6,7 +6,6 @@ import type { BiasCorrection, Rounding } from './choices.ts';
 import {
   applyPlan,
   planModel,
-  schemeOf,
   type PlannedModel,
   type QuantizedModel,
   type QuantizeOptions,
@@ -48,7 +47,6 @@ export async function quantizeCalibrated(
   const { weights, corrections } = await correctLayers({
     ...options,
     ...{ model: planned.prepared, plan: planned.plan, images, rounding, biasCorrection },
-    limit: schemeOf(settings).limit,
   });
   return applyPlan(planned, { readModel, table, options: { ...settings, weights, corrections } });
 }

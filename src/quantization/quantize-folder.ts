@@ -17,7 +17,8 @@ import type { FloatNode } from './mark-graph.ts';
 import type { OperatorTime } from './operator-times.ts';
 import { normalizationOf, type NormalizationChoice } from './normalization-choice.ts';
 import { packImages } from './pack-images.ts';
-import type { Target } from './quantize-model.ts';
+import type { Target } from './choices.ts';
+import { localTarget } from './local-target.ts';
 import { EMBEDDED, reportQuantization } from './report-quantization.ts';
 import { requireImageModel } from './require-image-model.ts';
 import { runQuantization } from './run-quantization.ts';
@@ -156,7 +157,7 @@ export async function quantizeFolder(
       settings: {
         granularity: 'per-channel',
         weightRange,
-        target: options.target ?? 'vnni',
+        target: options.target ?? localTarget(),
         firstConvolution: 'pad',
       },
       images,

@@ -4,14 +4,12 @@ import type { ReadModel } from '../onnx/reader.ts';
 import type { CalibrationTable } from './calibration-table.ts';
 import { insertQdq, type BiasCorrections } from './insert-qdq.ts';
 import { padInputChannels } from './pad-input-channels.ts';
-import { LARGEST_PAIR_SUM, worstPairSum } from './pair-sums.ts';
+import type { Target, WeightRange } from './choices.ts';
+import { LARGEST_PAIR_SUM } from './code-bounds.ts';
+import { worstPairSum } from './pair-sums.ts';
 import { prepareCalibrated } from './prepare-calibrated.ts';
-import { planQuantization, type QuantizationPlan } from './quantization-plan.ts';
-import type { Granularity, QuantizedWeight, WeightScheme } from './weights.ts';
-import type { WeightRange } from './choices.ts';
-
-export const TARGETS = ['vnni', 'avx2', 'portable'] as const;
-export type Target = (typeof TARGETS)[number];
+import { planQuantization, type PlanScheme, type QuantizationPlan } from './quantization-plan.ts';
+import type { Granularity, QuantizedWeight } from './weights.ts';
 
 export interface QuantizeOptions {
   readonly granularity: Granularity;
@@ -82,8 +80,8 @@ export function applyPlan(
 
 /** @throws InternalError when some input could saturate a sum of two products on AVX2. */
 function proveNoSaturation({ layers }: QuantizationPlan): void {
-  for (const { name, weight, channelCount, axis } of layers) {
-    const worst = worstPairSum(weight.codes, channelCount, axis);
+  for (const { name, weight, channelCount, axis, bounds } of layers) {
+    const worst = worstPairSum(weight.codes, channelCount, axis, bounds.meeting);
     if (worst <= LARGEST_PAIR_SUM) continue;
     throw new InternalError(`layer "${name}" can sum two products to ${worst}`);
   }
@@ -104,16 +102,7 @@ function withWeights(
   };
 }
 
-/**
- * AVX2 without VNNI adds two products of uint8 and int8 in 16 bits and saturates: 2 * 255 * 64 fits
- * there, 2 * 255 * 127 does not.
- */
-export function schemeOf(
-  options: Pick<QuantizeOptions, 'granularity' | 'weightRange' | 'target'>,
-): WeightScheme {
-  return {
-    granularity: options.granularity,
-    range: options.weightRange,
-    limit: options.target === 'vnni' ? 127 : 64,
-  };
+function schemeOf({ weightRange, ...options }: QuantizeOptions): PlanScheme {
+  const { granularity, target, firstConvolution } = options;
+  return { range: weightRange, granularity, target, firstConvolution };
 }

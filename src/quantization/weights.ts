@@ -1,13 +1,17 @@
 import { roundHalfToEven, roundWithin, saturate } from '../numeric/rounding.ts';
 import type { WeightRange } from './choices.ts';
+import {
+  highestBeside,
+  LARGEST_MEETING_SUM,
+  lowestBeside,
+  type CodeBounds,
+} from './code-bounds.ts';
 
 export type Granularity = 'per-channel' | 'per-tensor';
 
-export interface WeightScheme {
+export interface WeightScheme extends CodeBounds {
   readonly granularity: Granularity;
   readonly range: WeightRange;
-  /** Largest magnitude of a code: 127, or 64 where two products must fit 16 bits. */
-  readonly limit: number;
 }
 
 /** A weight tensor in symmetric int8: zero points are all 0. */
@@ -39,35 +43,36 @@ const BIAS_LIMIT = 2 ** 30;
 
 export function quantizeWeight(input: WeightInput, scheme: WeightScheme): QuantizedWeight {
   const { values } = input;
-  const { limit } = scheme;
-  const groups =
-    scheme.granularity === 'per-channel'
-      ? channelGroups(values.length, input)
-      : [{ first: 0, step: 1, end: values.length }];
-  const maxima = Float64Array.from(groups, (group) => largestMagnitude(values, group));
-  const scales = Float32Array.from(maxima, (maximum, g) =>
-    scheme.range === 'mse'
-      ? leastErrorScale(values, groups[g]!, maximum, limit) // one group a maximum
-      : maximum / limit,
-  );
+  const channels = channelGroups(values.length, input);
+  // Channels that share a scale.
+  const sharing = scheme.granularity === 'per-channel' ? channels.map((one) => [one]) : [channels];
+  const scales = Float32Array.from(sharing, (groups) => {
+    const largest = smallestScale(values, groups, scheme);
+    return scheme.range === 'mse' ? leastErrorScale(values, groups, largest, scheme) : largest;
+  });
   raiseForBias(scales, input);
 
   const codes = new Int8Array(values.length);
-  for (const [g, group] of groups.entries()) {
-    quantizeGroup(codes, values, group, scales[g]!, limit); // one scale a group
+  for (const [i, groups] of sharing.entries()) {
+    for (const group of groups)
+      quantizeGroup(codes, values, group, { ...scheme, scale: scales[i]! }); // one each
   }
   return { codes, scales, sqnrDb: weightSqnrDb(values, { codes, scales }, input) };
 }
 
+/** Nearest codes, the second of two that meet as near as the first allows. */
 function quantizeGroup(
   codes: Int8Array,
   values: Float32Array,
   { first, step, end }: Group,
-  scale: number,
-  limit: number,
+  { scale, limit, meeting }: CodeBounds & { readonly scale: number },
 ): void {
-  for (let i = first; i < end; i += step) {
-    codes[i] = roundWithin(Math.fround(values[i]! / scale), -limit, limit); // end is at most the length
+  for (let i = first, k = 0; i < end; i += step, k += 1) {
+    const other = meeting?.[k] ?? -1;
+    // Of two that meet the first is decided by now, or not yet and then without a say.
+    const met = other < 0 || other > k ? 0 : codes[first + other * step]!;
+    const code = Math.fround(values[i]! / scale); // end is at most the length
+    codes[i] = roundWithin(code, lowestBeside(met, limit), highestBeside(met, limit));
   }
 }
 
@@ -139,13 +144,28 @@ function channelGroups(
   );
 }
 
-function largestMagnitude(values: Float32Array, { first, step, end }: Group): number {
-  let largest = 0;
-  for (let i = first; i < end; i += step) {
-    const magnitude = Math.abs(values[i]!); // end is at most the length
-    if (magnitude > largest) largest = magnitude;
+/** The least scale with which no weight is limited. */
+function smallestScale(
+  values: Float32Array,
+  groups: readonly Group[],
+  { limit, meeting }: CodeBounds,
+): number {
+  let scale = 0;
+  for (const { first, step, end } of groups) {
+    let largest = 0;
+    for (let i = first; i < end; i += step) {
+      const magnitude = Math.abs(values[i]!); // end is at most the length
+      if (magnitude > largest) largest = magnitude;
+    }
+    scale = Math.max(scale, largest / limit);
+    for (let k = 0; k < (meeting?.length ?? 0); k += 1) {
+      const other = meeting![k]!; // not null inside
+      if (other < k) continue; // none, or seen from the other side
+      const [a, b] = [values[first + k * step]!, values[first + other * step]!]; // in the row
+      if (a * b > 0) scale = Math.max(scale, Math.abs(a + b) / LARGEST_MEETING_SUM);
+    }
   }
-  return largest;
+  return scale;
 }
 
 /** A channel without weights has no scale of its own; 1 serves unless the bias wants more or less. */
@@ -164,24 +184,27 @@ function raiseForBias(scales: Float32Array, { bias, inputScale }: WeightInput): 
 /** Below this a float32 scale times an input scale loses precision (subnormal). */
 const SMALLEST_SCALE = 2 ** -100;
 
-/** Fractions of the largest magnitude tried as range; below a half rounding never wins at 8 bits. */
+/** Fractions of that scale tried; below a half rounding never wins at 8 bits. */
 const SHRINK_STEPS = Array.from({ length: 41 }, (_, step) => 1 - step / 80);
 
-/** The scale with the least squared error among the steps; the first of equals. */
+/** The scale with the least squared error among the steps from `largest` down; the first of equals. */
 function leastErrorScale(
   values: Float32Array,
-  { first, step, end }: Group,
-  maximum: number,
-  limit: number,
+  groups: readonly Group[],
+  largest: number,
+  bounds: CodeBounds,
 ): number {
-  let best = maximum / limit;
+  let best = largest;
   let least = Infinity;
+  const codes = new Int8Array(values.length);
   for (const fraction of SHRINK_STEPS) {
-    const scale = Math.fround((maximum * fraction) / limit);
+    const scale = Math.fround(largest * fraction);
     let error = 0;
-    for (let i = first; i < end; i += step) {
-      const code = saturate(Math.round(values[i]! / scale), -limit, limit); // end is at most the length
-      error += (values[i]! - code * scale) ** 2;
+    for (const group of groups) {
+      quantizeGroup(codes, values, group, { ...bounds, scale });
+      for (let i = group.first; i < group.end; i += group.step) {
+        error += (values[i]! - codes[i]! * scale) ** 2; // both are as long
+      }
     }
     if (error >= least) continue;
     least = error;

@@ -9,13 +9,11 @@ import {
   type OperationAttribute,
   type OperationObserver,
 } from './native-operations.ts';
+import type { Precision } from './precision.ts';
 import { createPoolingKernels, type PoolingKernels } from './pooling-kernels.ts';
 
-export const PRECISIONS = ['float32', 'bfloat16'] as const;
-export type Precision = (typeof PRECISIONS)[number];
-
 export interface KernelOptions {
-  /** Of what convolutions and dense layers compute in; float32 by default. */
+  /** Of what convolutions and dense layers compute in; float32 by default. See `usablePrecision`. */
   readonly precision?: Precision;
   readonly observe?: OperationObserver;
 }

@@ -6,7 +6,7 @@ import {
   type Layer,
   type Network,
 } from '../models/network.ts';
-import type { Precision } from './kernels.ts';
+import type { Precision } from './precision.ts';
 import type { OptimizerOptions } from './optimizer-types.ts';
 import { gradientReadsInput, gradientReadsOutput } from './use-counter.ts';
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { SENSITIVITIES } from '../../src/quantization/run-quantization.ts';
-import { TARGETS } from '../../src/quantization/quantize-model.ts';
+import { TARGETS } from '../../src/quantization/choices.ts';
 import {
   BIAS_CORRECTIONS,
   INPUT_ROUNDINGS,
@@ -32,9 +32,9 @@ export const quantizeParameters = z.strictObject({
     ),
   target: z
     .enum(TARGETS)
-    .default('vnni')
+    .default('avx2')
     .describe(
-      'CPU the model is for: vnni uses all 8 bits of weights; avx2 uses 7, since AVX2 without VNNI adds two products in 16 bits, and the report proves that none overflows; portable is the same and says that the model gives one result on every CPU.',
+      'CPU the model is for. Without VNNI two products are added in 16 bits, which full-range weights can overflow: avx2 bounds the weights that meet in onnxruntime’s kernels, loses nothing that can be measured by it, and gives one result on every CPU; portable bounds all weights to 7 bits, for other runtimes; vnni bounds nothing. For avx2 and portable the report proves that nothing overflows.',
     ),
   firstConvolution: z
     .enum(['pad', 'keep'])

@@ -22,13 +22,14 @@ import {
 } from '../../src/quantization/run-quantization.ts';
 import { locateSamples } from '../../src/quantization/select-samples.ts';
 import { defineStage, type StageContext } from '../../src/stage/definition.ts';
+import { saturationWarning } from '../../src/quantization/local-target.ts';
 import { writeMetricsFile } from '../../src/stage/metrics-file.ts';
 import type { ImageSelection } from '../../src/workers/run-image-batches.ts';
 import { quantizeParameters, type QuantizeParameters } from './parameters.ts';
 
 export const quantize = defineStage({
   kind: 'quantize',
-  version: 12,
+  version: 13,
   description: 'Quantizes a calibrated float model to int8 in the form onnxruntime fuses.',
   parameters: quantizeParameters,
   inputs: {
@@ -57,6 +58,8 @@ export const quantize = defineStage({
   async run(context) {
     const { inputs, outputs, parameters, scratchPath, signal } = context;
     const modelPath = inputs['model']!.path; // both are required, so the engine gives them
+    const saturation = saturationWarning(parameters.target);
+    if (saturation !== null) context.warn(saturation);
     const table = await readCalibrationTable(inputs['table']!.path);
     const { readModel, signature } = await readClassifier(modelPath);
     const images = await calibrationImages(context, table);

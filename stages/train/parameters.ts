@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ARCHITECTURES } from '../../src/models/network.ts';
-import { PRECISIONS } from '../../src/training/kernels.ts';
+import { PRECISIONS } from '../../src/training/precision.ts';
 import { OPTIMIZERS } from '../../src/training/optimizer-types.ts';
 
 export const trainParameters = z.strictObject({
@@ -64,7 +64,7 @@ export const trainParameters = z.strictObject({
     .enum(PRECISIONS)
     .default('float32')
     .describe(
-      'bfloat16: convolutions, dense layers and activations in training, where the CPU has instructions for it (AVX512_BF16, AMX) the faster of the two and half the memory; weights, batch-norm statistics, loss, updates and validation stay float32.',
+      'bfloat16: convolutions, dense layers and activations in training, for CPUs with instructions for it (AVX512_BF16, AMX), where it is faster and takes half the memory; on others float32 is used and the report says so. Weights, batch-norm statistics, loss, updates and validation stay float32.',
     ),
   kernelTimes: z
     .enum(['skip', 'measure'])

@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import type { z } from 'zod';
+import { cpuHasBfloat16 } from '../../src/benchmark/machine.ts';
 import { openShardReader, type ImageShards } from '../../src/data/image-shards.ts';
 import { loadInitialWeights, type InitialWeights } from '../../src/models/initial-weights.ts';
 import type { Network } from '../../src/models/network.ts';
@@ -20,6 +21,7 @@ import {
 } from '../../src/training/kernel-times.ts';
 import { createNetworkRunner } from '../../src/training/network-runner.ts';
 import { rebuildBatchNorm } from '../../src/training/rebuild-batch-norm.ts';
+import { usablePrecision } from '../../src/training/precision.ts';
 import { requireMemory } from '../../src/training/require-memory.ts';
 import { writeEventFile } from '../../src/training/tensorboard-events.ts';
 import {
@@ -86,7 +88,9 @@ export const train = defineStage({
       );
       describeStart(context, initial);
       const tf = await loadTensorflow();
-      const { precision, averageDecay, optimizer } = parameters;
+      const { averageDecay, optimizer } = parameters;
+      const precision = usablePrecision(parameters.precision, cpuHasBfloat16());
+      if (precision !== parameters.precision) context.warn(NO_BFLOAT16);
       requireMemory({
         network,
         imageCount: parameters.microBatchSize ?? parameters.batchSize,
@@ -284,6 +288,7 @@ async function writeMetrics(context: Context, source: MetricsSource): Promise<vo
     notes: [trainingNote(context, result, initial)],
     details: {
       network: { ...network.options },
+      precision: usablePrecision(context.parameters.precision, cpuHasBfloat16()),
       initialWeights: initial.description,
       replacedParameters: [...initial.replaced],
       stoppedBy: result.stoppedBy,
@@ -291,6 +296,8 @@ async function writeMetrics(context: Context, source: MetricsSource): Promise<vo
     },
   });
 }
+
+const NO_BFLOAT16 = 'this CPU has no instructions for bfloat16, so float32 is used';
 
 /** One line for the table: `trained 14 epochs from random weights (time limit 60 min)`. */
 function trainingNote(
@@ -309,5 +316,8 @@ function trainingNote(
     parameters.validationSplit === 'test' && parameters.checkpoint === 'best'
       ? '; the test images chose the checkpoint, so their accuracy is optimistic'
       : '';
-  return `trained ${epochs.length} ${plural} from ${initial.description}${limit}${optimistic}`;
+  const { precision } = parameters;
+  const unlike =
+    usablePrecision(precision, cpuHasBfloat16()) === precision ? '' : `; ${NO_BFLOAT16}`;
+  return `trained ${epochs.length} ${plural} from ${initial.description}${limit}${optimistic}${unlike}`;
 }

@@ -159,7 +159,7 @@ async function measureModel(
       settings: {
         granularity: 'per-channel',
         weightRange,
-        target: 'vnni',
+        target: 'avx2',
         firstConvolution: 'pad',
       },
       inputType: 'float32',

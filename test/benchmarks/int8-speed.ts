@@ -140,7 +140,7 @@ async function prepareSubject(
     settings: {
       granularity: 'per-channel',
       weightRange: 'max',
-      target: 'vnni',
+      target: 'avx2',
       firstConvolution: 'pad',
     },
     ...shared,

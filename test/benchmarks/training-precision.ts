@@ -8,7 +8,9 @@
  * npm run bench -- training-precision [--seeds 0,1,2] [--epochs 8] [--learning-rate 0.01]
  */
 import { parseArgs } from 'node:util';
-import { PRECISIONS } from '../../src/training/kernels.ts';
+import { UsageError } from '../../src/diagnostics/errors.ts';
+import { cpuHasBfloat16 } from '../../src/benchmark/machine.ts';
+import { PRECISIONS, usablePrecision } from '../../src/training/precision.ts';
 import { positiveInteger, renderRows, runProgramMain, say } from '../support/benchmark-program.ts';
 import { runPipeline } from '../support/pipeline-run.ts';
 
@@ -31,6 +33,12 @@ async function main(): Promise<void> {
       'learning-rate': { type: 'string', default: '0.01' },
     },
   });
+  if (usablePrecision('bfloat16', cpuHasBfloat16()) === 'float32') {
+    throw new UsageError({
+      code: 'usage/no-bfloat16',
+      message: 'this CPU has no instructions for bfloat16, so there is nothing to compare',
+    });
+  }
   const epochs = positiveInteger('--epochs', values.epochs);
   const learningRate = values['learning-rate'];
   const trainings: Training[] = [];

@@ -10,10 +10,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { machineFingerprint } from '../../src/benchmark/machine.ts';
+import { cpuHasBfloat16, machineFingerprint } from '../../src/benchmark/machine.ts';
 import { UsageError } from '../../src/diagnostics/errors.ts';
 import { ARCHITECTURES, type Architecture } from '../../src/models/network.ts';
-import { PRECISIONS, type Precision } from '../../src/training/kernels.ts';
+import { PRECISIONS, usablePrecision, type Precision } from '../../src/training/precision.ts';
 import {
   positiveInteger,
   renderRows,
@@ -65,7 +65,7 @@ async function main(): Promise<void> {
     },
   });
   const architectures = chosen('--architectures', values.architectures, ARCHITECTURES);
-  const precisions = chosen('--precisions', values.precisions, PRECISIONS);
+  const precisions = chosen('--precisions', values.precisions, PRECISIONS).filter(isUsable);
   const batchSize = positiveInteger('--batch', values.batch);
   const rounds = positiveInteger('--rounds', values.rounds);
   const steps = positiveInteger('--steps', values.steps);
@@ -89,6 +89,12 @@ async function main(): Promise<void> {
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
+}
+
+function isUsable(precision: Precision): boolean {
+  const usable = usablePrecision(precision, cpuHasBfloat16()) === precision;
+  if (!usable) say(`${precision} is left out: this CPU has no instructions for it`);
+  return usable;
 }
 
 function chosen<T extends string>(option: string, text: string, known: readonly T[]): T[] {

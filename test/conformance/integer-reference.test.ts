@@ -40,6 +40,9 @@ const CONVOLUTIONS = [
   { group: 16, granularity: 'per-channel', target: 'vnni' },
   { group: 4, granularity: 'per-tensor', target: 'vnni' },
   { group: 1, granularity: 'per-channel', target: 'avx2' },
+  { group: 16, granularity: 'per-channel', target: 'avx2' },
+  { group: 4, granularity: 'per-tensor', target: 'avx2' },
+  { group: 1, granularity: 'per-channel', target: 'portable' },
 ] as const;
 
 for (const { group, granularity, target } of CONVOLUTIONS) {
@@ -67,8 +70,9 @@ for (const { group, granularity, target } of CONVOLUTIONS) {
     const values = normalValues('input', 2 * 16 * 7 * 6);
     const { plan, fused } = await quantizeOne(t, model, values, { granularity, target });
     const layer = plan.layers[0]!;
-    const limit = target === 'avx2' ? 64 : 127;
-    assert.equal(Math.max(...layer.weight.codes.map(Math.abs)), limit);
+    const largest = Math.max(...layer.weight.codes.map(Math.abs));
+    if (target === 'avx2') assert.ok(largest > 64, `${largest}`);
+    else assert.equal(largest, target === 'portable' ? 64 : 127);
     assert.equal(layer.weight.scales.length, granularity === 'per-channel' ? 16 : 1);
     const output = parametersOf(plan, 'y');
     const codes = integerConv({
@@ -190,8 +194,10 @@ test('the padded first convolution gives the same bits', async (t) => {
       ],
     });
   const values = normalValues('input', 432);
-  const plain = await quantizeOne(t, build(), values);
-  const padded = await quantizeOne(t, build(), values, { firstConvolution: 'pad' });
+  // For avx2 other weights meet once there are four channels.
+  const target = 'portable';
+  const plain = await quantizeOne(t, build(), values, { target });
+  const padded = await quantizeOne(t, build(), values, { target, firstConvolution: 'pad' });
   assert.ok((padded.optimized.operators['Pad'] ?? 0) === 1);
   assert.deepEqual(padded.optimized.floatNodes, []);
   assert.deepEqual(padded.fused['y'], plain.fused['y']);

@@ -66,7 +66,7 @@ export async function coverageOf(path: string): Promise<Coverage> {
     const quantized = quantizeModel(
       model,
       { tensors },
-      { granularity: 'per-channel', weightRange: 'max', target: 'vnni', firstConvolution: 'pad' },
+      { granularity: 'per-channel', weightRange: 'max', target: 'avx2', firstConvolution: 'pad' },
     );
     const quantizedPath = join(folder, 'quantized.onnx');
     await writeOnnx(quantizedPath, quantized.model);

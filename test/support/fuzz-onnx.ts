@@ -229,7 +229,7 @@ async function tryOne(original: Uint8Array, seed: number): Promise<FuzzOutcome> 
     const quantized = quantizeModel(
       model,
       { tensors },
-      { granularity: 'per-channel', weightRange: 'max', target: 'vnni', firstConvolution: 'pad' },
+      { granularity: 'per-channel', weightRange: 'max', target: 'avx2', firstConvolution: 'pad' },
     );
     for (const file of [bytes, encodeOnnx(quantized.model)]) {
       const session = await openOnnxSession(file, { threadCount: 1 });

@@ -8,7 +8,7 @@ import type { Architecture } from '../../src/models/network.ts';
 import { quantileOfSorted } from '../../src/numeric/quantile.ts';
 import { createRandom } from '../../src/numeric/random.ts';
 import { packageRoot } from '../../src/runtime/package-root.ts';
-import type { Precision } from '../../src/training/kernels.ts';
+import type { Precision } from '../../src/training/precision.ts';
 import { say } from './benchmark-program.ts';
 import { startLineProcess, type LineProcess } from './line-process.ts';
 import type { ProcessUsage, StepTimes, TrainingSetting } from './training-speed-messages.ts';

@@ -1,5 +1,5 @@
 import type { Architecture } from '../../src/models/network.ts';
-import type { Precision } from '../../src/training/kernels.ts';
+import type { Precision } from '../../src/training/precision.ts';
 
 /** How a network is trained in a process that is measured; what the two programs have in common. */
 export interface TrainingSetting {

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { UsageError } from '../../diagnostics/errors.ts';
-import { localTarget } from '../../quantization/library.ts';
+import { localTarget, saturationWarning } from '../../quantization/local-target.ts';
 import type { Preset } from '../../quantization/normalization-choice.ts';
 import {
   quantizeFolder,
@@ -8,7 +8,7 @@ import {
   type QuantizeFolderOptions,
   type QuantizeFolderResult,
 } from '../../quantization/quantize-folder.ts';
-import type { Target } from '../../quantization/quantize-model.ts';
+import type { Target } from '../../quantization/choices.ts';
 import type { InputType } from '../../quantization/choices.ts';
 import { BYTES_PER_MB } from '../../tables/columns.ts';
 import { renderBoxTable } from '../../tables/terminal.ts';
@@ -22,8 +22,11 @@ export async function quantize({
   options,
   context,
 }: CommandCall): Promise<number> {
+  const given = readOptions(modelPath, options);
+  const saturation = given.target === undefined ? null : saturationWarning(given.target);
+  if (saturation !== null) context.say(`warning: ${saturation}`);
   const result = await quantizeFolder({
-    ...readOptions(modelPath, options),
+    ...given,
     signal: context.signal,
     onProgress: createProgressLine(context),
     log: (line) => context.say(line),

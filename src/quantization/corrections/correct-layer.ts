@@ -13,7 +13,10 @@ export interface LayerToCorrect {
   /** Codes [M, K], or what to find them from. */
   readonly codes:
     | Int8Array
-    | Pick<RoundLayer, 'areScalesFree' | 'limit' | 'samples' | 'sampleCount' | 'zeroPoint'>;
+    | Pick<
+        RoundLayer,
+        'areScalesFree' | 'limit' | 'meeting' | 'samples' | 'sampleCount' | 'zeroPoint'
+      >;
   /** [images, 2, groups · K]: the mean input, then what rounding the input adds to it; null: the bias stays. */
   readonly means: Float32Array | null;
 }

@@ -23,8 +23,6 @@ export interface CorrectLayersOptions extends ImagePass {
   /** Prepared by `prepareModel`; the plan was made for it. */
   readonly model: OnnxModel;
   readonly plan: QuantizationPlan;
-  /** Largest magnitude of a code. */
-  readonly limit: number;
   readonly rounding: 'adaptive' | 'nearest';
   readonly biasCorrection: 'local' | 'none';
 }
@@ -170,9 +168,9 @@ async function inputDims(model: OnnxModel, images: ImageSelection): Promise<read
 function correctionRequest(
   { layer, samples, means }: CollectedLayer,
   values: Float32Array,
-  { plan, limit, rounding, biasCorrection }: CorrectLayersOptions,
+  { plan, rounding, biasCorrection }: CorrectLayersOptions,
 ): LayerToCorrect {
-  const { weight, channelCount, inputTensor, node } = layer;
+  const { weight, channelCount, inputTensor, node, bounds } = layer;
   const [single = 1] = weight.scales;
   const rows = asRows(values, layer);
   const groupCount = groupCountOf(node);
@@ -187,7 +185,7 @@ function correctionRequest(
     codes:
       rounding === 'adaptive'
         ? {
-            limit,
+            ...bounds,
             areScalesFree: weight.scales.length === channelCount,
             samples,
             sampleCount: samples.length / (groupCount * rowSize(layer)),

@@ -1,22 +1,22 @@
 import { roundWithin } from '../../numeric/rounding.ts';
+import { highestBeside, lowestBeside, type CodeBounds } from '../code-bounds.ts';
 import { createMatrixProduct } from './matrix-product.ts';
 
-export interface NearestPlaneInput {
+export interface NearestPlaneInput extends CodeBounds {
   /** [M, K] */
   readonly weights: Float32Array;
   /** One a row. */
   readonly scales: Float32Array;
   /** Symmetric [K, K]: what an error costs, e' · covariance · e for the error e of a row. */
   readonly covariance: Float64Array;
-  /** Largest magnitude of a code. */
-  readonly limit: number;
 }
 
 /**
  * Codes [M, K] such that the rows' errors e = w - scale · code have a small e' C e: codes are chosen
  * one after another, each making up for the errors of those before it. This is Babai's nearest plane,
  * which GPTQ (Frantar et al. 2022, algorithm 1) computes too; inputs of large variance come first
- * ("act-order" there). Weights that lie on the grid of their scale keep their codes exactly.
+ * ("act-order" there). Weights that lie on the grid of their scale keep their codes exactly. Of two
+ * that meet (see `CodeBounds`) the second is limited by the first.
  *
  * Inputs are worked on in strips: what the errors of all strips before cost is one matrix product by
  * onnxruntime, as in GPTQ's "lazy batch updates".
@@ -84,7 +84,7 @@ const matrixProduct = createMatrixProduct({ isTransposed: false });
 
 /** Decides the codes of the strip for all rows and writes down their errors. */
 function roundStrip(state: RoundingState, { start, end, sums }: Strip): void {
-  const { weights, scales, limit, size, order, factor, codes, errors } = state;
+  const { weights, scales, limit, meeting, size, order, factor, codes, errors } = state;
   const rowCount = scales.length;
   const laneErrors = new Float64Array(STRIP_SIZE * LANES); // [strip, LANES]
   const laneSums = new Float64Array(LANES);
@@ -93,13 +93,15 @@ function roundStrip(state: RoundingState, { start, end, sums }: Strip): void {
     for (let k = end - 1; k >= start; k -= 1) {
       addErrors(laneSums, { factor, errors: laneErrors, size, k, start, end });
       const column = order[k]!; // k < K
+      const other = meeting?.[column] ?? -1;
       for (let lane = 0; lane < laneCount; lane += 1) {
         const row = firstRow + lane; // below M
         const at = row * size + column;
         const weight = weights[at]!;
         const scale = scales[row]!;
         const target = (weight + laneSums[lane]! + sums[(k - start) * rowCount + row]!) / scale;
-        const code = roundWithin(target, -limit, limit);
+        const met = other < 0 ? 0 : codes[row * size + other]!; // 0 too where it is decided later
+        const code = roundWithin(target, lowestBeside(met, limit), highestBeside(met, limit));
         const error = weight - code * scale;
         codes[at] = code;
         errors[k * rowCount + row] = error;

@@ -1,16 +1,17 @@
+import type { CodeBounds } from '../code-bounds.ts';
 import { covariancesOf } from './covariance.ts';
 import { roundToNearestPlane, type NearestPlaneInput } from './nearest-plane.ts';
+import { BLOCK_SIZE, rowBlocks } from './row-blocks.ts';
 import { LARGEST_SEARCHED, roundWithFreeScales } from './search-scales.ts';
 
 /** One layer to round; plain data, for worker threads. */
-export interface RoundLayer {
+export interface RoundLayer extends CodeBounds {
   /** [M, K]: one row an output channel. */
   readonly rows: Float32Array;
   /** One a row. */
   readonly scales: Float32Array;
   /** Whether each row may have another scale than this, as far as it serves. */
   readonly areScalesFree: boolean;
-  readonly limit: number;
   /** Rows fall into this many equal groups; group g reads rows [g · K, (g + 1) · K) of the samples. */
   readonly groupCount: number;
   /** Codes of the layer's input, [groupCount · K, P]. */
@@ -29,7 +30,7 @@ export interface RoundedLayer {
 
 /** Codes that keep the layer's output close to the float layer's on the samples. */
 export async function roundLayer(layer: RoundLayer): Promise<RoundedLayer> {
-  const { rows, limit, groupCount, samples, sampleCount } = layer;
+  const { rows, limit, meeting, groupCount, samples, sampleCount } = layer;
   const rowCount = layer.scales.length;
   const size = rows.length / rowCount;
   const groupRows = rowCount / groupCount;
@@ -37,13 +38,12 @@ export async function roundLayer(layer: RoundLayer): Promise<RoundedLayer> {
   const scales = layer.scales.slice();
   const round =
     layer.areScalesFree && size <= LARGEST_SEARCHED ? roundWithFreeScales : roundWithScales;
-  const blockSize = Math.min(size, BLOCK_SIZE);
+  const blocks = rowBlocks(size, meeting);
   // Small groups many at a time, blocks of a long row one by one.
   const together = size <= BLOCK_SIZE ? Math.max(1, Math.floor(MOST_TOGETHER / size)) : 1;
   for (let firstGroup = 0; firstGroup < groupCount; firstGroup += together) {
     const count = Math.min(together, groupCount - firstGroup);
-    for (let first = 0; first < size; first += blockSize) {
-      const block = Math.min(blockSize, size - first);
+    for (const { first, size: block, meeting: inside } of blocks) {
       const covariances = await covariancesOf(
         { samples, sampleCount, first: firstGroup * size + first, size: block, count },
         layer.zeroPoint,
@@ -58,6 +58,7 @@ export async function roundLayer(layer: RoundLayer): Promise<RoundedLayer> {
           scales: scales.subarray(firstRow, firstRow + groupRows),
           covariance,
           limit,
+          meeting: inside,
         });
         paste(codes, rounded.codes, window);
         scales.set(rounded.scales, firstRow);
@@ -73,13 +74,6 @@ const MOST_TOGETHER = 4096;
 async function roundWithScales(input: NearestPlaneInput): Promise<RoundedLayer> {
   return { codes: await roundToNearestPlane(input), scales: input.scales };
 }
-
-/**
- * Inputs further apart than this are rounded as if they were unrelated: time and memory grow with the
- * size of a block, and a 512-channel 3x3 convolution has 4,608 inputs. Blocks of 512 take a third
- * longer in all and bring nothing (30.1 and 29.9 dB, 22.8 and 22.7, 16.1 and 16.2 on three networks).
- */
-const BLOCK_SIZE = 256;
 
 /**
  * Pulls the covariance towards its diagonal: what few samples say about pairs of inputs is partly

@@ -97,7 +97,12 @@ test('weights computed in the graph, and excluded nodes, stay float', () => {
 
 test('a table of another model and unknown names are refused', () => {
   const graph = graphWith([node('Conv', ['input', 'w'], 'y')]);
-  const scheme = { granularity: 'per-channel', range: 'max', limit: 127 } as const;
+  const scheme = {
+    granularity: 'per-channel',
+    range: 'max',
+    target: 'vnni',
+    firstConvolution: 'pad',
+  } as const;
   assert.throws(() => planQuantization(graph, { tensors: {} }, scheme), {
     code: 'quantization/missing-range',
     message: /tensor "input"/,

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { LARGEST_PAIR_SUM, worstPairSum } from '../../../src/quantization/pair-sums.ts';
+import { LARGEST_PAIR_SUM } from '../../../src/quantization/code-bounds.ts';
+import { worstPairSum } from '../../../src/quantization/pair-sums.ts';
 import { quantizeWeight } from '../../../src/quantization/weights.ts';
 
 test('the worst pair of a row is its two largest or its two smallest weights', () => {
@@ -51,7 +52,8 @@ test('weights of 7 bits fit 16 bits whatever they are, weights of 8 bits do not'
   };
   const sumAt = (limit: number): number =>
     worstPairSum(
-      quantizeWeight(input, { granularity: 'per-channel', range: 'max', limit }).codes,
+      quantizeWeight(input, { granularity: 'per-channel', range: 'max', limit, meeting: null })
+        .codes,
       1,
       0,
     );

@@ -80,7 +80,7 @@ test('where folding would not be exact the input stays, or is refused as uint8',
     settings: {
       granularity: 'per-channel',
       weightRange: 'max',
-      target: 'vnni',
+      target: 'avx2',
       firstConvolution: 'pad',
     },
     normalization,

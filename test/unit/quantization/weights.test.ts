@@ -9,7 +9,12 @@ import {
   type WeightScheme,
 } from '../../../src/quantization/weights.ts';
 
-const SCHEME: WeightScheme = { granularity: 'per-channel', range: 'max', limit: 127 };
+const SCHEME: WeightScheme = {
+  granularity: 'per-channel',
+  range: 'max',
+  limit: 127,
+  meeting: null,
+};
 
 function input(values: readonly number[], channelCount: number, more: Partial<WeightInput> = {}) {
   const base = { axis: 0 as const, bias: undefined, inputScale: 1 };

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createKernels } from '../../../src/training/kernels.ts';
+import { cpuHasBfloat16 } from '../../../src/benchmark/machine.ts';
+import { usablePrecision } from '../../../src/training/precision.ts';
 import { tensorflowOrSkip } from '../../support/tensorflow.ts';
 
 const CASES = [
@@ -26,7 +28,7 @@ for (const { kernelSize, stride, pad, size } of CASES) {
     const dy = tf.randomNormal([images, outputSize, outputSize, filters], 0, 1, 'float32', 2);
     const shape = [kernelSize, kernelSize, channels, filters];
     const exact = createKernels(tf).convolutionWeightGradient(dy, x, window, shape);
-    const kernels = createKernels(tf, { precision: 'bfloat16' });
+    const kernels = createKernels(tf, { precision: usablePrecision('bfloat16', cpuHasBfloat16()) });
     const [halfX, halfDy] = [kernels.toCompute(x), kernels.toCompute(dy)];
     const found = [0, 1, 2].map(() =>
       kernels.convolutionWeightGradient(halfDy, halfX, window, shape),

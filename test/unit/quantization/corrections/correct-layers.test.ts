@@ -11,7 +11,12 @@ import { writeColouredShards } from '../../../support/coloured-shards.ts';
 import { temporaryFolder } from '../../../support/stage-context.ts';
 import { TINY_SIZE, tinyConvnet } from '../../../support/tiny-convnet.ts';
 
-const SCHEME = { granularity: 'per-channel', range: 'max', limit: 127 } as const;
+const SCHEME = {
+  granularity: 'per-channel',
+  range: 'max',
+  target: 'vnni',
+  firstConvolution: 'pad',
+} as const;
 
 const BOTH = { rounding: 'adaptive', biasCorrection: 'local' } as const;
 
@@ -29,7 +34,6 @@ async function planned(t: TestContext) {
   return {
     ...shared,
     plan: planQuantization(graphOf(model), { tensors }, SCHEME),
-    limit: 127,
     ...BOTH,
   };
 }

@@ -16,7 +16,7 @@ async function round(
       weights: Float32Array.from(weights),
       scales: new Float32Array(weights.length / size).fill(scale),
       covariance: Float64Array.from(covariance),
-      limit,
+      ...{ limit, meeting: null },
     })),
   ];
 }
@@ -52,6 +52,7 @@ test('rows have their own scales, and codes end at the limit', async () => {
     scales: Float32Array.of(1, 0.5, 0.1, 2, 5), // more rows than are worked on together
     covariance: Float64Array.of(1, 0, 0, 1),
     limit: 64,
+    meeting: null,
   });
   assert.deepEqual([...codes], [10, 1, 20, 2, 64, 10, 5, 0, 2, 0]);
 });
@@ -115,7 +116,7 @@ test('strips of inputs decide as one after another do', async () => {
   });
   const weights = Float32Array.from({ length: rowCount * size }, () => 20 * random.normal());
   const scales = Float32Array.from({ length: rowCount }, (_, m) => 1 + 0.1 * m);
-  const input = { weights, scales, covariance, limit: 127 };
+  const input = { weights, scales, covariance, limit: 127, meeting: null };
   const codes = await roundToNearestPlane(input);
   let others = 0;
   for (let row = 0; row < rowCount; row += 1) {
@@ -163,3 +164,18 @@ function oneByOne(
   }
   return codes;
 }
+
+test('codes that meet share what 16 bits hold, and what is cut off is made up for elsewhere', async () => {
+  // Inputs move together, so only the sum of the weights counts: 100 + 100 + 10.
+  const covariance = Float64Array.of(3.02, 2.9, 2.9, 2.9, 3.01, 2.9, 2.9, 2.9, 3);
+  const codes = await roundToNearestPlane({
+    weights: Float32Array.of(100, 100, 10),
+    scales: Float32Array.of(1),
+    covariance,
+    limit: 127,
+    meeting: Int32Array.of(1, 0, -1),
+  });
+  assert.ok(codes[0]! + codes[1]! <= 128, `${codes[0]} and ${codes[1]}`);
+  const lost = 210 - codes.reduce((sum, code) => sum + code, 0);
+  assert.ok(lost >= 0 && lost < 12, [...codes].join()); // the third, decided last, takes it
+});

@@ -26,7 +26,7 @@ function layerOf(groupCount: number, size: number) {
   const rows = Float32Array.from({ length: ROWS * size }, () => random.normal());
   const scales = Float32Array.from({ length: ROWS }, (_, m) => 0.02 + 0.005 * m);
   return {
-    ...{ rows, scales, limit: 127, groupCount, samples },
+    ...{ rows, scales, limit: 127, meeting: null, groupCount, samples },
     ...{ sampleCount: SAMPLES, areScalesFree: false },
   };
 }

@@ -204,6 +204,6 @@ test('for avx2 the report proves that no sum of two products overflows 16 bits',
     return Number(values.find(({ name }) => name === 'worstPairSum')?.value);
   };
   assert.ok((await worstOf('avx2')) <= 32_767);
-  assert.equal(await worstOf('portable'), await worstOf('avx2'));
+  assert.ok((await worstOf('portable')) <= 32_767);
   assert.ok((await worstOf('vnni')) > 32_767);
 });
