@@ -1,6 +1,7 @@
 import { indexGraph, shownNode, soleConsumer, type GraphIndex } from '../onnx/graph-edit.ts';
 import type { OnnxGraph, OnnxNode } from '../onnx/model.ts';
 import { isFloatTensor, readFloats } from '../onnx/tensor-data.ts';
+import type { Join } from './align-scales.ts';
 import { OPERATORS } from './operators/registry.ts';
 import { staysFloat, type Verdict } from './operators/operator.ts';
 
@@ -34,6 +35,8 @@ export interface GraphMarks {
   readonly tensors: ReadonlyMap<string, MarkedTensor>;
   /** Constant operands of integer operators, by initializer name. */
   readonly constants: ReadonlySet<string>;
+  /** What `alignScales` may make exact. */
+  readonly joins: readonly Join[];
   readonly floatNodes: readonly FloatNode[];
 }
 
@@ -49,22 +52,26 @@ export function markGraph(graph: OnnxGraph, excluded: ReadonlySet<string> = new 
   const layers: MarkedLayer[] = [];
   const tensors = new Map<string, MarkedTensor>();
   const constants = new Set<string>();
+  const joins: Join[] = [];
   const floatNodes: FloatNode[] = [];
   const absorbed = new Set<OnnxNode>();
 
   const quantizeTensor = (tensor: string): void => {
     if (!tensors.has(tensor)) tensors.set(tensor, { source: tensor, ...boundsOf(tensor, index) });
   };
-  const quantizeOutput = (node: OnnxNode, floatOutput: boolean): void => {
+  /** Returns the tensor that has the parameters of what `node` makes. */
+  const quantizeOutput = (node: OnnxNode, floatOutput: boolean): string => {
     const output = node.output[0] ?? '';
     const activation = fusedActivation(node, index);
     if (activation === undefined) {
       // Its readers ask for it when they run in integers; a convolution needs it to fuse at all.
       if (!floatOutput) quantizeTensor(output);
-      return;
+      return output;
     }
     absorbed.add(activation);
-    quantizeTensor(activation.output[0] ?? '');
+    const activated = activation.output[0] ?? '';
+    quantizeTensor(activated);
+    return activated;
   };
 
   for (const node of graph.node) {
@@ -81,7 +88,7 @@ export function markGraph(graph: OnnxGraph, excluded: ReadonlySet<string> = new 
           if (index.initializers.has(input)) constants.add(input);
           else quantizeTensor(input);
         }
-        quantizeOutput(node, false);
+        joins.push(...joinOf(node, quantizeOutput(node, false), constants));
         break;
       case 'shared': {
         const source = tensors.get(node.input[0] ?? '');
@@ -98,7 +105,14 @@ export function markGraph(graph: OnnxGraph, excluded: ReadonlySet<string> = new 
         break;
     }
   }
-  return { layers, tensors, constants, floatNodes };
+  return { layers, tensors, constants, joins, floatNodes };
+}
+
+/** Constant operands have scales of their own. */
+function joinOf(node: OnnxNode, output: string, constants: ReadonlySet<string>): Join[] {
+  const { opType: kind, input: inputs } = node;
+  if (kind !== 'Add' && kind !== 'Concat') return [];
+  return inputs.some((input) => constants.has(input)) ? [] : [{ kind, inputs, output }];
 }
 
 function verdictOn(

@@ -2,6 +2,7 @@ import { OnnxError } from '../diagnostics/errors.ts';
 import { indexGraph, shownNode } from '../onnx/graph-edit.ts';
 import type { OnnxGraph, OnnxNode } from '../onnx/model.ts';
 import { dimsOf, readFloats, viewFloats } from '../onnx/tensor-data.ts';
+import { alignScales } from './align-scales.ts';
 import type { CalibrationTable } from './calibration-table.ts';
 import { markGraph, type FloatNode, type GraphMarks } from './mark-graph.ts';
 import { activationParameters, clampRange, type ActivationParameters } from './parameters.ts';
@@ -52,7 +53,7 @@ export function planQuantization(
   requireNodes(graph, excluded ?? new Set());
   const marks = markGraph(graph, excluded);
   const { initializers } = indexGraph(graph);
-  const activations = planActivations(marks.tensors, table);
+  const activations = planActivations(marks, table);
   const constants = new Map<string, ActivationParameters>();
   for (const name of marks.constants) {
     const values = readFloats(initializers.get(name)!); // marked because it is an initializer
@@ -92,20 +93,27 @@ export function planQuantization(
 }
 
 /**
- * Scale and zero point of every marked tensor: the table's range inside what its Relu or Clip allows.
+ * Scale and zero point of every marked tensor: the table's range inside what its Relu or Clip allows;
+ * tensors that are added or concatenated share a scale where that serves (see `alignScales`).
  * @throws OnnxError `quantization/missing-range`
  */
 export function planActivations(
-  tensors: GraphMarks['tensors'],
+  marks: Pick<GraphMarks, 'tensors' | 'joins' | 'layers'>,
   table: Pick<CalibrationTable, 'tensors'>,
 ): Map<string, ActivationParameters> {
   const activations = new Map<string, ActivationParameters>();
-  for (const [tensor, { source, low, high }] of tensors) {
+  const zeros = new Set<string>(); // any scale does for them
+  for (const [tensor, { source, low, high }] of marks.tensors) {
     const range = table.tensors[source];
     if (range === undefined) throw missingRange(source);
-    activations.set(tensor, activationParameters(clampRange(range, low, high), high));
+    const clamped = clampRange(range, low, high);
+    activations.set(tensor, activationParameters(clamped, high));
+    if (clamped.min === 0 && clamped.max === 0) zeros.add(tensor);
   }
-  return activations;
+  const { joins } = marks;
+  const isZero = (tensor: string): boolean => zeros.has(tensor);
+  const aligned = joins.filter(({ inputs, output }) => ![...inputs, output].some(isZero));
+  return alignScales(activations, { ...marks, joins: aligned });
 }
 
 function requireNodes(graph: OnnxGraph, names: ReadonlySet<string>): void {

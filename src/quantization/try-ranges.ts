@@ -35,12 +35,12 @@ export async function withRangeTrials<T>(
   options: TrialOptions,
   use: (tryTables: TryTables) => Promise<T>,
 ): Promise<T> {
-  const { tensors } = markGraph(graphOf(options.model));
-  const { model, inputsOf } = trialModel(options.model, [...tensors.keys()]);
+  const marks = markGraph(graphOf(options.model));
+  const { model, inputsOf } = trialModel(options.model, [...marks.tensors.keys()]);
   const scratch = { ...options, model, name: 'trial', graphOptimization: 'all' as const };
   return withScratchModel({ ...scratch, configuration: KEEP_PAIRS }, (file) =>
     use(async (tables, images, onProgress) => {
-      const trials = tables.map((table) => inputsOf(planActivations(tensors, { tensors: table })));
+      const trials = tables.map((table) => inputsOf(planActivations(marks, { tensors: table })));
       const rows = tables.map((): Float32Array[] => []);
       await runOverImages<TryRangesRequest, readonly (readonly Float32Array[])[]>({
         ...options,

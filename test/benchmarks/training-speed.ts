@@ -196,6 +196,7 @@ async function report(
     'PyTorch peak GB': (comparison.torchPeakBytes / 1e9).toFixed(2),
     'peak ratio': comparison.peakRatio.toFixed(2),
     'must be ': `<= ${LARGEST_PEAK_RATIO}`,
+    'estimate / peak': comparison.estimateRatio.toFixed(2),
     'others % of CPU': percent(comparison.otherBusyFraction),
   }));
   const waitRows = waits.map((wait) => ({

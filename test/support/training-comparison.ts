@@ -11,7 +11,12 @@ import { packageRoot } from '../../src/runtime/package-root.ts';
 import type { Precision } from '../../src/training/precision.ts';
 import { say } from './benchmark-program.ts';
 import { startLineProcess, type LineProcess } from './line-process.ts';
-import type { ProcessUsage, StepTimes, TrainingSetting } from './training-speed-messages.ts';
+import type {
+  Prepared,
+  ProcessUsage,
+  StepTimes,
+  TrainingSetting,
+} from './training-speed-messages.ts';
 
 export const THREADS = 2;
 const LAYOUTS = ['default', 'channels-last'] as const;
@@ -46,6 +51,8 @@ export interface TrainingComparison {
   readonly drqPeakBytes: number;
   readonly torchPeakBytes: number;
   readonly peakRatio: number;
+  /** What the train stage would have told before the training, over drq's peak. */
+  readonly estimateRatio: number;
   /** Resident memory of drq's process after the last round over that after the first, less 1. */
   readonly drqResidentGrowthFraction: number;
   /** Of all cores' time while the rounds ran, what neither of the two used. */
@@ -64,7 +71,7 @@ export async function compareTraining(options: ComparisonOptions): Promise<Train
   const drq = startDrq();
   const torch = startTorch(python);
   try {
-    await drq.ask({ do: 'prepare', ...setting });
+    const { estimatedBytes } = (await drq.ask({ do: 'prepare', ...setting })) as Prepared; // our worker's answer
     const { version } = (await torch.ask({ do: 'prepare', ...setting, layout })) as {
       version: string; // our own script's answer, as those below
     };
@@ -83,6 +90,7 @@ export async function compareTraining(options: ComparisonOptions): Promise<Train
         (1000 * batchSize) / median(rounds.flatMap(({ baselineMs }) => baselineMs)),
       ...{ ratio, ratioInterval: interval },
       ...{ drqPeakBytes, torchPeakBytes, peakRatio: drqPeakBytes / torchPeakBytes },
+      estimateRatio: estimatedBytes / drqPeakBytes,
       ...{ drqResidentGrowthFraction, otherBusyFraction, rounds },
     };
   } finally {

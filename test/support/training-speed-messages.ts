@@ -28,6 +28,12 @@ export interface TrainingRun {
   readonly shards: string;
 }
 
+/** Of `prepare`, by drq. */
+export interface Prepared {
+  /** What the train stage would say that a step holds at its peak. */
+  readonly estimatedBytes: number;
+}
+
 /** Of `steps`: what each took. */
 export interface StepTimes {
   readonly milliseconds: readonly number[];

@@ -11,12 +11,14 @@ import { buildNetwork, defaultDropout } from '../../src/models/zoo.ts';
 import { createRandom } from '../../src/numeric/random.ts';
 import { loadTensorflow } from '../../src/runtime/tensorflow.ts';
 import { createBatchSource, type Batch } from '../../src/training/batches.ts';
+import { estimateTrainingBytes } from '../../src/training/memory-estimate.ts';
 import { createNetworkRunner } from '../../src/training/network-runner.ts';
 import { createOptimizer } from '../../src/training/optimizer.ts';
 import { trainNetwork } from '../../src/training/training-loop.ts';
 import { trainStep } from '../../src/training/training-step.ts';
 import type {
   EpochUsage,
+  Prepared,
   ProcessUsage,
   StepTimes,
   TrainingRun,
@@ -30,7 +32,7 @@ async function answer(command: WorkerCommand, steps: { next: Step | null }): Pro
   switch (command.do) {
     case 'prepare':
       steps.next = await prepareSteps(command);
-      return {};
+      return { estimatedBytes: estimateOf(command) } satisfies Prepared;
     case 'steps':
       if (steps.next === null) throw new InternalError('steps were asked for before a network');
       return timeSteps(steps.next, command.count);
@@ -39,6 +41,16 @@ async function answer(command: WorkerCommand, steps: { next: Step | null }): Pro
     case 'train':
       return train(command);
   }
+}
+
+/** What the train stage would say before such a training. */
+function estimateOf(setting: TrainingSetting): number {
+  const { recipe, network } = planOf({ ...setting, widthMultiplier: 1, epochs: 1 });
+  const { precision, batchSize } = setting;
+  return estimateTrainingBytes({
+    ...{ network, precision, imageCount: batchSize, optimizer: recipe.optimizer },
+    hasWeightAverage: false,
+  });
 }
 
 /** Whole steps of the train stage on one batch of noise: from floats in JavaScript to new weights. */
