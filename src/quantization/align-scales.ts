@@ -25,7 +25,6 @@ export function alignScales(
   { tensors, joins, layers }: Pick<GraphMarks, 'tensors' | 'joins' | 'layers'>,
 ): Map<string, ActivationParameters> {
   const sourceOf = (tensor: string): string => tensors.get(tensor)!.source; // joins name marked ones
-  const all = joins.flatMap((join) => linksOf(join, sourceOf));
   const needs = new Map<string, number>();
   const bounds = new Map<string, number>();
   for (const [tensor, { scale }] of activations) {
@@ -33,158 +32,168 @@ export function alignScales(
     needs.set(source, scale);
     bounds.set(source, Math.max(scale, high / UINT8_MAX));
   }
-  const sizes = sizesBehind(
-    all,
-    needs,
-    new Set(layers.map((layer) => sourceOf(layer.inputTensor))),
-  );
-  const steps = new Map<string, Step>();
-  for (const [source, scale] of needs) {
-    // Every tensor has a bound and a size.
-    steps.set(source, { scale, largest: bounds.get(source)!, size: sizes.get(source)! });
-  }
-  const aligned = new Map<string, number>();
-  for (const links of components(all)) {
-    for (const [source, scale] of bestScales(links, steps)) aligned.set(source, scale);
+  const sources = [...needs.keys()];
+  const indexOf = new Map(sources.map((source, i) => [source, i]));
+  const at = (tensor: string): number => indexOf.get(sourceOf(tensor))!; // planned
+  const links = joins.flatMap((join) => linksOf(join, at));
+  const readByLayers = new Set(layers.map((layer) => at(layer.inputTensor)));
+  const problem = {
+    needs: Float64Array.from(needs.values()),
+    bounds: Float64Array.from(bounds.values()),
+    sizes: sizesBehind(links, Float64Array.from(needs.values()), readByLayers),
+  };
+  const scales = problem.needs.slice();
+  for (const linked of components(links, sources.length)) {
+    const best = bestScales(linked, problem);
+    for (const source of linked.members) scales[source] = best[source]!; // all are indices of sources
   }
   return new Map(
-    [...activations].map(([tensor, parameters]) => {
-      const scale = Math.fround(aligned.get(sourceOf(tensor)) ?? parameters.scale);
-      return [tensor, { ...parameters, scale }];
-    }),
+    [...activations].map(([tensor, parameters]) => [
+      tensor,
+      { ...parameters, scale: Math.fround(scales[at(tensor)]!) }, // as above
+    ]),
   );
 }
 
-interface Step {
-  /** That its range needs. */
-  readonly scale: number;
-  /** That the bound of its Clip allows, see `activationParameters`. */
-  readonly largest: number;
+/** Numbers of each source. */
+interface Steps {
+  /** The scale that its range needs. */
+  readonly needs: Float64Array;
+  /** The largest scale that the bound of its Clip allows, see `activationParameters`. */
+  readonly bounds: Float64Array;
   /** The scale that what its errors end up in needs. */
-  readonly size: number;
+  readonly sizes: Float64Array;
 }
 
-/** Tensors that would share a scale, and whose error that would spare. */
+/** Sources, by index, that would share a scale, and whose error that would spare. */
 interface Link {
   readonly kind: Join['kind'];
-  readonly sources: readonly string[];
-  readonly output: string;
+  readonly sources: readonly number[];
+  readonly output: number;
 }
 
 /** An Add is exact when all three share a scale, each input of a Concat by itself. */
 function linksOf(
   { kind, inputs, output }: Join,
-  sourceOf: (tensor: string) => string,
+  indexOf: (tensor: string) => number,
 ): readonly Link[] {
-  const target = sourceOf(output);
-  const sources = inputs.map(sourceOf);
+  const target = indexOf(output);
+  const sources = inputs.map(indexOf);
   if (kind === 'Add') return [{ kind, sources: [...sources, target], output: target }];
   return sources.map((source) => ({ kind, sources: [source, target], output: target }));
 }
 
-/** For each tensor the scale that what its errors end up in needs: the smallest, where that is several. */
+/** For each source the need of what its errors end up in: the smallest, where that is several. */
 function sizesBehind(
   links: readonly Link[],
-  needs: ReadonlyMap<string, number>,
-  readByLayers: ReadonlySet<string>,
-): Map<string, number> {
-  const sizes = new Map<string, number>();
+  needs: Float64Array,
+  readByLayers: ReadonlySet<number>,
+): Float64Array {
+  const sizes = new Map<number, number>();
   for (const { sources, output } of links) {
     for (const source of sources) {
       if (source === output || readByLayers.has(source)) continue;
-      sizes.set(source, Math.min(sizes.get(source) ?? Infinity, needs.get(output)!)); // both are planned
+      sizes.set(source, Math.min(sizes.get(source) ?? Infinity, needs[output]!)); // a source too
     }
   }
-  return new Map([...needs].map(([source, need]) => [source, sizes.get(source) ?? need]));
+  return needs.map((need, source) => sizes.get(source) ?? need);
 }
 
-/** Links that have tensors in common, directly or by others, in their order. */
-function components(links: readonly Link[]): Link[][] {
-  const groups = createGroups();
+interface Component {
+  readonly links: readonly Link[];
+  readonly members: readonly number[];
+}
+
+/** Links that have sources in common, directly or by others, in their order. */
+function components(links: readonly Link[], sourceCount: number): Component[] {
+  const groups = createGroups(sourceCount);
   for (const { sources } of links) groups.join(sources);
-  const found = new Map<string, Link[]>();
+  const found = new Map<number, Link[]>();
   for (const link of links) {
     const root = groups.rootOf(link.output);
-    found.set(root, [...(found.get(root) ?? []), link]);
+    const others = found.get(root);
+    if (others === undefined) found.set(root, [link]);
+    else others.push(link);
   }
-  return [...found.values()];
+  return [...found.values()].map((linked) => ({
+    links: linked,
+    members: [...new Set(linked.flatMap(({ sources }) => sources))],
+  }));
 }
 
 /** From none and from all of the links in force, one after another is changed as long as that helps. */
-function bestScales(links: readonly Link[], steps: ReadonlyMap<string, Step>): Map<string, number> {
-  const candidates = [false, true].map((start) => {
-    const inForce = links.map(() => start);
-    let { cost, scales } = tryLinks(links, inForce, steps);
+function bestScales(component: Component, steps: Steps): Float64Array {
+  const [none, all] = [false, true].map((start) => {
+    const inForce = component.links.map(() => start);
+    let best = tryLinks(component, inForce, steps);
     for (let isBetter = true; isBetter;) {
       isBetter = false;
-      for (const i of links.keys()) {
+      for (const i of inForce.keys()) {
         inForce[i] = !inForce[i];
-        const changed = tryLinks(links, inForce, steps);
-        if (changed.cost < cost) {
-          ({ cost, scales } = changed);
+        const changed = tryLinks(component, inForce, steps);
+        if (changed.cost < best.cost) {
+          best = changed;
           isBetter = true;
         } else {
           inForce[i] = !inForce[i];
         }
       }
     }
-    return { cost, scales };
-  });
-  const [none, all] = candidates as [Trial, Trial];
+    return best;
+  }) as [Trial, Trial]; // one each
   return all.cost < none.cost ? all.scales : none.scales;
 }
 
 interface Trial {
   /** Sum of the squared relative steps of every rounding; infinite where a scale must not be that large. */
   readonly cost: number;
-  readonly scales: Map<string, number>;
+  /** Of every source; those of the component have been set. */
+  readonly scales: Float64Array;
 }
 
 function tryLinks(
-  links: readonly Link[],
+  { links, members }: Component,
   inForce: readonly boolean[],
-  steps: ReadonlyMap<string, Step>,
+  { needs, bounds, sizes }: Steps,
 ): Trial {
-  const groups = createGroups();
-  for (const [i, { sources }] of links.entries()) if (inForce[i] === true) groups.join(sources);
-  const sources = [...new Set(links.flatMap((link) => link.sources))];
-  const needs = new Map<string, number>();
-  for (const source of sources) {
+  const groups = createGroups(needs.length);
+  for (let i = 0; i < links.length; i += 1) if (inForce[i] === true) groups.join(links[i]!.sources);
+  // Every index below is a source's.
+  const largest = new Float64Array(needs.length);
+  for (const source of members) {
     const root = groups.rootOf(source);
-    needs.set(root, Math.max(needs.get(root) ?? 0, steps.get(source)!.scale)); // marked, so planned
+    largest[root] = Math.max(largest[root]!, needs[source]!);
   }
-  const scales = new Map(sources.map((source) => [source, needs.get(groups.rootOf(source))!]));
-  const errorOf = (source: string): number => (scales.get(source)! / steps.get(source)!.size) ** 2; // as above
-  const rounded = new Set(sources);
+  const scales = needs.slice();
+  for (const source of members) scales[source] = largest[groups.rootOf(source)]!;
+  const errorOf = (source: number): number => (scales[source]! / sizes[source]!) ** 2;
+  const isExact = new Uint8Array(needs.length);
   let cost = 0;
-  for (const [i, { kind, output }] of links.entries()) {
-    if (kind === 'Concat') rounded.delete(output); // it rounds for each input by itself
-    if (inForce[i] === true) rounded.delete(output);
-    else if (kind === 'Concat') cost += errorOf(output);
+  for (let i = 0; i < links.length; i += 1) {
+    const { kind, output } = links[i]!;
+    // A concatenation rounds for each input by itself.
+    if (kind === 'Concat' || inForce[i] === true) isExact[output] = 1;
+    if (kind === 'Concat' && inForce[i] !== true) cost += errorOf(output);
   }
-  for (const source of rounded) cost += errorOf(source);
-  for (const source of sources) {
-    const { largest } = steps.get(source)!;
-    if (scales.get(source)! > largest) cost = Infinity;
+  for (const source of members) {
+    if (isExact[source] === 0) cost += errorOf(source);
+    if (scales[source]! > bounds[source]!) cost = Infinity;
   }
   return { cost, scales };
 }
 
-/** Sets of tensors that grow together (union-find). */
-function createGroups() {
-  const parents = new Map<string, string>();
-  const rootOf = (source: string): string => {
+/** Sets of sources that grow together (union-find). */
+function createGroups(count: number) {
+  const parents = new Int32Array(count);
+  for (let source = 0; source < count; source += 1) parents[source] = source;
+  const rootOf = (source: number): number => {
     let root = source;
-    for (let next = parents.get(root); next !== undefined; next = parents.get(root)) root = next;
-    if (root !== source) parents.set(source, root);
+    while (parents[root] !== root) root = parents[root]!; // below count
+    parents[source] = root;
     return root;
   };
-  const join = ([first, ...others]: readonly string[]): void => {
-    if (first === undefined) return;
-    for (const other of others) {
-      const [a, b] = [rootOf(first), rootOf(other)];
-      if (a !== b) parents.set(b, a);
-    }
+  const join = ([first = 0, ...others]: readonly number[]): void => {
+    for (const other of others) parents[rootOf(other)] = rootOf(first);
   };
   return { rootOf, join };
 }
