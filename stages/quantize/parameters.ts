@@ -40,7 +40,7 @@ export const quantizeParameters = z.strictObject({
     .enum(['pad', 'keep'])
     .default('pad')
     .describe(
-      'Whether a convolution over three channels gets a fourth of zeros: same outputs, faster.',
+      'Whether a first convolution over three channels gets a fourth of zeros: faster with VNNI, and what inputRounding pixels needs. Without VNNI a 3x3 one gains 1 to 3 % of a MobileNetV2’s latency, a 7x7 one costs 5 % of a ResNet-18’s.',
     ),
   exclude: z.array(z.string()).default([]).describe('Names of nodes that shall stay float.'),
   inputType: z
