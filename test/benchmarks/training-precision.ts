@@ -2,7 +2,7 @@
  * The quickstart's network trained in float32 and in bfloat16 from the same weights on the same batches,
  * once a seed: top-1 of the last epoch on a thousand validation images, where one image is a tenth of a
  * point. Trainings that differ in nothing but rounding drift apart, so the means over the seeds count. At
- * the quickstart's own learning rate of 0.05 the first epochs are unsteady and one seed ends 20 points
+ * a learning rate of 0.05 the first epochs are unsteady and one seed ends 20 points
  * above another in either precision, hence a smaller one.
  *
  * npm run bench -- training-precision [--seeds 0,1,2] [--epochs 8] [--learning-rate 0.01]
