@@ -4,6 +4,7 @@ import {
   EQUALIZATION_CHOICES,
   ROUNDINGS,
   WEIGHT_RANGES,
+  TARGETS,
 } from '../quantization/choices.ts';
 import type { CommandHandler } from './command-context.ts';
 
@@ -97,7 +98,7 @@ export const OPTIONS = {
     flags: '--target <cpu>',
     kind: 'text',
     help: 'CPU the model is for: vnni (weights of 8 bits), avx2 (bounded where they meet, so that nothing saturates without VNNI) or portable (7 bits, for other runtimes); default: this CPU',
-    choices: ['vnni', 'avx2', 'portable'],
+    choices: TARGETS,
   },
   method: {
     flags: '--method <name>',

@@ -37,14 +37,15 @@ export function alignScales(
   const at = (tensor: string): number => indexOf.get(sourceOf(tensor))!; // planned
   const links = joins.flatMap((join) => linksOf(join, at));
   const readByLayers = new Set(layers.map((layer) => at(layer.inputTensor)));
-  const problem = {
-    needs: Float64Array.from(needs.values()),
+  const needed = Float64Array.from(needs.values());
+  const steps = {
+    needs: needed,
     bounds: Float64Array.from(bounds.values()),
-    sizes: sizesBehind(links, Float64Array.from(needs.values()), readByLayers),
+    sizes: sizesBehind(links, needed, readByLayers),
   };
-  const scales = problem.needs.slice();
+  const scales = needed.slice();
   for (const linked of components(links, sources.length)) {
-    const best = bestScales(linked, problem);
+    const best = bestScales(linked, steps);
     for (const source of linked.members) scales[source] = best[source]!; // all are indices of sources
   }
   return new Map(

@@ -10,7 +10,7 @@ export interface CodeBounds {
   readonly limit: number;
   /**
    * [K]: for each weight of a row the index of the one it meets, -1 for none. Two that meet and have
-   * one sign have magnitudes of `LARGEST_MEETING_SUM` together at most. Null: whatever meets.
+   * one sign have magnitudes of `LARGEST_MEETING_SUM` together at most. Null: pairs are not bounded.
    */
   readonly meeting: Int32Array | null;
 }

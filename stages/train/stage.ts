@@ -21,7 +21,7 @@ import {
 } from '../../src/training/kernel-times.ts';
 import { createNetworkRunner } from '../../src/training/network-runner.ts';
 import { rebuildBatchNorm } from '../../src/training/rebuild-batch-norm.ts';
-import { usablePrecision } from '../../src/training/precision.ts';
+import { usablePrecision, type Precision } from '../../src/training/precision.ts';
 import { requireMemory } from '../../src/training/require-memory.ts';
 import { writeEventFile } from '../../src/training/tensorboard-events.ts';
 import {
@@ -89,7 +89,7 @@ export const train = defineStage({
       describeStart(context, initial);
       const tf = await loadTensorflow();
       const { averageDecay, optimizer } = parameters;
-      const precision = usablePrecision(parameters.precision, cpuHasBfloat16());
+      const precision = precisionOf(parameters);
       if (precision !== parameters.precision) context.warn(NO_BFLOAT16);
       requireMemory({
         network,
@@ -288,13 +288,18 @@ async function writeMetrics(context: Context, source: MetricsSource): Promise<vo
     notes: [trainingNote(context, result, initial)],
     details: {
       network: { ...network.options },
-      precision: usablePrecision(context.parameters.precision, cpuHasBfloat16()),
+      precision: precisionOf(context.parameters),
       initialWeights: initial.description,
       replacedParameters: [...initial.replaced],
       stoppedBy: result.stoppedBy,
       ...(kernelTimes === null ? {} : { kernelTimes: kernelTimes.map((time) => ({ ...time })) }),
     },
   });
+}
+
+/** What this CPU trains in. */
+function precisionOf({ precision }: Parameters): Precision {
+  return usablePrecision(precision, cpuHasBfloat16());
 }
 
 const NO_BFLOAT16 = 'this CPU has no instructions for bfloat16, so float32 is used';
@@ -316,8 +321,6 @@ function trainingNote(
     parameters.validationSplit === 'test' && parameters.checkpoint === 'best'
       ? '; the test images chose the checkpoint, so their accuracy is optimistic'
       : '';
-  const { precision } = parameters;
-  const unlike =
-    usablePrecision(precision, cpuHasBfloat16()) === precision ? '' : `; ${NO_BFLOAT16}`;
+  const unlike = precisionOf(parameters) === parameters.precision ? '' : `; ${NO_BFLOAT16}`;
   return `trained ${epochs.length} ${plural} from ${initial.description}${limit}${optimistic}${unlike}`;
 }

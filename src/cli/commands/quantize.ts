@@ -1,5 +1,11 @@
 import { writeFile } from 'node:fs/promises';
 import { UsageError } from '../../diagnostics/errors.ts';
+import type {
+  CalibrationMethod,
+  CorrectionChoices,
+  InputType,
+  Target,
+} from '../../quantization/choices.ts';
 import { localTarget, saturationWarning } from '../../quantization/local-target.ts';
 import type { Preset } from '../../quantization/normalization-choice.ts';
 import {
@@ -8,13 +14,10 @@ import {
   type QuantizeFolderOptions,
   type QuantizeFolderResult,
 } from '../../quantization/quantize-folder.ts';
-import type { Target } from '../../quantization/choices.ts';
-import type { InputType } from '../../quantization/choices.ts';
 import { BYTES_PER_MB } from '../../tables/columns.ts';
 import { renderBoxTable } from '../../tables/terminal.ts';
 import type { CommandCall, CommandContext } from '../command-context.ts';
 import type { OptionValues } from '../options.ts';
-import type { CorrectionChoices, CalibrationMethod } from '../../quantization/choices.ts';
 
 /** `drq quantize`: an int8 model from a float one and a folder of images, without a pipeline. */
 export async function quantize({
