@@ -21,6 +21,20 @@ export const LARGEST_PAIR_SUM = 2 ** 15 - 1;
 /** Of two codes of one sign: 255 · 128 fits `LARGEST_PAIR_SUM`. */
 export const LARGEST_MEETING_SUM = Math.floor(LARGEST_PAIR_SUM / UINT8_MAX);
 
+/** The pairs of a row's weights that meet, each once: the first and second index of one after the other. */
+export function meetingPairs(meeting: CodeBounds['meeting']): Int32Array {
+  if (meeting === null) return new Int32Array();
+  const pairs = new Int32Array(meeting.length);
+  let length = 0;
+  for (const [k, other] of meeting.entries()) {
+    if (other < k) continue; // none, or seen from the other side
+    pairs[length] = k;
+    pairs[length + 1] = other;
+    length += 2;
+  }
+  return pairs.subarray(0, length);
+}
+
 /** The largest and the smallest code beside `met`, a code that meets it (0 where none does yet). */
 export function highestBeside(met: number, limit: number): number {
   return met > 0 ? Math.min(limit, LARGEST_MEETING_SUM - met) : limit;

@@ -11,7 +11,7 @@ import { dimsOf, readFloats } from '../onnx/tensor-data.ts';
 import { computeOnCodes } from './compute-on-codes.ts';
 import { quantizeLinear } from './linear.ts';
 import type { ActivationParameters } from './parameters.ts';
-import type { PlannedLayer, QuantizationPlan } from './quantization-plan.ts';
+import type { QuantizationPlan, QuantizedLayer } from './quantization-plan.ts';
 import { shieldFloatLayers } from './shield-float-layers.ts';
 import { quantizeBias } from './weights.ts';
 
@@ -25,7 +25,7 @@ export type BiasCorrections = ReadonlyMap<string, Float64Array>;
  */
 export function insertQdq(
   model: OnnxModel,
-  plan: QuantizationPlan,
+  plan: QuantizationPlan<QuantizedLayer>,
   corrections: BiasCorrections = new Map(),
 ): void {
   const graph = graphOf(model);
@@ -123,8 +123,8 @@ function quantizeConstant(edit: GraphEdit, name: string, parameters: ActivationP
 
 function quantizeLayer(
   edit: GraphEdit,
-  layer: PlannedLayer,
-  plan: QuantizationPlan,
+  layer: QuantizedLayer,
+  plan: QuantizationPlan<QuantizedLayer>,
   correction: Float64Array | undefined,
 ): void {
   const { graph, newName } = edit;

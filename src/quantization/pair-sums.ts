@@ -1,3 +1,4 @@
+import { meetingPairs } from './code-bounds.ts';
 import { UINT8_MAX } from './parameters.ts';
 
 /**
@@ -51,16 +52,19 @@ function worstOfAny(codes: Int8Array, { start, end, step }: Row): number {
   return Math.max(first + second, -(least + next));
 }
 
+/** Of those that meet, and of each alone. */
 function worstOfMeeting(meeting: Int32Array) {
-  return (codes: Int8Array, { start, step }: Row): number => {
+  const pairs = meetingPairs(meeting);
+  return (codes: Int8Array, { start, end, step }: Row): number => {
     let worst = 0;
-    for (let k = 0; k < meeting.length; k += 1) {
-      const code = codes[start + k * step]!; // meeting is as long as a row
-      const other = meeting[k]!;
-      const met = other < 0 ? 0 : codes[start + other * step]!;
-      const high = Math.max(code, 0) + Math.max(met, 0);
-      const low = Math.min(code, 0) + Math.min(met, 0);
-      worst = Math.max(worst, high, -low);
+    for (let i = start; i < end; i += step) {
+      const magnitude = Math.abs(codes[i]!); // inside
+      if (magnitude > worst) worst = magnitude;
+    }
+    for (let p = 0; p < pairs.length; p += 2) {
+      const sum = codes[start + pairs[p]! * step]! + codes[start + pairs[p + 1]! * step]!; // in the row
+      const magnitude = Math.abs(sum); // of two signs less than that of one of them
+      if (magnitude > worst) worst = magnitude;
     }
     return worst;
   };

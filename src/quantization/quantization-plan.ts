@@ -8,9 +8,9 @@ import { markGraph, type FloatNode, type GraphMarks } from './mark-graph.ts';
 import { activationParameters, clampRange, type ActivationParameters } from './parameters.ts';
 import type { Target } from './choices.ts';
 import { codeBounds, type CodeBounds } from './code-bounds.ts';
-import { quantizeWeight, type QuantizedWeight, type WeightScheme } from './weights.ts';
+import { weightScales, type QuantizedWeight, type WeightScheme } from './weights.ts';
 
-/** A layer with its numbers: what the apply phase writes. */
+/** A layer and how it will be quantized. */
 export interface PlannedLayer {
   readonly node: OnnxNode;
   readonly name: string;
@@ -19,15 +19,25 @@ export interface PlannedLayer {
   readonly axis: 0 | 1;
   readonly channelCount: number;
   readonly weightDims: readonly number[];
-  readonly weight: QuantizedWeight;
+  /** Initializer of the graph that was planned, of `weightDims`. */
+  readonly weightName: string;
+  /** See `weightScales`; codes come last, since corrections choose others than the nearest. */
+  readonly scales: Float32Array;
   readonly bounds: CodeBounds;
   /** Zeros where the float layer has none. */
   readonly bias: Float32Array;
 }
 
+/** A layer with its numbers: what the apply phase writes. */
+export interface QuantizedLayer extends PlannedLayer {
+  readonly weight: QuantizedWeight;
+  /** See `worstPairSum`. */
+  readonly worstPairSum: number;
+}
+
 /** What will be done to a graph; the graph itself is unchanged. */
-export interface QuantizationPlan {
-  readonly layers: readonly PlannedLayer[];
+export interface QuantizationPlan<Layer extends PlannedLayer = PlannedLayer> {
+  readonly layers: readonly Layer[];
   /** Tensors that get QuantizeLinear and DequantizeLinear, in graph order. */
   readonly activations: ReadonlyMap<string, ActivationParameters>;
   readonly constants: ReadonlyMap<string, ActivationParameters>;
@@ -81,7 +91,8 @@ export function planQuantization(
       axis,
       channelCount,
       weightDims,
-      weight: quantizeWeight(
+      weightName: layer.weightName,
+      scales: weightScales(
         { values, channelCount, axis, bias, inputScale },
         { ...scheme, ...bounds },
       ),

@@ -2,13 +2,12 @@ import type { Fidelity } from './fidelity.ts';
 import type { MixedPrecision } from './mixed-precision.ts';
 import type { OperatorTime } from './operator-times.ts';
 import type { OptimizedGraph } from './optimized-graph.ts';
-import { worstPairSum } from './pair-sums.ts';
-import type { QuantizationPlan } from './quantization-plan.ts';
+import type { QuantizationPlan, QuantizedLayer } from './quantization-plan.ts';
 import { reportMarkdown } from './report-markdown.ts';
 import type { Sensitivity } from './sensitivity.ts';
 
 export interface QuantizationReportInput {
-  readonly plan: QuantizationPlan;
+  readonly plan: QuantizationPlan<QuantizedLayer>;
   readonly optimized: OptimizedGraph;
   readonly floatSizeBytes: number;
   readonly sizeBytes: number;
@@ -28,11 +27,11 @@ export interface QuantizationReportInput {
 /** What a quantization did and how close its result is, as metrics and as Markdown. */
 export function makeQuantizationReport(input: QuantizationReportInput) {
   const { plan, optimized, floatSizeBytes, sizeBytes, fidelity, sensitivity } = input;
-  const layers = plan.layers.map(({ name, weight, channelCount, axis, bounds }) => ({
+  const layers = plan.layers.map(({ name, weight, worstPairSum }) => ({
     node: name,
     // JSON has no infinity; null means that no weight was rounded.
     weightSqnrDb: Number.isFinite(weight.sqnrDb) ? weight.sqnrDb : null,
-    worstPairSum: worstPairSum(weight.codes, channelCount, axis, bounds.meeting),
+    worstPairSum,
   }));
   const floatOperators = optimized.floatNodes.map((node) => ({ ...node }));
   const metrics = {

@@ -1,6 +1,7 @@
 import { InternalError } from '../diagnostics/errors.ts';
-import { graphOf, type OnnxModel } from '../onnx/model.ts';
+import { graphOf, type OnnxGraph, type OnnxModel } from '../onnx/model.ts';
 import type { ReadModel } from '../onnx/reader.ts';
+import { viewFloats } from '../onnx/tensor-data.ts';
 import type { CalibrationTable } from './calibration-table.ts';
 import { insertQdq, type BiasCorrections } from './insert-qdq.ts';
 import { padInputChannels } from './pad-input-channels.ts';
@@ -8,8 +9,13 @@ import type { Target, WeightRange } from './choices.ts';
 import { LARGEST_PAIR_SUM } from './code-bounds.ts';
 import { worstPairSum } from './pair-sums.ts';
 import { prepareCalibrated } from './prepare-calibrated.ts';
-import { planQuantization, type PlanScheme, type QuantizationPlan } from './quantization-plan.ts';
-import type { Granularity, QuantizedWeight } from './weights.ts';
+import {
+  planQuantization,
+  type PlanScheme,
+  type QuantizationPlan,
+  type QuantizedLayer,
+} from './quantization-plan.ts';
+import { nearestWeight, type Granularity, type QuantizedWeight } from './weights.ts';
 
 export interface QuantizeOptions {
   readonly granularity: Granularity;
@@ -27,7 +33,7 @@ export interface QuantizeOptions {
 
 export interface QuantizedModel {
   readonly model: OnnxModel;
-  readonly plan: QuantizationPlan;
+  readonly plan: QuantizationPlan<QuantizedLayer>;
   /** What it was made of, for making it again with other nodes in float. */
   readonly source: {
     readonly readModel: ReadModel;
@@ -71,7 +77,7 @@ export function applyPlan(
   source: QuantizedModel['source'],
 ): QuantizedModel {
   const { options } = source;
-  const plan = withWeights(planned, options.weights);
+  const plan = withWeights(planned, graphOf(prepared), options.weights);
   if (options.target !== 'vnni') proveNoSaturation(plan);
   insertQdq(prepared, plan, options.corrections);
   if (options.firstConvolution === 'pad') padInputChannels(prepared);
@@ -79,27 +85,33 @@ export function applyPlan(
 }
 
 /** @throws InternalError when some input could saturate a sum of two products on AVX2. */
-function proveNoSaturation({ layers }: QuantizationPlan): void {
-  for (const { name, weight, channelCount, axis, bounds } of layers) {
-    const worst = worstPairSum(weight.codes, channelCount, axis, bounds.meeting);
-    if (worst <= LARGEST_PAIR_SUM) continue;
-    throw new InternalError(`layer "${name}" can sum two products to ${worst}`);
+function proveNoSaturation({ layers }: QuantizationPlan<QuantizedLayer>): void {
+  for (const { name, worstPairSum } of layers) {
+    if (worstPairSum <= LARGEST_PAIR_SUM) continue;
+    throw new InternalError(`layer "${name}" can sum two products to ${worstPairSum}`);
   }
 }
 
-/** The plan with other weights for the layers that `weights` names by output tensor. */
+/** The plan with the weights that `weights` gives by output tensor, the nearest for other layers. */
 function withWeights(
   plan: QuantizationPlan,
+  graph: OnnxGraph,
   weights: ReadonlyMap<string, QuantizedWeight> = new Map(),
-): QuantizationPlan {
-  if (weights.size === 0) return plan;
-  return {
-    ...plan,
-    layers: plan.layers.map((layer) => ({
+): QuantizationPlan<QuantizedLayer> {
+  const initializers = new Map(graph.initializer.map((tensor) => [tensor.name, tensor]));
+  const layers = plan.layers.map((layer): QuantizedLayer => {
+    const { channelCount, axis, scales, bounds } = layer;
+    const valuesOf = (): Float32Array => viewFloats(initializers.get(layer.weightName)!); // planned from it
+    const weight =
+      weights.get(layer.outputTensor) ??
+      nearestWeight({ values: valuesOf(), channelCount, axis }, scales, bounds);
+    return {
       ...layer,
-      weight: weights.get(layer.outputTensor) ?? layer.weight,
-    })),
-  };
+      weight,
+      worstPairSum: worstPairSum(weight.codes, channelCount, axis, bounds.meeting),
+    };
+  });
+  return { ...plan, layers };
 }
 
 function schemeOf({ weightRange, ...options }: QuantizeOptions): PlanScheme {

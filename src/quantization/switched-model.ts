@@ -9,7 +9,7 @@ import {
 import { nameMaker } from '../onnx/graph-edit.ts';
 import { cloneModel, graphOf, type OnnxModel, type OnnxNode } from '../onnx/model.ts';
 import type { BiasCorrections } from './insert-qdq.ts';
-import type { PlannedLayer, QuantizationPlan } from './quantization-plan.ts';
+import type { QuantizationPlan, QuantizedLayer } from './quantization-plan.ts';
 import { dequantizeWeight } from './weights.ts';
 
 export interface SwitchedModel {
@@ -25,7 +25,7 @@ export interface SwitchedModel {
  */
 export function switchedModel(
   model: OnnxModel,
-  plan: QuantizationPlan,
+  plan: QuantizationPlan<QuantizedLayer>,
   corrections: BiasCorrections = new Map(),
 ): SwitchedModel {
   const switched = cloneModel(model);
@@ -45,7 +45,7 @@ export function switchedModel(
     return name;
   };
 
-  const quantizedBranch = (node: OnnxNode, layer: PlannedLayer): OnnxNode[] => {
+  const quantizedBranch = (node: OnnxNode, layer: QuantizedLayer): OnnxNode[] => {
     const output = layer.outputTensor;
     const parameters = plan.activations.get(layer.inputTensor) ?? { scale: 1, zeroPoint: 0 }; // every layer's input is planned
     const scale = scalar(`${output}_scale`, Float32Array.of(parameters.scale));

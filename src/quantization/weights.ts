@@ -4,6 +4,7 @@ import {
   highestBeside,
   LARGEST_MEETING_SUM,
   lowestBeside,
+  meetingPairs,
   type CodeBounds,
 } from './code-bounds.ts';
 
@@ -41,23 +42,33 @@ export interface WeightInput {
  */
 const BIAS_LIMIT = 2 ** 30;
 
-export function quantizeWeight(input: WeightInput, scheme: WeightScheme): QuantizedWeight {
+/** Scales of a weight tensor: one a channel, or one for the tensor. */
+export function weightScales(input: WeightInput, scheme: WeightScheme): Float32Array {
   const { values } = input;
   const channels = channelGroups(values.length, input);
   // Channels that share a scale.
   const sharing = scheme.granularity === 'per-channel' ? channels.map((one) => [one]) : [channels];
+  const pairs = meetingPairs(scheme.meeting);
   const scales = Float32Array.from(sharing, (groups) => {
-    const largest = smallestScale(values, groups, scheme);
+    const largest = smallestScale(values, groups, { limit: scheme.limit, pairs });
     return scheme.range === 'mse' ? leastErrorScale(values, groups, largest, scheme) : largest;
   });
   raiseForBias(scales, input);
+  return scales;
+}
 
+/** The weights in the nearest codes that the bounds allow, with given scales (see `weightScales`). */
+export function nearestWeight(
+  { values, ...channels }: Pick<WeightInput, 'values' | 'channelCount' | 'axis'>,
+  scales: Float32Array,
+  bounds: CodeBounds,
+): QuantizedWeight {
   const codes = new Int8Array(values.length);
-  for (const [i, groups] of sharing.entries()) {
-    for (const group of groups)
-      quantizeGroup(codes, values, group, { ...scheme, scale: scales[i]! }); // one each
+  for (const [c, group] of channelGroups(values.length, channels).entries()) {
+    const scale = scales[scales.length === 1 ? 0 : c]!; // one, or one a channel
+    quantizeGroup(codes, values, group, { ...bounds, scale });
   }
-  return { codes, scales, sqnrDb: weightSqnrDb(values, { codes, scales }, input) };
+  return { codes, scales, sqnrDb: weightSqnrDb(values, { codes, scales }, channels) };
 }
 
 /** Nearest codes, the second of two that meet as near as the first allows. */
@@ -144,28 +155,27 @@ function channelGroups(
   );
 }
 
-/** The least scale with which no weight is limited. */
+/** The least scale with which no weight is limited; `pairs` as `meetingPairs` gives them. */
 function smallestScale(
   values: Float32Array,
   groups: readonly Group[],
-  { limit, meeting }: CodeBounds,
+  { limit, pairs }: { readonly limit: number; readonly pairs: Int32Array },
 ): number {
-  let scale = 0;
+  let largest = 0;
+  let largestSum = 0;
   for (const { first, step, end } of groups) {
-    let largest = 0;
     for (let i = first; i < end; i += step) {
       const magnitude = Math.abs(values[i]!); // end is at most the length
       if (magnitude > largest) largest = magnitude;
     }
-    scale = Math.max(scale, largest / limit);
-    for (let k = 0; k < (meeting?.length ?? 0); k += 1) {
-      const other = meeting![k]!; // not null inside
-      if (other < k) continue; // none, or seen from the other side
-      const [a, b] = [values[first + k * step]!, values[first + other * step]!]; // in the row
-      if (a * b > 0) scale = Math.max(scale, Math.abs(a + b) / LARGEST_MEETING_SUM);
+    for (let p = 0; p < pairs.length; p += 2) {
+      const a = values[first + pairs[p]! * step]!; // in the row, as the next
+      const b = values[first + pairs[p + 1]! * step]!;
+      const sum = a * b > 0 ? Math.abs(a + b) : 0;
+      if (sum > largestSum) largestSum = sum;
     }
   }
-  return scale;
+  return Math.max(largest / limit, largestSum / LARGEST_MEETING_SUM);
 }
 
 /** A channel without weights has no scale of its own; 1 serves unless the bias wants more or less. */

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { makeTensor } from '../../src/onnx/build.ts';
 import { dequantizeLinear, quantizeLinear } from '../../src/quantization/linear.ts';
 import { quantizeBias } from '../../src/quantization/weights.ts';
-import type { PlannedLayer, QuantizationPlan } from '../../src/quantization/quantization-plan.ts';
+import type { QuantizedLayer, QuantizationPlan } from '../../src/quantization/quantization-plan.ts';
 import {
   integerAdd,
   integerConv,
@@ -15,7 +15,7 @@ import { normalValues, quantizeOne, smallModel } from '../support/quantize-one.t
 
 const parametersOf = (plan: QuantizationPlan, tensor: string) => plan.activations.get(tensor)!;
 
-function biasOf(layer: PlannedLayer, plan: QuantizationPlan): Int32Array {
+function biasOf(layer: QuantizedLayer, plan: QuantizationPlan): Int32Array {
   const { scale } = parametersOf(plan, layer.inputTensor);
   return quantizeBias(layer.bias, layer.weight.scales, scale).codes;
 }

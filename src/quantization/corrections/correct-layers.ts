@@ -12,7 +12,7 @@ import type { PlannedLayer, QuantizationPlan } from '../quantization-plan.ts';
 import { readFirstImage } from '../first-image.ts';
 import { runOverImages } from '../run-over-images.ts';
 import { withScratchModel } from '../scratch-model.ts';
-import { weightSqnrDb, type QuantizedWeight } from '../weights.ts';
+import { nearestWeight, weightSqnrDb, type QuantizedWeight } from '../weights.ts';
 import type { CorrectedLayer, LayerToCorrect } from './correct-layer.ts';
 import { groupCountOf } from './patch-sampler.ts';
 import type { RoundedLayer } from './round-layer.ts';
@@ -56,12 +56,14 @@ async function correctOnThreads(
   const correct = async (known: CollectedLayer): Promise<LayerCorrection> => {
     const { layer } = known;
     // A copy of its own, since a message takes all of the buffer that a view is of.
-    const values = readFloats(initializers.get(layer.node.input[1] ?? '')!); // planned from it
-    const request = correctionRequest(known, values, options);
+    const values = readFloats(initializers.get(layer.weightName)!); // planned from it
+    const nearest =
+      rounding === 'nearest' ? nearestWeight({ ...layer, values }, layer.scales, layer.bounds) : null;
+    const request = correctionRequest(known, values, nearest, options);
     const settings = signal === undefined ? {} : { signal };
     const response = await threads.run('correct-layer', request, settings);
     const found = unwrapTask(response as TaskResult<CorrectedLayer>);
-    const weight = rounding === 'adaptive' ? withCodes(layer, values, found) : layer.weight;
+    const weight = nearest ?? withCodes(layer, values, found);
     return { name: layer.outputTensor, weight, correction: found.correction };
   };
   // A few at a time, not all at once: requests hold copies of weights.
@@ -168,41 +170,38 @@ async function inputDims(model: OnnxModel, images: ImageSelection): Promise<read
 function correctionRequest(
   { layer, samples, means }: CollectedLayer,
   values: Float32Array,
-  { plan, rounding, biasCorrection }: CorrectLayersOptions,
+  nearest: QuantizedWeight | null,
+  { plan, biasCorrection }: CorrectLayersOptions,
 ): LayerToCorrect {
-  const { weight, channelCount, inputTensor, node, bounds } = layer;
-  const [single = 1] = weight.scales;
+  const { scales, channelCount, inputTensor, node, bounds } = layer;
+  const [single = 1] = scales;
   const rows = asRows(values, layer);
   const groupCount = groupCountOf(node);
   const isCorrected = biasCorrection === 'local';
   return {
     rows,
-    scales:
-      weight.scales.length === channelCount
-        ? weight.scales
-        : new Float32Array(channelCount).fill(single),
+    scales: scales.length === channelCount ? scales : new Float32Array(channelCount).fill(single),
     groupCount,
     codes:
-      rounding === 'adaptive'
+      nearest === null
         ? {
             ...bounds,
-            areScalesFree: weight.scales.length === channelCount,
+            areScalesFree: scales.length === channelCount,
             samples,
             sampleCount: samples.length / (groupCount * rowSize(layer)),
             ...(isCorrected ? {} : { zeroPoint: plan.activations.get(inputTensor)!.zeroPoint }), // planned for every layer
           }
-        : codesAsRows(layer),
+        : codesAsRows(nearest.codes, layer),
     means: isCorrected ? means : null,
   };
 }
 
-function rowSize({ weight, channelCount }: PlannedLayer): number {
-  return weight.codes.length / channelCount;
+function rowSize({ weightDims, channelCount }: PlannedLayer): number {
+  return weightDims.reduce((product, size) => product * size, 1) / channelCount;
 }
 
 /** [M, K], also from codes [K, M] (axis 1). */
-function codesAsRows({ weight, axis, channelCount }: PlannedLayer): Int8Array {
-  const { codes } = weight;
+function codesAsRows(codes: Int8Array, { axis, channelCount }: PlannedLayer): Int8Array {
   return axis === 0 ? codes : transposed(codes, channelCount, new Int8Array(codes.length));
 }
 
@@ -222,8 +221,7 @@ function withCodes(
   const codes =
     layer.axis === 0 ? rows : transposed(rows, rowSize(layer), new Int8Array(rows.length));
   // One scale for the tensor stays one.
-  const scales =
-    layer.weight.scales.length === layer.channelCount ? rounded.scales : layer.weight.scales;
+  const scales = layer.scales.length === layer.channelCount ? rounded.scales : layer.scales;
   return { codes, scales, sqnrDb: weightSqnrDb(values, { codes, scales }, layer) };
 }
 

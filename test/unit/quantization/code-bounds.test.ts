@@ -10,7 +10,7 @@ import {
   meetingWeights,
 } from '../../../src/quantization/code-bounds.ts';
 import { worstPairSum } from '../../../src/quantization/pair-sums.ts';
-import { quantizeWeight } from '../../../src/quantization/weights.ts';
+import { quantizeWeight } from '../../support/quantize-weight.ts';
 
 const conv = (weightDims: readonly number[], group = 1) => ({
   node: makeNode({

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { LARGEST_PAIR_SUM } from '../../../src/quantization/code-bounds.ts';
 import { worstPairSum } from '../../../src/quantization/pair-sums.ts';
-import { quantizeWeight } from '../../../src/quantization/weights.ts';
+import { quantizeWeight } from '../../support/quantize-weight.ts';
 
 test('the worst pair of a row is its two largest or its two smallest weights', () => {
   // 255 · (100 + 30) = 33,150; of the other sign 255 · (40 + 7) = 11,985

@@ -4,10 +4,10 @@ import fc from 'fast-check';
 import {
   dequantizeWeight,
   quantizeBias,
-  quantizeWeight,
   type WeightInput,
   type WeightScheme,
 } from '../../../src/quantization/weights.ts';
+import { quantizeWeight } from '../../support/quantize-weight.ts';
 
 const SCHEME: WeightScheme = {
   granularity: 'per-channel',
