@@ -11,10 +11,10 @@ const MAGIC = 1.5 * 2 ** 52;
 
 /**
  * The nearest integer of [low, high], both integers below 2^51; halves go to the even neighbour. The
- * same as rounding first, at half the time: no branch is left.
+ * same as rounding first, at half the time.
  */
 export function roundWithin(value: number, low: number, high: number): number {
-  return Math.min(high, Math.max(low, value)) + MAGIC - MAGIC;
+  return saturate(value, low, high) + MAGIC - MAGIC;
 }
 
 /** `value` limited to [low, high]. */

@@ -18,5 +18,18 @@ export function withThreadsOf<T>(
   { threads, workerCount }: Pick<ImagePass, 'threads' | 'workerCount'>,
   use: (threads: WorkerThreads) => Promise<T>,
 ): Promise<T> {
-  return threads === undefined ? withWorkerThreads(workerCount, use) : use(threads);
+  if (threads !== undefined) return use(threads);
+  return withWorkerThreads(workerCount, (own) => {
+    void runInEach(own, 'release-model'); // which loads what a pass needs while its model is made
+    return use(own);
+  });
+}
+
+/**
+ * A task without a request, once a thread as long as none has ended before the last is handed out. Never
+ * fails: threads that can run nothing any more fail at the next task that matters.
+ */
+export async function runInEach(threads: WorkerThreads, task: 'release-model'): Promise<void> {
+  const tasks = Array.from({ length: threads.threadCount }, () => threads.run(task, null));
+  await Promise.allSettled(tasks);
 }

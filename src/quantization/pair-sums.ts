@@ -1,3 +1,4 @@
+import { asRows, eachRow } from './channel-rows.ts';
 import { meetingPairs } from './code-bounds.ts';
 import { UINT8_MAX } from './parameters.ts';
 
@@ -17,30 +18,16 @@ export function worstPairSum(
   axis: 0 | 1,
   meeting: Int32Array | null = null,
 ): number {
-  const inner = codes.length / channelCount;
-  const [rowStep, step] = axis === 0 ? [inner, 1] : [1, channelCount];
-  const worstOfRow = meeting === null ? worstOfAny : worstOfMeeting(meeting);
-  let worst = 0;
-  for (let channel = 0; channel < channelCount; channel += 1) {
-    const start = channel * rowStep;
-    worst = Math.max(worst, worstOfRow(codes, { start, end: start + inner * step, step }));
-  }
-  return worst * UINT8_MAX;
-}
-
-/** Indices start, start + step, … below end. */
-interface Row {
-  readonly start: number;
-  readonly end: number;
-  readonly step: number;
+  const rows = eachRow(asRows(codes, { channelCount, axis }), channelCount);
+  const worstOfRow = meeting === null ? worstOfAny : worstOfPairs(meetingPairs(meeting));
+  return rows.reduce((worst, row) => Math.max(worst, worstOfRow(row)), 0) * UINT8_MAX;
 }
 
 /** Of any two codes of the row; the largest magnitude of a sum of those of one sign. */
-function worstOfAny(codes: Int8Array, { start, end, step }: Row): number {
+function worstOfAny(row: Int8Array): number {
   let [first, second] = [0, 0]; // the two largest, and below them the two smallest, of the row
   let [least, next] = [0, 0];
-  for (let i = start; i < end; i += step) {
-    const code = codes[i]!; // inside
+  for (const code of row) {
     if (code > second) {
       second = Math.min(code, first);
       first = Math.max(code, first);
@@ -53,17 +40,17 @@ function worstOfAny(codes: Int8Array, { start, end, step }: Row): number {
 }
 
 /** Of those that meet, and of each alone. */
-function worstOfMeeting(meeting: Int32Array) {
-  const pairs = meetingPairs(meeting);
-  return (codes: Int8Array, { start, end, step }: Row): number => {
+function worstOfPairs(pairs: Int32Array) {
+  return (row: Int8Array): number => {
     let worst = 0;
-    for (let i = start; i < end; i += step) {
-      const magnitude = Math.abs(codes[i]!); // inside
+    // eslint-disable-next-line @typescript-eslint/prefer-for-of -- takes three times as long
+    for (let k = 0; k < row.length; k += 1) {
+      const magnitude = Math.abs(row[k]!); // k < length
       if (magnitude > worst) worst = magnitude;
     }
     for (let p = 0; p < pairs.length; p += 2) {
-      const sum = codes[start + pairs[p]! * step]! + codes[start + pairs[p + 1]! * step]!; // in the row
-      const magnitude = Math.abs(sum); // of two signs less than that of one of them
+      // Of two signs it is less than one of them; both are in the row.
+      const magnitude = Math.abs(row[pairs[p]!]! + row[pairs[p + 1]!]!);
       if (magnitude > worst) worst = magnitude;
     }
     return worst;

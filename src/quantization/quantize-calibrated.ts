@@ -3,6 +3,7 @@ import type { ImageSelection } from '../workers/run-image-batches.ts';
 import type { CalibrationTable } from './calibration-table.ts';
 import { correctLayers } from './corrections/correct-layers.ts';
 import type { BiasCorrection, Rounding } from './choices.ts';
+import { withThreadsOf } from './image-pass.ts';
 import {
   applyPlan,
   planModel,
@@ -40,15 +41,17 @@ export async function quantizeCalibrated(
     rounding = 'adaptive',
     biasCorrection = 'local',
   } = options;
-  const planned = await planRead(options);
   if (images === undefined || (rounding === 'nearest' && biasCorrection === 'none')) {
-    return applyPlan(planned, { readModel, table, options: settings });
+    return applyPlan(await planRead(options), { readModel, table, options: settings });
   }
-  const { weights, corrections } = await correctLayers({
-    ...options,
-    ...{ model: planned.prepared, plan: planned.plan, images, rounding, biasCorrection },
+  // Threads start while the plan is made.
+  const { planned, ...found } = await withThreadsOf(options, async (threads) => {
+    const planned = await planRead(options);
+    const { prepared: model, plan } = planned;
+    const pass = { ...options, threads, model, plan, images, rounding, biasCorrection };
+    return { planned, ...(await correctLayers(pass)) };
   });
-  return applyPlan(planned, { readModel, table, options: { ...settings, weights, corrections } });
+  return applyPlan(planned, { readModel, table, options: { ...settings, ...found } });
 }
 
 /** A function of its own, so that nothing holds the model as it was read once this has ended. */

@@ -7,6 +7,7 @@ import { writeOnnx, writeOnnxWithData } from '../onnx/writer.ts';
 import { collectGarbage } from '../runtime/collect-garbage.ts';
 import { openOnnxSession } from '../runtime/onnx-session.ts';
 import type { WorkerThreads } from '../workers/pool.ts';
+import { runInEach } from './image-pass.ts';
 
 export interface ScratchModel {
   readonly modelPath: string;
@@ -72,23 +73,11 @@ export async function withScratchModel<T>(
     collectGarbage(); // what making it took
     return await use({ modelPath: optimized.path, graphOptimization: 'disabled' });
   } finally {
-    await releaseIn(options.threads);
+    // Else a ResNet-50's sessions keep 200 MB of weights mapped while the next model is made.
+    if (options.threads !== undefined) await runInEach(options.threads, 'release-model');
     await remove(files);
     await remove(optimized);
   }
-}
-
-/**
- * Else a ResNet-50's sessions keep 200 MB of weights mapped while the next model is made. Never fails:
- * threads that can run nothing any more have nothing to give back, and what ended them is told already.
- */
-async function releaseIn(threads: WorkerThreads | undefined): Promise<void> {
-  if (threads === undefined) return;
-  // One a thread, as long as none has ended before the last is handed out.
-  const tasks = Array.from({ length: threads.threadCount }, () =>
-    threads.run('release-model', null),
-  );
-  await Promise.allSettled(tasks);
 }
 
 let modelCount = 0;

@@ -1,4 +1,5 @@
 import { roundHalfToEven, roundWithin, saturate } from '../numeric/rounding.ts';
+import { asRows, eachRow, fromRows, type ChannelLayout } from './channel-rows.ts';
 import type { WeightRange } from './choices.ts';
 import {
   highestBeside,
@@ -24,11 +25,8 @@ export interface QuantizedWeight {
   readonly sqnrDb: number;
 }
 
-export interface WeightInput {
+export interface WeightInput extends ChannelLayout {
   readonly values: Float32Array;
-  readonly channelCount: number;
-  /** Where the output channels stand: 0 for [M, …], 1 for [K, N]. */
-  readonly axis: 0 | 1;
   /** Bias per channel; scales are raised until it fits. */
   readonly bias: Float32Array | undefined;
   /** Scale of the layer's input. */
@@ -44,14 +42,13 @@ const BIAS_LIMIT = 2 ** 30;
 
 /** Scales of a weight tensor: one a channel, or one for the tensor. */
 export function weightScales(input: WeightInput, scheme: WeightScheme): Float32Array {
-  const { values } = input;
-  const channels = channelGroups(values.length, input);
+  const rows = eachRow(asRows(input.values, input), input.channelCount);
   // Channels that share a scale.
-  const sharing = scheme.granularity === 'per-channel' ? channels.map((one) => [one]) : [channels];
-  const pairs = meetingPairs(scheme.meeting);
-  const scales = Float32Array.from(sharing, (groups) => {
-    const largest = smallestScale(values, groups, { limit: scheme.limit, pairs });
-    return scheme.range === 'mse' ? leastErrorScale(values, groups, largest, scheme) : largest;
+  const sharing = scheme.granularity === 'per-channel' ? rows.map((row) => [row]) : [rows];
+  const bounds = rowBounds(scheme);
+  const scales = Float32Array.from(sharing, (group) => {
+    const largest = Math.max(...group.map((row) => smallestScale(row, bounds)));
+    return scheme.range === 'mse' ? leastErrorScale(group, largest, bounds) : largest;
   });
   raiseForBias(scales, input);
   return scales;
@@ -59,31 +56,52 @@ export function weightScales(input: WeightInput, scheme: WeightScheme): Float32A
 
 /** The weights in the nearest codes that the bounds allow, with given scales (see `weightScales`). */
 export function nearestWeight(
-  { values, ...channels }: Pick<WeightInput, 'values' | 'channelCount' | 'axis'>,
+  { values, ...layout }: Pick<WeightInput, 'values'> & ChannelLayout,
   scales: Float32Array,
-  bounds: CodeBounds,
+  codeBounds: CodeBounds,
 ): QuantizedWeight {
-  const codes = new Int8Array(values.length);
-  for (const [c, group] of channelGroups(values.length, channels).entries()) {
-    const scale = scales[scales.length === 1 ? 0 : c]!; // one, or one a channel
-    quantizeGroup(codes, values, group, { ...bounds, scale });
+  const rows = asRows(values, layout);
+  const codes = new Int8Array(rows.length);
+  const codesOf = eachRow(codes, layout.channelCount);
+  const bounds = rowBounds(codeBounds);
+  for (const [m, row] of eachRow(rows, layout.channelCount).entries()) {
+    roundRow(codesOf[m]!, row, scaleOf(scales, m), bounds); // as many
   }
-  return { codes, scales, sqnrDb: weightSqnrDb(values, { codes, scales }, channels) };
+  const weight = { codes: fromRows(codes, layout), scales };
+  return { ...weight, sqnrDb: weightSqnrDb(values, weight, layout) };
+}
+
+/** The bounds of a row's codes; pairs as `meetingPairs` gives them. */
+interface RowBounds {
+  readonly limit: number;
+  readonly pairs: Int32Array;
+}
+
+function rowBounds({ limit, meeting }: CodeBounds): RowBounds {
+  return { limit, pairs: meetingPairs(meeting) };
+}
+
+/** One scale, or one a channel. */
+function scaleOf(scales: Float32Array, channel: number): number {
+  return scales[scales.length === 1 ? 0 : channel]!;
 }
 
 /** Nearest codes, the second of two that meet as near as the first allows. */
-function quantizeGroup(
+function roundRow(
   codes: Int8Array,
-  values: Float32Array,
-  { first, step, end }: Group,
-  { scale, limit, meeting }: CodeBounds & { readonly scale: number },
+  row: Float32Array,
+  scale: number,
+  { limit, pairs }: RowBounds,
 ): void {
-  for (let i = first, k = 0; i < end; i += step, k += 1) {
-    const other = meeting?.[k] ?? -1;
-    // Of two that meet the first is decided by now, or not yet and then without a say.
-    const met = other < 0 || other > k ? 0 : codes[first + other * step]!;
-    const code = Math.fround(values[i]! / scale); // end is at most the length
-    codes[i] = roundWithin(code, lowestBeside(met, limit), highestBeside(met, limit));
+  for (let k = 0; k < row.length; k += 1) {
+    codes[k] = roundWithin(Math.fround(row[k]! / scale), -limit, limit); // k < length
+  }
+  for (let p = 0; p < pairs.length; p += 2) {
+    const met = codes[pairs[p]!]!; // in the row, as the next
+    const second = pairs[p + 1]!;
+    if (Math.abs(met + codes[second]!) <= LARGEST_MEETING_SUM) continue;
+    const code = Math.fround(row[second]! / scale);
+    codes[second] = roundWithin(code, lowestBeside(met, limit), highestBeside(met, limit));
   }
 }
 
@@ -91,15 +109,17 @@ function quantizeGroup(
 export function weightSqnrDb(
   values: Float32Array,
   { codes, scales }: Pick<QuantizedWeight, 'codes' | 'scales'>,
-  channels: Pick<WeightInput, 'channelCount' | 'axis'>,
+  layout: ChannelLayout,
 ): number {
+  const codesOf = eachRow(asRows(codes, layout), layout.channelCount);
   let signal = 0;
   let noise = 0;
-  for (const [c, { first, step, end }] of channelGroups(values.length, channels).entries()) {
-    const scale = scales[scales.length === 1 ? 0 : c]!; // one, or one a channel
-    for (let i = first; i < end; i += step) {
-      const value = values[i]!; // i < length of both
-      const error = value - codes[i]! * scale;
+  for (const [m, row] of eachRow(asRows(values, layout), layout.channelCount).entries()) {
+    const rowCodes = codesOf[m]!; // as many, and as long
+    const scale = scaleOf(scales, m);
+    for (let k = 0; k < row.length; k += 1) {
+      const value = row[k]!;
+      const error = value - rowCodes[k]! * scale;
       signal += value * value;
       noise += error * error;
     }
@@ -113,12 +133,14 @@ export function dequantizeWeight(
   channelCount: number,
   axis: 0 | 1,
 ): Float32Array {
+  const layout = { channelCount, axis };
   const values = new Float32Array(codes.length);
-  for (const [c, group] of channelGroups(codes.length, { channelCount, axis }).entries()) {
-    const scale = scales[scales.length === 1 ? 0 : c]!; // one, or one a channel
-    for (let i = group.first; i < group.end; i += group.step) values[i] = codes[i]! * scale;
+  const rows = eachRow(values, channelCount);
+  for (const [m, row] of eachRow(asRows(codes, layout), channelCount).entries()) {
+    const scale = scaleOf(scales, m);
+    rows[m]!.set(Float32Array.from(row, (code) => code * scale)); // as many
   }
-  return values;
+  return fromRows(values, layout);
 }
 
 /** int32 bias with scale input scale * weight scale (ONNX QLinearConv, opset 10). */
@@ -135,45 +157,20 @@ export function quantizeBias(
   return { codes, scales: biasScales };
 }
 
-/** Indices first, first + step, … below end of a tensor. */
-interface Group {
-  readonly first: number;
-  readonly step: number;
-  readonly end: number;
-}
-
-/** Where the weights of each output channel stand: [M, inner] for axis 0, [K, N] for axis 1. */
-function channelGroups(
-  length: number,
-  { channelCount, axis }: Pick<WeightInput, 'channelCount' | 'axis'>,
-): Group[] {
-  const size = length / channelCount;
-  return Array.from({ length: channelCount }, (_, c) =>
-    axis === 0
-      ? { first: c * size, step: 1, end: (c + 1) * size }
-      : { first: c, step: channelCount, end: length },
-  );
-}
-
-/** The least scale with which no weight is limited; `pairs` as `meetingPairs` gives them. */
-function smallestScale(
-  values: Float32Array,
-  groups: readonly Group[],
-  { limit, pairs }: { readonly limit: number; readonly pairs: Int32Array },
-): number {
+/** The least scale with which no weight of the row is limited. */
+function smallestScale(row: Float32Array, { limit, pairs }: RowBounds): number {
   let largest = 0;
+  // eslint-disable-next-line @typescript-eslint/prefer-for-of -- takes three times as long
+  for (let k = 0; k < row.length; k += 1) {
+    const magnitude = Math.abs(row[k]!); // k < length
+    if (magnitude > largest) largest = magnitude;
+  }
   let largestSum = 0;
-  for (const { first, step, end } of groups) {
-    for (let i = first; i < end; i += step) {
-      const magnitude = Math.abs(values[i]!); // end is at most the length
-      if (magnitude > largest) largest = magnitude;
-    }
-    for (let p = 0; p < pairs.length; p += 2) {
-      const a = values[first + pairs[p]! * step]!; // in the row, as the next
-      const b = values[first + pairs[p + 1]! * step]!;
-      const sum = a * b > 0 ? Math.abs(a + b) : 0;
-      if (sum > largestSum) largestSum = sum;
-    }
+  for (let p = 0; p < pairs.length; p += 2) {
+    const a = row[pairs[p]!]!; // in the row, as the next
+    const b = row[pairs[p + 1]!]!;
+    const sum = Math.abs(a + b);
+    if (sum > largestSum && a * b > 0) largestSum = sum; // signs last: nobody can foretell them
   }
   return Math.max(largest / limit, largestSum / LARGEST_MEETING_SUM);
 }
@@ -199,22 +196,19 @@ const SHRINK_STEPS = Array.from({ length: 41 }, (_, step) => 1 - step / 80);
 
 /** The scale with the least squared error among the steps from `largest` down; the first of equals. */
 function leastErrorScale(
-  values: Float32Array,
-  groups: readonly Group[],
+  rows: readonly Float32Array[],
   largest: number,
-  bounds: CodeBounds,
+  bounds: RowBounds,
 ): number {
   let best = largest;
   let least = Infinity;
-  const codes = new Int8Array(values.length);
+  const codes = new Int8Array(rows[0]?.length ?? 0); // rows are of one length
   for (const fraction of SHRINK_STEPS) {
     const scale = Math.fround(largest * fraction);
     let error = 0;
-    for (const group of groups) {
-      quantizeGroup(codes, values, group, { ...bounds, scale });
-      for (let i = group.first; i < group.end; i += group.step) {
-        error += (values[i]! - codes[i]! * scale) ** 2; // both are as long
-      }
+    for (const row of rows) {
+      roundRow(codes, row, scale, bounds);
+      for (let k = 0; k < row.length; k += 1) error += (row[k]! - codes[k]! * scale) ** 2; // k < length
     }
     if (error >= least) continue;
     least = error;

@@ -7,6 +7,7 @@ import type { WorkerThreads } from '../../workers/pool.ts';
 import type { ImageSelection } from '../../workers/run-image-batches.ts';
 import { unwrapTask, type TaskResult } from '../../workers/task-result.ts';
 import type { SampledLayer, StatisticsRequest } from '../../workers/tasks/layer-statistics.ts';
+import { asRows, fromRows } from '../channel-rows.ts';
 import type { BiasCorrections } from '../insert-qdq.ts';
 import type { PlannedLayer, QuantizationPlan } from '../quantization-plan.ts';
 import { readFirstImage } from '../first-image.ts';
@@ -58,7 +59,9 @@ async function correctOnThreads(
     // A copy of its own, since a message takes all of the buffer that a view is of.
     const values = readFloats(initializers.get(layer.weightName)!); // planned from it
     const nearest =
-      rounding === 'nearest' ? nearestWeight({ ...layer, values }, layer.scales, layer.bounds) : null;
+      rounding === 'nearest'
+        ? nearestWeight({ ...layer, values }, layer.scales, layer.bounds)
+        : null;
     const request = correctionRequest(known, values, nearest, options);
     const settings = signal === undefined ? {} : { signal };
     const response = await threads.run('correct-layer', request, settings);
@@ -191,7 +194,7 @@ function correctionRequest(
             sampleCount: samples.length / (groupCount * rowSize(layer)),
             ...(isCorrected ? {} : { zeroPoint: plan.activations.get(inputTensor)!.zeroPoint }), // planned for every layer
           }
-        : codesAsRows(nearest.codes, layer),
+        : asRows(nearest.codes, layer),
     means: isCorrected ? means : null,
   };
 }
@@ -200,42 +203,13 @@ function rowSize({ weightDims, channelCount }: PlannedLayer): number {
   return weightDims.reduce((product, size) => product * size, 1) / channelCount;
 }
 
-/** [M, K], also from codes [K, M] (axis 1). */
-function codesAsRows(codes: Int8Array, { axis, channelCount }: PlannedLayer): Int8Array {
-  return axis === 0 ? codes : transposed(codes, channelCount, new Int8Array(codes.length));
-}
-
-/** [M, K], also from weights [K, M] (axis 1). */
-function asRows(values: Float32Array, layer: PlannedLayer): Float32Array {
-  return layer.axis === 0
-    ? values
-    : transposed(values, layer.channelCount, new Float32Array(values.length));
-}
-
 function withCodes(
   layer: PlannedLayer,
   values: Float32Array,
   rounded: RoundedLayer,
 ): QuantizedWeight {
-  const { codes: rows } = rounded;
-  const codes =
-    layer.axis === 0 ? rows : transposed(rows, rowSize(layer), new Int8Array(rows.length));
+  const codes = fromRows(rounded.codes, layer);
   // One scale for the tensor stays one.
   const scales = layer.scales.length === layer.channelCount ? rounded.scales : layer.scales;
   return { codes, scales, sqnrDb: weightSqnrDb(values, { codes, scales }, layer) };
-}
-
-/** [R, C] → [C, R] */
-function transposed<T extends Float32Array | Int8Array>(
-  source: T,
-  columnCount: number,
-  target: T,
-): T {
-  const rowCount = source.length / columnCount;
-  for (let row = 0; row < rowCount; row += 1) {
-    for (let column = 0; column < columnCount; column += 1) {
-      target[column * rowCount + row] = source[row * columnCount + column]!; // inside [R, C]
-    }
-  }
-  return target;
 }
