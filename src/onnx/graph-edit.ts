@@ -60,8 +60,10 @@ export function replaceUses(graph: OnnxGraph, from: string, to: string): void {
 }
 
 /** Tensors from outside that the branches or the loop body of a node read. */
-export function innerReads(node: OnnxNode): string[] {
-  return innerGraphs(node).flatMap((graph) => {
+export function innerReads(node: OnnxNode): readonly string[] {
+  const inner = innerGraphs(node);
+  if (inner.length === 0) return NONE;
+  return inner.flatMap((graph) => {
     const own = new Set([
       ...graph.input.map(({ name }) => name),
       ...graph.initializer.map(({ name }) => name),
@@ -75,9 +77,13 @@ export function innerReads(node: OnnxNode): string[] {
   });
 }
 
-function innerGraphs(node: OnnxNode): OnnxGraph[] {
+/** Asked of every node again and again; next to none has any. */
+function innerGraphs(node: OnnxNode): readonly OnnxGraph[] {
+  if (!node.attribute.some(({ g, graphs }) => g !== undefined || graphs.length > 0)) return NONE;
   return node.attribute.flatMap(({ g, graphs }) => (g === undefined ? graphs : [g, ...graphs]));
 }
+
+const NONE: readonly never[] = [];
 
 /** Removes `node` and lets `source` stand for its first output; keeps the names of graph outputs. */
 export function bypassNode(graph: OnnxGraph, node: OnnxNode, source: string): void {
