@@ -5,6 +5,7 @@ import { viewFloats } from '../onnx/tensor-data.ts';
 import type { CalibrationTable } from './calibration-table.ts';
 import { insertQdq, type BiasCorrections } from './insert-qdq.ts';
 import { padInputChannels } from './pad-input-channels.ts';
+import { poolByConvolution } from './pool-by-convolution.ts';
 import type { Target, WeightRange } from './choices.ts';
 import { LARGEST_PAIR_SUM } from './code-bounds.ts';
 import { worstPairSum } from './pair-sums.ts';
@@ -80,6 +81,7 @@ export function applyPlan(
   const plan = withWeights(planned, graphOf(prepared), options.weights);
   if (options.target !== 'vnni') proveNoSaturation(plan);
   insertQdq(prepared, plan, options.corrections);
+  poolByConvolution(prepared);
   if (options.firstConvolution === 'pad') padInputChannels(prepared);
   return { model: prepared, plan, source };
 }

@@ -133,7 +133,7 @@ const BLOCKS: readonly Block[] = [
       relu('re', 'e'),
       head('re', 16),
     ]),
-    operators: [...ALWAYS, 'Pad', 'QLinearConcat', 'QLinearAveragePool', 'NhwcMaxPool'],
+    operators: [...ALWAYS, 'Pad', 'QLinearConcat', 'NhwcMaxPool'],
   },
   {
     name: 'squeeze-and-excite, with SiLU and HardSigmoid, means by ReduceMean',

@@ -186,10 +186,28 @@ const CASES: readonly OperatorCase[] = [
     fused: { [CONV]: 2, NhwcMaxPool: 1 },
   },
   {
-    name: 'AveragePool',
+    name: 'AveragePool, as a depthwise convolution',
     nodes: [conv(), node('AveragePool', ['c'], 'y', { kernel_shape: [2, 2], strides: [2, 2] })],
     tensors: convTensors(),
-    fused: { 'com.microsoft.QLinearAveragePool': 1 },
+    fused: { [CONV]: 2 },
+  },
+  {
+    name: 'AveragePool that counts its padding',
+    nodes: [
+      conv(),
+      node('AveragePool', ['c'], 'y', {
+        ...{ kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1] },
+        count_include_pad: 1,
+      }),
+    ],
+    tensors: convTensors(),
+    fused: { [CONV]: 2 },
+  },
+  {
+    name: 'AveragePool that leaves its padding out',
+    nodes: [conv(), node('AveragePool', ['c'], 'y', { kernel_shape: [3, 3], pads: [1, 1, 1, 1] })],
+    tensors: convTensors(),
+    fused: { [CONV]: 1, 'com.microsoft.QLinearAveragePool': 1 },
   },
   {
     name: 'Concat',
