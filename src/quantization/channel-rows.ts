@@ -1,5 +1,5 @@
 /** Where the output channels of weights stand: [M, …] for axis 0, [K, M] for axis 1. */
-export interface ChannelLayout {
+export interface RowLayout {
   readonly channelCount: number;
   readonly axis: 0 | 1;
 }
@@ -7,7 +7,7 @@ export interface ChannelLayout {
 /** [M, K], a row an output channel: the values themselves for axis 0, else a copy. */
 export function asRows<T extends Float32Array | Int8Array>(
   values: T,
-  { channelCount, axis }: ChannelLayout,
+  { channelCount, axis }: RowLayout,
 ): T {
   return axis === 0 ? values : transposed(values, channelCount);
 }
@@ -15,7 +15,7 @@ export function asRows<T extends Float32Array | Int8Array>(
 /** What `asRows` was given: the rows themselves for axis 0, else a copy. */
 export function fromRows<T extends Float32Array | Int8Array>(
   rows: T,
-  { channelCount, axis }: ChannelLayout,
+  { channelCount, axis }: RowLayout,
 ): T {
   return axis === 0 ? rows : transposed(rows, rows.length / channelCount);
 }

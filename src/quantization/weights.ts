@@ -1,5 +1,5 @@
 import { roundHalfToEven, roundWithin, saturate } from '../numeric/rounding.ts';
-import { asRows, eachRow, fromRows, type ChannelLayout } from './channel-rows.ts';
+import { asRows, eachRow, fromRows, type RowLayout } from './channel-rows.ts';
 import type { WeightRange } from './choices.ts';
 import {
   highestBeside,
@@ -25,7 +25,7 @@ export interface QuantizedWeight {
   readonly sqnrDb: number;
 }
 
-export interface WeightInput extends ChannelLayout {
+export interface WeightInput extends RowLayout {
   readonly values: Float32Array;
   /** Bias per channel; scales are raised until it fits. */
   readonly bias: Float32Array | undefined;
@@ -47,7 +47,7 @@ export function weightScales(input: WeightInput, scheme: WeightScheme): Float32A
   const sharing = scheme.granularity === 'per-channel' ? rows.map((row) => [row]) : [rows];
   const bounds = rowBounds(scheme);
   const scales = Float32Array.from(sharing, (group) => {
-    const largest = Math.max(...group.map((row) => smallestScale(row, bounds)));
+    const largest = group.reduce((most, row) => Math.max(most, smallestScale(row, bounds)), 0);
     return scheme.range === 'mse' ? leastErrorScale(group, largest, bounds) : largest;
   });
   raiseForBias(scales, input);
@@ -56,7 +56,7 @@ export function weightScales(input: WeightInput, scheme: WeightScheme): Float32A
 
 /** The weights in the nearest codes that the bounds allow, with given scales (see `weightScales`). */
 export function nearestWeight(
-  { values, ...layout }: Pick<WeightInput, 'values'> & ChannelLayout,
+  { values, ...layout }: Pick<WeightInput, 'values'> & RowLayout,
   scales: Float32Array,
   codeBounds: CodeBounds,
 ): QuantizedWeight {
@@ -109,7 +109,7 @@ function roundRow(
 export function weightSqnrDb(
   values: Float32Array,
   { codes, scales }: Pick<QuantizedWeight, 'codes' | 'scales'>,
-  layout: ChannelLayout,
+  layout: RowLayout,
 ): number {
   const codesOf = eachRow(asRows(codes, layout), layout.channelCount);
   let signal = 0;
