@@ -1,4 +1,4 @@
-import { withWorkerThreads, type WorkerThreads } from '../workers/pool.ts';
+import { runInEachThread, withWorkerThreads, type WorkerThreads } from '../workers/pool.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
 
 /** What a pass of a model over images in worker threads needs. */
@@ -20,16 +20,7 @@ export function withThreadsOf<T>(
 ): Promise<T> {
   if (threads !== undefined) return use(threads);
   return withWorkerThreads(workerCount, (own) => {
-    void runInEach(own, 'release-model'); // which loads what a pass needs while its model is made
+    void runInEachThread(own, 'load-passes'); // while the caller makes the model
     return use(own);
   });
-}
-
-/**
- * A task without a request, once a thread as long as none has ended before the last is handed out. Never
- * fails: threads that can run nothing any more fail at the next task that matters.
- */
-export async function runInEach(threads: WorkerThreads, task: 'release-model'): Promise<void> {
-  const tasks = Array.from({ length: threads.threadCount }, () => threads.run(task, null));
-  await Promise.allSettled(tasks);
 }

@@ -5,7 +5,7 @@ import {
   setInteger,
   stringOf,
 } from '../onnx/attributes.ts';
-import { makeNode, makeTensor } from '../onnx/build.ts';
+import { makeNode, makeTensor, type TensorData } from '../onnx/build.ts';
 import { indexGraph, nameMaker, sortNodes, type GraphIndex } from '../onnx/graph-edit.ts';
 import { graphOf, type OnnxModel, type OnnxNode } from '../onnx/model.ts';
 import { inferGraph } from '../onnx/shape-inference.ts';
@@ -23,21 +23,25 @@ export function poolByConvolution(model: OnnxModel): void {
   if (pools.length === 0) return;
   const { shapes } = inferGraph(graph);
   const newName = nameMaker(graph);
+  const addTensor = (name: string, dims: readonly number[], data: TensorData): string => {
+    graph.initializer.push(makeTensor(name, dims, data));
+    return name;
+  };
   for (const pool of pools) {
     const shape = shapes.get(pool.input[0] ?? '') ?? [];
     const window = integersOf(pool, 'kernel_shape') ?? [];
     const [, channelCount = NaN] = shape;
     if (shape.length !== 4 || window.length !== 2 || !Number.isInteger(channelCount)) continue;
-    const [height = 1, width = 1] = window;
-    const [codes, scale, zeroPoint, weights] = [
-      ...['weights_quantized', 'weights_scale', 'weights_zero_point', 'weights'],
-    ].map((what) => newName(`${pool.output[0] ?? ''}_${what}`)) as [string, string, string, string]; // one each
-    const ones = new Int8Array(channelCount * height * width).fill(LARGEST_CODE);
-    graph.initializer.push(
-      makeTensor(codes, [channelCount, 1, height, width], ones),
-      makeTensor(scale, [], Float32Array.of(1 / (height * width * LARGEST_CODE))),
-      makeTensor(zeroPoint, [], Int8Array.of(0)),
+    const area = window.reduce((product, size) => product * size, 1);
+    const weights = newName(`${pool.output[0] ?? ''}_weights`);
+    const codes = addTensor(
+      newName(`${weights}_quantized`),
+      [channelCount, 1, ...window],
+      new Int8Array(channelCount * area).fill(LARGEST_CODE),
     );
+    const step = Float32Array.of(1 / (area * LARGEST_CODE));
+    const scale = addTensor(newName(`${weights}_scale`), [], step);
+    const zeroPoint = addTensor(newName(`${weights}_zero_point`), [], Int8Array.of(0));
     graph.node.push(
       makeNode({
         opType: 'DequantizeLinear',
@@ -73,6 +77,6 @@ function isIntegerPool(node: OnnxNode, { producers, consumers, outputs }: GraphI
 /** Whether values in the padding count as zeros, as they do for a convolution; or there is none. */
 function countsPadding(node: OnnxNode): boolean {
   if (integerOf(node, 'count_include_pad', 0) !== 0) return true;
-  const isAutomatic = !['NOTSET', 'VALID'].includes(stringOf(node, 'auto_pad', 'NOTSET'));
-  return !isAutomatic && (integersOf(node, 'pads') ?? []).every((size) => size === 0);
+  const isSame = stringOf(node, 'auto_pad', 'NOTSET').startsWith('SAME');
+  return !isSame && (integersOf(node, 'pads') ?? []).every((size) => size === 0);
 }

@@ -102,16 +102,14 @@ function withWeights(
 ): QuantizationPlan<QuantizedLayer> {
   const initializers = new Map(graph.initializer.map((tensor) => [tensor.name, tensor]));
   const layers = plan.layers.map((layer): QuantizedLayer => {
-    const { channelCount, axis, scales, bounds } = layer;
-    const valuesOf = (): Float32Array => viewFloats(initializers.get(layer.weightName)!); // planned from it
-    const weight =
-      weights.get(layer.outputTensor) ??
-      nearestWeight({ values: valuesOf(), channelCount, axis }, scales, bounds);
-    return {
-      ...layer,
-      weight,
-      worstPairSum: worstPairSum(weight.codes, channelCount, axis, bounds.meeting),
+    const { channelCount, axis, bounds } = layer;
+    const nearest = (): QuantizedWeight => {
+      const values = viewFloats(initializers.get(layer.weightName)!); // planned from it
+      return nearestWeight({ ...layer, values }, layer.scales, bounds);
     };
+    const weight = weights.get(layer.outputTensor) ?? nearest();
+    const worst = worstPairSum(weight.codes, channelCount, axis, bounds.meeting);
+    return { ...layer, weight, worstPairSum: worst };
   });
   return { ...plan, layers };
 }

@@ -6,8 +6,7 @@ import { decodeOnnx } from '../onnx/reader.ts';
 import { writeOnnx, writeOnnxWithData } from '../onnx/writer.ts';
 import { collectGarbage } from '../runtime/collect-garbage.ts';
 import { openOnnxSession } from '../runtime/onnx-session.ts';
-import type { WorkerThreads } from '../workers/pool.ts';
-import { runInEach } from './image-pass.ts';
+import { runInEachThread, type WorkerThreads } from '../workers/pool.ts';
 
 export interface ScratchModel {
   readonly modelPath: string;
@@ -74,7 +73,7 @@ export async function withScratchModel<T>(
     return await use({ modelPath: optimized.path, graphOptimization: 'disabled' });
   } finally {
     // Else a ResNet-50's sessions keep 200 MB of weights mapped while the next model is made.
-    if (options.threads !== undefined) await runInEach(options.threads, 'release-model');
+    if (options.threads !== undefined) await runInEachThread(options.threads, 'release-model');
     await remove(files);
     await remove(optimized);
   }

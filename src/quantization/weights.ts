@@ -56,19 +56,28 @@ export function weightScales(input: WeightInput, scheme: WeightScheme): Float32A
 
 /** The weights in the nearest codes that the bounds allow, with given scales (see `weightScales`). */
 export function nearestWeight(
-  { values, ...layout }: Pick<WeightInput, 'values'> & RowLayout,
+  { values, channelCount, axis }: Pick<WeightInput, 'values'> & RowLayout,
   scales: Float32Array,
   codeBounds: CodeBounds,
 ): QuantizedWeight {
-  const rows = asRows(values, layout);
+  const rows = asRows(values, { channelCount, axis });
   const codes = new Int8Array(rows.length);
-  const codesOf = eachRow(codes, layout.channelCount);
+  const codesOf = eachRow(codes, channelCount);
   const bounds = rowBounds(codeBounds);
-  for (const [m, row] of eachRow(rows, layout.channelCount).entries()) {
+  for (const [m, row] of eachRow(rows, channelCount).entries()) {
     roundRow(codesOf[m]!, row, scaleOf(scales, m), bounds); // as many
   }
-  const weight = { codes: fromRows(codes, layout), scales };
-  return { ...weight, sqnrDb: weightSqnrDb(values, weight, layout) };
+  return weightOfRows({ codes, scales }, rows, { channelCount, axis });
+}
+
+/** The weight that codes [M, K] make, beside the float32 rows [M, K] that they stand for. */
+export function weightOfRows(
+  { codes, scales }: Pick<QuantizedWeight, 'codes' | 'scales'>,
+  rows: Float32Array,
+  layout: RowLayout,
+): QuantizedWeight {
+  const sqnrDb = rowsSqnrDb(rows, { codes, scales }, layout.channelCount);
+  return { codes: fromRows(codes, layout), scales, sqnrDb };
 }
 
 /** The bounds of a row's codes; pairs as `meetingPairs` gives them. */
@@ -105,16 +114,16 @@ function roundRow(
   }
 }
 
-/** Signal to quantization noise of a weight tensor in dB; Infinity when nothing was lost. */
-export function weightSqnrDb(
-  values: Float32Array,
+/** Signal to quantization noise of rows in dB; Infinity when nothing was lost. */
+function rowsSqnrDb(
+  rows: Float32Array,
   { codes, scales }: Pick<QuantizedWeight, 'codes' | 'scales'>,
-  layout: RowLayout,
+  channelCount: number,
 ): number {
-  const codesOf = eachRow(asRows(codes, layout), layout.channelCount);
+  const codesOf = eachRow(codes, channelCount);
   let signal = 0;
   let noise = 0;
-  for (const [m, row] of eachRow(asRows(values, layout), layout.channelCount).entries()) {
+  for (const [m, row] of eachRow(rows, channelCount).entries()) {
     const rowCodes = codesOf[m]!; // as many, and as long
     const scale = scaleOf(scales, m);
     for (let k = 0; k < row.length; k += 1) {

@@ -53,6 +53,15 @@ export async function withWorkerThreads<T>(
 }
 
 /**
+ * A task without a request, once a thread as long as none has ended before the last is handed out. Never
+ * fails: threads that can run nothing any more fail at the next task that matters.
+ */
+export async function runInEachThread(threads: WorkerThreads, task: string): Promise<void> {
+  const tasks = Array.from({ length: threads.threadCount }, () => threads.run(task, null));
+  await Promise.allSettled(tasks);
+}
+
+/**
  * The only place that makes threads. A task is a file name in `tasks/` without extension; the file's
  * export `run` takes the request (plain data) and returns the response. Threads are started at once
  * and kept, so that no timing ever includes a start. `tasksPerThread` above one is for tasks that

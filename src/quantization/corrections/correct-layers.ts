@@ -7,13 +7,13 @@ import type { WorkerThreads } from '../../workers/pool.ts';
 import type { ImageSelection } from '../../workers/run-image-batches.ts';
 import { unwrapTask, type TaskResult } from '../../workers/task-result.ts';
 import type { SampledLayer, StatisticsRequest } from '../../workers/tasks/layer-statistics.ts';
-import { asRows, fromRows } from '../channel-rows.ts';
+import { asRows } from '../channel-rows.ts';
 import type { BiasCorrections } from '../insert-qdq.ts';
 import type { PlannedLayer, QuantizationPlan } from '../quantization-plan.ts';
 import { readFirstImage } from '../first-image.ts';
 import { runOverImages } from '../run-over-images.ts';
 import { withScratchModel } from '../scratch-model.ts';
-import { nearestWeight, weightSqnrDb, type QuantizedWeight } from '../weights.ts';
+import { nearestWeight, weightOfRows, type QuantizedWeight } from '../weights.ts';
 import type { CorrectedLayer, LayerToCorrect } from './correct-layer.ts';
 import { groupCountOf } from './patch-sampler.ts';
 import type { RoundedLayer } from './round-layer.ts';
@@ -66,7 +66,7 @@ async function correctOnThreads(
     const settings = signal === undefined ? {} : { signal };
     const response = await threads.run('correct-layer', request, settings);
     const found = unwrapTask(response as TaskResult<CorrectedLayer>);
-    const weight = nearest ?? withCodes(layer, values, found);
+    const weight = nearest ?? roundedWeight(layer, request.rows, found);
     return { name: layer.outputTensor, weight, correction: found.correction };
   };
   // A few at a time, not all at once: requests hold copies of weights.
@@ -204,13 +204,12 @@ function rowSize({ weightDims, channelCount }: PlannedLayer): number {
   return weightDims.reduce((product, size) => product * size, 1) / channelCount;
 }
 
-function withCodes(
+function roundedWeight(
   layer: PlannedLayer,
-  values: Float32Array,
+  rows: Float32Array,
   rounded: RoundedLayer,
 ): QuantizedWeight {
-  const codes = fromRows(rounded.codes, layer);
   // One scale for the tensor stays one.
   const scales = layer.scales.length === layer.channelCount ? rounded.scales : layer.scales;
-  return { codes, scales, sqnrDb: weightSqnrDb(values, { codes, scales }, layer) };
+  return weightOfRows({ codes: rounded.codes, scales }, rows, layer);
 }
