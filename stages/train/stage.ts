@@ -37,7 +37,7 @@ type Context = StageContext<Parameters>;
 
 export const train = defineStage({
   kind: 'train',
-  version: 5,
+  version: 6,
   description: 'Trains a network with TensorFlow and exports it as fp32 ONNX.',
   parameters: trainParameters,
   inputs: {
