@@ -1,10 +1,7 @@
 import type { Tensor } from '@tensorflow/tfjs-node';
-import type { Tensorflow } from '../runtime/tensorflow.ts';
 import type { KernelTools } from './kernel-tools.ts';
-import type { GradientForm } from './gradient-form.ts';
 import type { NativeOperations, OperationAttribute } from './native-operations.ts';
 import { createTapProducts } from './tap-products.ts';
-import { createTurnedConvolutions } from './turned-convolutions.ts';
 import { paddedWindow, type ConvolutionWindow } from './windows.ts';
 
 export interface ConvolutionKernels {
@@ -25,82 +22,63 @@ export interface ConvolutionKernels {
   ): Tensor;
 }
 
-export interface ConvolutionKernelOptions {
-  /** The type that weights are multiplied in. */
-  readonly computeType: number;
-  readonly gradientForm: GradientForm;
-}
-
+/** `computeType`: the type that weights are multiplied in. */
 export function createConvolutionKernels(
-  tf: Tensorflow,
   tools: KernelTools,
   native: NativeOperations,
-  { computeType, gradientForm }: ConvolutionKernelOptions,
+  computeType: number,
 ): ConvolutionKernels {
   const { single, cast, inType, resultIn, withShape } = tools;
   const { attribute, typeOf } = native;
-  const products = createTapProducts(tools, native, gradientForm);
+  const products = createTapProducts(tools, native);
   const convolutionAttributes = (window: ConvolutionWindow, x: Tensor): OperationAttribute[] => [
     ...tools.windowAttributes(window, x),
     attribute('dilations', 'INT', [1, 1, 1, 1]),
   ];
-  const convolution: ConvolutionKernels['convolution'] = (x, weights, window) =>
-    inType(weights, typeOf(x), (typedWeights) =>
-      single(
-        window.depthwise ? 'DepthwiseConv2dNative' : 'Conv2D',
-        convolutionAttributes(window, x),
-        [x, typedWeights],
-      ),
-    );
-  const turned = createTurnedConvolutions(tf, tools, native, convolution);
-
-  const depthwiseInputGradient: ConvolutionKernels['convolutionInputGradient'] = (
-    dy,
-    weights,
-    window,
-    inputShape,
-  ) =>
-    // In bfloat16 this kernel takes ten times as long with a stride.
-    inType(dy, native.float32, (exact) =>
-      resultIn(
-        withShape(inputShape, (shape) =>
-          single('DepthwiseConv2dNativeBackpropInput', convolutionAttributes(window, exact), [
-            ...[shape, weights, exact],
-          ]),
-        ),
-        typeOf(dy),
-      ),
-    );
-  const inputGradient: ConvolutionKernels['convolutionInputGradient'] = (
-    dy,
-    weights,
-    window,
-    inputShape,
-  ) => {
-    const padded = paddedWindow(window);
-    const gradient = withShape(padded.shapeOf(inputShape), (shape) =>
-      single('Conv2DBackpropInput', convolutionAttributes(padded.window, dy), [shape, weights, dy]),
-    );
-    if (padded.window === window) return gradient;
-    const { top, left } = window.padding;
-    const inside = tools.part(gradient, top, left, inputShape);
-    gradient.dispose();
-    return inside;
-  };
-
   return {
     // The input gradient of a depthwise convolution is taken in float32.
     convolutionWeights: (weights, { depthwise }) =>
       cast(weights, depthwise ? native.float32 : computeType),
-    convolution,
-    convolutionInputGradient(dy, weights, window, inputShape) {
-      if (window.depthwise) return depthwiseInputGradient(dy, weights, window, inputShape);
-      const isTurned = gradientForm === 'products' && turned.suit(window);
-      const gradientOf = isTurned ? turned.inputGradient : inputGradient;
-      return inType(weights, typeOf(dy), (typedWeights) =>
-        gradientOf(dy, typedWeights, window, inputShape),
-      );
-    },
+    convolution: (x, weights, window) =>
+      inType(weights, typeOf(x), (typedWeights) =>
+        single(
+          window.depthwise ? 'DepthwiseConv2dNative' : 'Conv2D',
+          convolutionAttributes(window, x),
+          [x, typedWeights],
+        ),
+      ),
+    convolutionInputGradient: (dy, weights, window, inputShape) =>
+      window.depthwise
+        ? // In bfloat16 this kernel takes ten times as long with a stride.
+          inType(dy, native.float32, (exact) =>
+            resultIn(
+              withShape(inputShape, (shape) =>
+                single('DepthwiseConv2dNativeBackpropInput', convolutionAttributes(window, exact), [
+                  shape,
+                  weights,
+                  exact,
+                ]),
+              ),
+              typeOf(dy),
+            ),
+          )
+        : inType(weights, typeOf(dy), (typedWeights) => {
+            const padded = paddedWindow(window);
+            const gradient = withShape(padded.shapeOf(inputShape), (shape) =>
+              single('Conv2DBackpropInput', convolutionAttributes(padded.window, dy), [
+                ...[shape, typedWeights, dy],
+              ]),
+            );
+            if (padded.window === window) return gradient;
+            const inside = tools.part(
+              gradient,
+              window.padding.top,
+              window.padding.left,
+              inputShape,
+            );
+            gradient.dispose();
+            return inside;
+          }),
     convolutionWeightGradient: (dy, x, window, weightShape) => {
       if (products.suit(dy, window)) {
         return resultIn(products.weightGradient(dy, x, window, weightShape), native.float32);

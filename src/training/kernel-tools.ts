@@ -33,20 +33,6 @@ export function createKernelTools(tf: Tensorflow, native: NativeOperations) {
     nhwc,
     single,
     cast,
-    matMul: (a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor =>
-      single(
-        'MatMul',
-        [
-          typed(a),
-          attribute('transpose_a', 'BOOL', transposeA),
-          attribute('transpose_b', 'BOOL', transposeB),
-        ],
-        [a, b],
-      ),
-    reshaped: (x: Tensor, shape: readonly number[]): Tensor =>
-      withShape(shape, (dims) =>
-        single('Reshape', [typed(x), native.type('Tshape', native.int32)], [x, dims]),
-      ),
     /** `use` with `tensor` in another type for as long as it takes. */
     inType: <T>(tensor: Tensor, type: number, use: (cast: Tensor) => T): T => {
       if (typeOf(tensor) === type) return use(tensor);

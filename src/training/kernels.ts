@@ -1,10 +1,8 @@
 import type { Tensor } from '@tensorflow/tfjs-node';
-import { cpuHasAvx512 } from '../benchmark/machine.ts';
 import type { Activation } from '../models/network.ts';
 import { BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM } from '../models/network.ts';
 import type { Tensorflow } from '../runtime/tensorflow.ts';
 import { createConvolutionKernels, type ConvolutionKernels } from './convolution-kernels.ts';
-import { fasterGradientForm, type GradientForm } from './gradient-form.ts';
 import { createKernelTools, ONE_DNN_LABEL, withFallback } from './kernel-tools.ts';
 import {
   nativeOperations,
@@ -15,8 +13,6 @@ import type { Precision } from './precision.ts';
 import { createPoolingKernels, type PoolingKernels } from './pooling-kernels.ts';
 
 export interface KernelOptions {
-  /** By default what is faster on this CPU. */
-  readonly gradientForm?: GradientForm;
   /** Of what convolutions and dense layers compute in; float32 by default. See `usablePrecision`. */
   readonly precision?: Precision;
   readonly observe?: OperationObserver;
@@ -91,11 +87,7 @@ export interface Kernels extends ConvolutionKernels, PoolingKernels {
 
 export function createKernels(
   tf: Tensorflow,
-  {
-    precision = 'float32',
-    gradientForm = fasterGradientForm(cpuHasAvx512()),
-    observe,
-  }: KernelOptions = {},
+  { precision = 'float32', observe }: KernelOptions = {},
 ): Kernels {
   const native = nativeOperations(tf, observe);
   const tools = createKernelTools(tf, native);
@@ -109,7 +101,6 @@ export function createKernels(
     nhwc,
     attribute('is_training', 'BOOL', training),
   ];
-  const oneDnnLabel = attribute('_kernel', 'STRING', ONE_DNN_LABEL);
   const activationKernel = { relu: 'Relu', relu6: 'Relu6' } as const;
 
   const trainBatchNorm = (
@@ -143,7 +134,7 @@ export function createKernels(
     const { reserved, ...result } = trainBatchNorm('_MklNativeFusedBatchNormEx', inputs, [
       attribute('num_side_inputs', 'INT', 0),
       attribute('activation_mode', 'STRING', 'Relu'),
-      oneDnnLabel,
+      attribute('_kernel', 'STRING', ONE_DNN_LABEL),
     ]);
     const [r1, r2, signs] = reserved;
     signs.dispose(); // which values were above 0: the gradient of ReLU reads that from y
@@ -166,24 +157,6 @@ export function createKernels(
     ),
   };
 
-  const gradientOfBatchNorm =
-    (name: string, others: readonly OperationAttribute[]): Kernels['batchNormGradient'] =>
-    (dy, x, gamma, reserved) => {
-      const attributes = [...batchNormAttributes(true, x), ...others];
-      const inputs = [dy, x, gamma, ...reserved];
-      const [dx, dgamma, dbeta, unused1, unused2] = native.execute(name, attributes, inputs, 5) as [
-        ...[Tensor, Tensor, Tensor, Tensor, Tensor],
-      ];
-      unused1.dispose();
-      unused2.dispose();
-      return [dx, dgamma, dbeta];
-    };
-  /** By oneDNN, which TensorFlow does not choose by itself: a third of the time without AVX512. */
-  const batchNormGradient = withFallback(
-    gradientOfBatchNorm('_MklNativeFusedBatchNormGradV3', [oneDnnLabel]),
-    gradientOfBatchNorm('FusedBatchNormGradV3', []),
-  );
-
   return {
     toCompute: (x) => cast(x, computeType),
     toFloat32: (x) => cast(x, native.float32),
@@ -191,9 +164,19 @@ export function createKernels(
       const type = typeOf(x);
       return (dy) => cast(dy, type);
     },
-    ...createConvolutionKernels(tf, tools, native, { computeType, gradientForm }),
+    ...createConvolutionKernels(tools, native, computeType),
     batchNormTraining: (inputs, activation) => batchNormKernels[activation](inputs),
-    batchNormGradient,
+    batchNormGradient(dy, x, gamma, reserved) {
+      const [dx, dgamma, dbeta, unused1, unused2] = native.execute(
+        'FusedBatchNormGradV3',
+        batchNormAttributes(true, x),
+        [dy, x, gamma, ...reserved],
+        5,
+      ) as [Tensor, Tensor, Tensor, Tensor, Tensor];
+      unused1.dispose();
+      unused2.dispose();
+      return [dx, dgamma, dbeta];
+    },
     batchNormInference(x, gamma, beta, mean, variance) {
       const [y, ...rest] = native.execute(
         'FusedBatchNormV3',
@@ -219,7 +202,18 @@ export function createKernels(
     matMul: (a, b, transposeA, transposeB) =>
       inType(a, computeType, (typedA) =>
         inType(b, computeType, (typedB) =>
-          resultIn(tools.matMul(typedA, typedB, transposeA, transposeB), native.float32),
+          resultIn(
+            single(
+              'MatMul',
+              [
+                typed(typedA),
+                attribute('transpose_a', 'BOOL', transposeA),
+                attribute('transpose_b', 'BOOL', transposeB),
+              ],
+              [typedA, typedB],
+            ),
+            native.float32,
+          ),
         ),
       ),
     softmaxCrossEntropy: (logits, targets) =>

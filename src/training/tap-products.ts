@@ -1,5 +1,4 @@
 import type { Tensor } from '@tensorflow/tfjs-node';
-import type { GradientForm } from './gradient-form.ts';
 import type { KernelTools } from './kernel-tools.ts';
 import type { NativeOperations } from './native-operations.ts';
 import type { ConvolutionWindow } from './windows.ts';
@@ -27,22 +26,21 @@ export interface TapProducts {
  * kernel in bfloat16 takes half as long again (outputs of 7 x 7, batch 32, two cores, in ms: 1 x 1, 512 to
  * 2048 channels, 13.0 against 9.1; 3 x 3, 512 to 512, 35 against 22).
  */
-export function createTapProducts(
-  tools: KernelTools,
-  native: NativeOperations,
-  gradientForm: GradientForm,
-): TapProducts {
-  const { single, typed, matMul, reshaped } = tools;
+export function createTapProducts(tools: KernelTools, native: NativeOperations): TapProducts {
+  const { single, typed, withShape } = tools;
   const { attribute, typeOf } = native;
+  const reshaped = (x: Tensor, shape: readonly number[]): Tensor =>
+    withShape(shape, (dims) =>
+      single('Reshape', [typed(x), native.type('Tshape', native.int32)], [x, dims]),
+    );
 
   return {
-    suit(dy, { depthwise, stride, kernelSize }) {
-      // With gaps between them inputs are gathered too slowly: 68 against 51 ms.
-      if (depthwise || stride !== 1) return false;
-      if (typeOf(dy) !== native.bfloat16) return gradientForm === 'products' && kernelSize === 1;
-      const positions = dy.shape.slice(0, 3).reduce((product, size) => product * size, 1);
-      return positions <= (kernelSize === 1 ? MOST_POSITIONS_OF_1X1 : MOST_POSITIONS);
-    },
+    suit: (dy, { depthwise, stride, kernelSize }) =>
+      !depthwise &&
+      stride === 1 && // with gaps between them inputs are gathered too slowly: 68 against 51 ms
+      typeOf(dy) === native.bfloat16 &&
+      dy.shape.slice(0, 3).reduce((product, size) => product * size, 1) <=
+        (kernelSize === 1 ? MOST_POSITIONS_OF_1X1 : MOST_POSITIONS),
     weightGradient(dy, x, window, weightShape) {
       const { kernelSize, padding } = window;
       const [, , channels = 1, filters = 1] = weightShape;
@@ -55,7 +53,15 @@ export function createTapProducts(
         const met =
           kernelSize === 1 ? from.clone() : tools.part(from, row, tap % kernelSize, metShape);
         const flat = reshaped(met, [-1, channels]);
-        const product = matMul(flat, flatDy, true, false);
+        const product = single(
+          'MatMul',
+          [
+            typed(flat),
+            attribute('transpose_a', 'BOOL', true),
+            attribute('transpose_b', 'BOOL', false),
+          ],
+          [flat, flatDy],
+        );
         met.dispose();
         flat.dispose();
         return product;

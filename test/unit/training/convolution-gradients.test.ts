@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createRandom } from '../../../src/numeric/random.ts';
-import { fasterGradientForm, GRADIENT_FORMS } from '../../../src/training/gradient-form.ts';
 import { createKernels } from '../../../src/training/kernels.ts';
 import { tensorflowOrSkip } from '../../support/tensorflow.ts';
 
@@ -27,67 +26,60 @@ const CASES: readonly Case[] = [
 ];
 const [IMAGES, CHANNELS, FILTERS] = [2, 3, 4];
 
-for (const form of GRADIENT_FORMS) {
-  for (const { kernelSize, stride, size, pads } of CASES) {
-    test(`gradients by ${form} of ${kernelSize} x ${kernelSize}, stride ${stride}, ${size} pixels, padding ${pads.join(' and ')} are the sums of their definition`, async (context) => {
-      const tf = await tensorflowOrSkip(context);
-      if (tf === null) return;
-      const before = tf.memory().numTensors;
-      const [first, last] = pads;
-      const outputSize = Math.floor((size + first + last - kernelSize) / stride) + 1;
-      const window = {
-        ...{ kernelSize, stride, depthwise: false },
-        padding: { top: first, bottom: last, left: first, right: last },
-        inputShape: { height: size, width: size },
-      };
-      const xShape: [number, number, number, number] = [IMAGES, size, size, CHANNELS];
-      const wShape: [number, number, number, number] = [kernelSize, kernelSize, CHANNELS, FILTERS];
-      const x = normals(xShape, 1);
-      const weights = normals(wShape, 2);
-      const dy = normals([IMAGES, outputSize, outputSize, FILTERS], 3);
-      const dx = new Float64Array(x.length);
-      const dw = new Float64Array(weights.length);
-      // y[n, i, j, m] = Σ x[n, i · stride - first + k, j · stride - first + l, c] · w[k, l, c, m]
-      for (let n = 0; n < IMAGES; n += 1)
-        for (let i = 0; i < outputSize; i += 1)
-          for (let j = 0; j < outputSize; j += 1)
-            for (let k = 0; k < kernelSize; k += 1)
-              for (let l = 0; l < kernelSize; l += 1) {
-                const [row, column] = [i * stride - first + k, j * stride - first + l];
-                if (row < 0 || column < 0 || row >= size || column >= size) continue;
-                for (let c = 0; c < CHANNELS; c += 1)
-                  for (let m = 0; m < FILTERS; m += 1) {
-                    const xAt = ((n * size + row) * size + column) * CHANNELS + c;
-                    const wAt = ((k * kernelSize + l) * CHANNELS + c) * FILTERS + m;
-                    const d = dy[((n * outputSize + i) * outputSize + j) * FILTERS + m]!;
-                    dx[xAt]! += d * weights[wAt]!;
-                    dw[wAt]! += d * x[xAt]!;
-                  }
-              }
+for (const { kernelSize, stride, size, pads } of CASES) {
+  test(`gradients of ${kernelSize} x ${kernelSize}, stride ${stride}, ${size} pixels, padding ${pads.join(' and ')} are the sums of their definition`, async (context) => {
+    const tf = await tensorflowOrSkip(context);
+    if (tf === null) return;
+    const before = tf.memory().numTensors;
+    const [first, last] = pads;
+    const outputSize = Math.floor((size + first + last - kernelSize) / stride) + 1;
+    const window = {
+      ...{ kernelSize, stride, depthwise: false },
+      padding: { top: first, bottom: last, left: first, right: last },
+      inputShape: { height: size, width: size },
+    };
+    const xShape: [number, number, number, number] = [IMAGES, size, size, CHANNELS];
+    const wShape: [number, number, number, number] = [kernelSize, kernelSize, CHANNELS, FILTERS];
+    const x = normals(xShape, 1);
+    const weights = normals(wShape, 2);
+    const dy = normals([IMAGES, outputSize, outputSize, FILTERS], 3);
+    const dx = new Float64Array(x.length);
+    const dw = new Float64Array(weights.length);
+    // y[n, i, j, m] = Σ x[n, i · stride - first + k, j · stride - first + l, c] · w[k, l, c, m]
+    for (let n = 0; n < IMAGES; n += 1)
+      for (let i = 0; i < outputSize; i += 1)
+        for (let j = 0; j < outputSize; j += 1)
+          for (let k = 0; k < kernelSize; k += 1)
+            for (let l = 0; l < kernelSize; l += 1) {
+              const [row, column] = [i * stride - first + k, j * stride - first + l];
+              if (row < 0 || column < 0 || row >= size || column >= size) continue;
+              for (let c = 0; c < CHANNELS; c += 1)
+                for (let m = 0; m < FILTERS; m += 1) {
+                  const xAt = ((n * size + row) * size + column) * CHANNELS + c;
+                  const wAt = ((k * kernelSize + l) * CHANNELS + c) * FILTERS + m;
+                  const d = dy[((n * outputSize + i) * outputSize + j) * FILTERS + m]!;
+                  dx[xAt]! += d * weights[wAt]!;
+                  dw[wAt]! += d * x[xAt]!;
+                }
+            }
 
-      const kernels = createKernels(tf, { gradientForm: form });
-      const tensors = {
-        x: tf.tensor(x, xShape),
-        w: tf.tensor(weights, wShape),
-        dy: tf.tensor(dy, [IMAGES, outputSize, outputSize, FILTERS]),
-      };
-      const found = {
-        dx: kernels.convolutionInputGradient(tensors.dy, tensors.w, window, xShape),
-        dw: kernels.convolutionWeightGradient(tensors.dy, tensors.x, window, wShape),
-      };
-      assert.deepEqual([found.dx.shape, found.dw.shape], [xShape, wShape]);
-      assertClose(found.dx.dataSync(), dx);
-      assertClose(found.dw.dataSync(), dw);
-      tf.dispose([tensors, found]);
-      assert.equal(tf.memory().numTensors, before);
-    });
-  }
+    const kernels = createKernels(tf);
+    const tensors = {
+      x: tf.tensor(x, xShape),
+      w: tf.tensor(weights, wShape),
+      dy: tf.tensor(dy, [IMAGES, outputSize, outputSize, FILTERS]),
+    };
+    const found = {
+      dx: kernels.convolutionInputGradient(tensors.dy, tensors.w, window, xShape),
+      dw: kernels.convolutionWeightGradient(tensors.dy, tensors.x, window, wShape),
+    };
+    assert.deepEqual([found.dx.shape, found.dw.shape], [xShape, wShape]);
+    assertClose(found.dx.dataSync(), dx);
+    assertClose(found.dw.dataSync(), dw);
+    tf.dispose([tensors, found]);
+    assert.equal(tf.memory().numTensors, before);
+  });
 }
-
-test('products are chosen where the CPU has no AVX512', () => {
-  assert.equal(fasterGradientForm(true), 'kernels');
-  assert.equal(fasterGradientForm(false), 'products');
-});
 
 function normals(shape: readonly number[], seed: number): Float32Array {
   const random = createRandom(seed, 'convolution-gradients');
