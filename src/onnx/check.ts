@@ -1,4 +1,5 @@
 import { OnnxError } from '../diagnostics/errors.ts';
+import { checkShapes } from './check-shapes.ts';
 import { innerReads, shownNode, sortNodes } from './graph-edit.ts';
 import { graphOf, type OnnxGraph, type OnnxModel } from './model.ts';
 import { badTensor, isFloatTensor, viewFloats } from './tensor-data.ts';
@@ -17,8 +18,9 @@ const KNOWN_DOMAINS = new Set(['', 'ai.onnx', 'ai.onnx.ml', 'com.microsoft']);
 export function checkModel(model: OnnxModel, shownName: string): void {
   checkVersions(model, shownName);
   const graph = graphOf(model);
-  checkGraph(graph, shownName);
+  checkGraph(graph, shownName, functionDomains(model));
   checkFinite(graph, shownName);
+  checkShapes(graph, shownName);
 }
 
 /** Verifies that all weights are complete and finite. @throws OnnxError `onnx/bad-tensor` */
@@ -74,9 +76,14 @@ function checkVersions(model: OnnxModel, shownName: string): void {
 
 /**
  * Verifies that every tensor has one maker and is made before it is read, in time linear in the graph.
+ * `functionDomains`: of functions that come with the model.
  * @throws OnnxError naming the node and the tensor
  */
-export function checkGraph(graph: OnnxGraph, shownName: string): void {
+export function checkGraph(
+  graph: OnnxGraph,
+  shownName: string,
+  functionDomains: ReadonlySet<string> = new Set(),
+): void {
   const defined = new Set<string>(['']);
   for (const [what, values] of [
     ['inputs', graph.input],
@@ -90,7 +97,7 @@ export function checkGraph(graph: OnnxGraph, shownName: string): void {
   const made = new Set(graph.node.flatMap((node) => node.output));
   for (const node of graph.node) {
     const place = `${shownName}: node "${shownNode(node)}" (${node.opType})`;
-    if (!KNOWN_DOMAINS.has(node.domain)) {
+    if (!KNOWN_DOMAINS.has(node.domain) && !functionDomains.has(node.domain)) {
       throw new OnnxError({
         code: 'onnx/unknown-domain',
         message: `${place} belongs to the operator domain "${node.domain}", which onnxruntime does not have`,
@@ -125,6 +132,11 @@ export function checkGraph(graph: OnnxGraph, shownName: string): void {
       hint: 'export the model again; the graph is damaged',
     });
   }
+}
+
+/** Domains of functions that the model brings along. */
+export function functionDomains({ functions }: OnnxModel): ReadonlySet<string> {
+  return new Set(functions.map(({ domain }) => domain));
 }
 
 function firstDuplicate(values: readonly { readonly name: string }[]): string | undefined {

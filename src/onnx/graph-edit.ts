@@ -79,8 +79,13 @@ export function innerReads(node: OnnxNode): readonly string[] {
 
 /** Asked of every node again and again; next to none has any. */
 function innerGraphs(node: OnnxNode): readonly OnnxGraph[] {
-  if (!node.attribute.some(({ g, graphs }) => g !== undefined || graphs.length > 0)) return NONE;
+  if (!hasGraphs(node)) return NONE;
   return node.attribute.flatMap(({ g, graphs }) => (g === undefined ? graphs : [g, ...graphs]));
+}
+
+/** Whether the node has branches or a loop body. */
+export function hasGraphs({ attribute }: OnnxNode): boolean {
+  return attribute.some(({ g, graphs }) => g !== undefined || graphs.length > 0);
 }
 
 const NONE: readonly never[] = [];

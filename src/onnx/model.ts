@@ -4,6 +4,7 @@
  */
 export type {
   AttributeProto as OnnxAttribute,
+  FunctionProto as OnnxFunction,
   GraphProto as OnnxGraph,
   ModelProto as OnnxModel,
   NodeProto as OnnxNode,

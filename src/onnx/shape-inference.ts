@@ -1,4 +1,4 @@
-import { integerOf, integersOf, stringOf } from './attributes.ts';
+import { integerOf, integersOf, stringOf, tensorOf } from './attributes.ts';
 import { constantOf, productOf, type ConstantValue } from './constant-value.ts';
 import { broadcastDims, evaluateNode, hasEvaluator, sliceBounds } from './evaluate.ts';
 import type { OnnxGraph, OnnxNode } from './model.ts';
@@ -68,6 +68,10 @@ function valueOfNode(
   valueOf: InferredGraph['valueOf'],
 ): ConstantValue | undefined {
   const [input = ''] = node.input;
+  if (node.opType === 'Constant') {
+    const tensor = tensorOf(node, 'value');
+    return tensor === undefined ? undefined : constantOf(tensor);
+  }
   if (node.opType === 'Shape') {
     const shape = shapes.get(input);
     if (shape === undefined) return undefined;
@@ -90,7 +94,8 @@ const SHAPE_KEEPING = new Set(
   (
     'BatchNormalization Relu Clip LeakyRelu PRelu Sigmoid HardSigmoid HardSwish Elu Selu Tanh Softmax ' +
     'LRN Dropout Identity LogSoftmax Cast QuantizeLinear DequantizeLinear InstanceNormalization ' +
-    'Exp Sqrt Abs Neg Erf Gelu Mish Softplus Softsign Floor Ceil Reciprocal LpNormalization Celu'
+    'Exp Sqrt Abs Neg Erf Gelu Mish Softplus Softsign Floor Ceil Reciprocal LpNormalization Celu ' +
+    'LayerNormalization GroupNormalization MeanVarianceNormalization Log Round Sign ThresholdedRelu'
   ).split(' '),
 );
 const BROADCASTING = new Set(['Add', 'Sub', 'Mul', 'Div', 'Pow', 'Max', 'Min', 'Sum', 'Mean']);
@@ -187,6 +192,15 @@ function outputShapes(
       if (pads?.data.length !== 2 * shape.length || (node.input[3] ?? '') !== '') return [];
       return [shape.map((dim, i) => dim + pads.data[i]! + pads.data[i + shape.length]!)]; // length checked
     }
+    case 'Expand': {
+      const wanted = valueOf(node.input[1] ?? '');
+      return [wanted === undefined ? undefined : broadcastDims(shape, [...wanted.data])];
+    }
+    case 'Tile': {
+      const repeats = valueOf(node.input[1] ?? '');
+      if (repeats?.data.length !== shape.length) return [];
+      return [shape.map((dim, i) => dim * repeats.data[i]!)]; // length checked
+    }
     case 'Resize': {
       const sizes = valueOf(node.input[3] ?? '');
       const scales = valueOf(node.input[2] ?? '');
@@ -211,13 +225,17 @@ function windowShape(
   const dilations = integersOf(node, 'dilations') ?? spatial.map(() => 1);
   const pads = integersOf(node, 'pads') ?? spatial.flatMap(() => [0, 0]);
   const same = stringOf(node, 'auto_pad', 'NOTSET').startsWith('SAME');
-  const round = integerOf(node, 'ceil_mode', 0) === 0 ? Math.floor : Math.ceil;
+  const isCeil = integerOf(node, 'ceil_mode', 0) !== 0;
   const sizes = spatial.map((dim, i) => {
     const stride = strides[i] ?? 1;
     if (same) return Math.ceil(dim / stride);
     const reach = (dilations[i] ?? 1) * ((kernel[i] ?? NaN) - 1) + 1;
-    const padded = dim + (pads[i] ?? 0) + (pads[i + spatial.length] ?? 0);
-    return round((padded - reach) / stride) + 1;
+    const begin = pads[i] ?? 0;
+    const padded = dim + begin + (pads[i + spatial.length] ?? 0);
+    if (!isCeil) return Math.floor((padded - reach) / stride) + 1;
+    const count = Math.ceil((padded - reach) / stride) + 1;
+    // A window that would start in the padding behind the image is left out.
+    return (count - 1) * stride >= dim + begin ? count - 1 : count;
   });
   return [shape[0] ?? NaN, channels, ...sizes];
 }

@@ -9,6 +9,7 @@ export function dimsOf(tensor: Initializer): number[] {
 // Plain numbers as the field is, so that unknown types survive a read; they fall to `default` below.
 const FLOAT: number = DataType.FLOAT;
 const DOUBLE: number = DataType.DOUBLE;
+const FLOAT16: number = DataType.FLOAT16;
 const INT64: number = DataType.INT64;
 const INT32: number = DataType.INT32;
 
@@ -31,9 +32,33 @@ export function readFloats(tensor: Initializer): Float32Array {
       return raw.length > 0 || tensor.doubleData.length === 0
         ? Float32Array.from(new Float64Array(aligned(tensor, raw, 8 * count)))
         : checkCount(tensor, Float32Array.from(tensor.doubleData), count);
+    case FLOAT16: {
+      const halves =
+        raw.length > 0 || tensor.int32Data.length === 0
+          ? new Uint16Array(aligned(tensor, raw, 2 * count))
+          : checkCount(tensor, Uint16Array.from(tensor.int32Data), count);
+      return Float32Array.from(halves, halfToFloat);
+    }
     default:
-      throw badTensor(tensor, `has element type ${typeName(tensor)}, expected FLOAT or DOUBLE`);
+      throw badTensor(
+        tensor,
+        `has element type ${typeName(tensor)}, expected FLOAT, FLOAT16 or DOUBLE`,
+      );
   }
+}
+
+/** IEEE 754 binary16: a sign, five bits of exponent (bias 15) and ten of fraction. */
+function halfToFloat(bits: number): number {
+  const sign = bits >> 15 === 0 ? 1 : -1;
+  const exponent = (bits >> 10) & 31;
+  const fraction = (bits & 1023) / 1024;
+  if (exponent === 0) return sign * fraction * 2 ** -14;
+  if (exponent === 31) return fraction === 0 ? sign * Infinity : NaN;
+  return sign * (1 + fraction) * 2 ** (exponent - 15);
+}
+
+export function isHalfTensor(tensor: Initializer): boolean {
+  return tensor.dataType === FLOAT16;
 }
 
 /** Like `readFloats`, but for reading only: where it can be, a view of the tensor's own bytes. */

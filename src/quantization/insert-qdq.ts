@@ -36,7 +36,7 @@ export function insertQdq(
   for (const [name, parameters] of plan.constants) quantizeConstant(edit, name, parameters);
   for (const [tensor, parameters] of plan.activations) insertPair(edit, tensor, parameters);
   computeOnCodes(graph, (tensor) => plan.activations.get(tensor));
-  shieldFloatLayers(graph);
+  shieldFloatLayers(graph, plan.floatNodes);
   sortNodes(graph);
   pruneNodes(graph);
   pruneInitializers(graph);

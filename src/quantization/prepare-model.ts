@@ -1,10 +1,12 @@
 import { pruneInitializers, pruneNodes, sortNodes } from '../onnx/graph-edit.ts';
 import { checkShapes } from '../onnx/check-shapes.ts';
-import { checkFinite, checkGraph } from '../onnx/check.ts';
+import { checkFinite, checkGraph, functionDomains } from '../onnx/check.ts';
 import { cloneModel, graphOf, type OnnxGraph, type OnnxModel } from '../onnx/model.ts';
 import { foldAffine } from '../onnx/transforms/fold-affine.ts';
 import { foldConstants } from '../onnx/transforms/fold-constants.ts';
 import { foldPad } from '../onnx/transforms/fold-pad.ts';
+import { fullPads } from '../onnx/transforms/full-pads.ts';
+import { inlineFunctions } from '../onnx/transforms/inline-functions.ts';
 import { lowerReduceMean } from '../onnx/transforms/lower-reduce-mean.ts';
 import { matmulToGemm } from '../onnx/transforms/matmul-to-gemm.ts';
 import { normalizeGemm } from '../onnx/transforms/normalize-gemm.ts';
@@ -26,15 +28,17 @@ export function prepareModel(model: OnnxModel): OnnxModel {
     lowerReduceMean,
     matmulToGemm,
     normalizeGemm,
+    fullPads,
     foldPad,
     foldAffine,
     pruneNodes,
     pruneInitializers,
   ];
+  inlineFunctions(prepared);
   upgradeOpset(prepared);
   for (const transform of transforms) {
     transform(graph);
-    checkGraph(graph, `the model after ${transform.name}`);
+    checkGraph(graph, `the model after ${transform.name}`, functionDomains(prepared));
   }
   checkFinite(graph, 'the prepared model');
   checkShapes(graph, 'the prepared model');

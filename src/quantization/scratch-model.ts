@@ -1,6 +1,6 @@
 import { readFile, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { innerReads } from '../onnx/graph-edit.ts';
+import { hasGraphs, innerReads } from '../onnx/graph-edit.ts';
 import { graphOf, type OnnxGraph, type OnnxModel, type OnnxNode } from '../onnx/model.ts';
 import { decodeOnnx } from '../onnx/reader.ts';
 import { writeOnnx, writeOnnxWithData } from '../onnx/writer.ts';
@@ -10,8 +10,8 @@ import { runInEachThread, type WorkerThreads } from '../workers/pool.ts';
 
 export interface ScratchModel {
   readonly modelPath: string;
-  /** The file is optimised already: sessions have nothing left to do. */
-  readonly graphOptimization: 'disabled';
+  /** `disabled` where the file is optimised already: sessions have nothing left to do. */
+  readonly graphOptimization: 'disabled' | 'all';
 }
 
 export interface ScratchModelOptions {
@@ -49,12 +49,13 @@ export async function withScratchModel<T>(
   };
   try {
     await writeOnnxWithData(files.path, files.dataPath, options.model);
-    if (options.graphOptimization === 'disabled') {
-      return await use({ modelPath: files.path, graphOptimization: 'disabled' });
-    }
+    const { graphOptimization } = options;
+    // Of graphs with branches or loops onnxruntime writes files that it does not read again.
+    const isKept = graphOptimization === 'disabled' || graphOf(options.model).node.some(hasGraphs);
+    if (isKept) return await use({ modelPath: files.path, graphOptimization });
     const session = await openOnnxSession(files.path, {
       threadCount: 1,
-      graphOptimization: options.graphOptimization,
+      graphOptimization,
       optimizedModelPath: optimized.path,
       configuration: {
         ...options.configuration,

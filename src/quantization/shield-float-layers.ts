@@ -1,9 +1,18 @@
 import { makeNode, makeTensor } from '../onnx/build.ts';
-import { indexGraph, nameMaker, soleConsumer, type GraphIndex } from '../onnx/graph-edit.ts';
+import {
+  indexGraph,
+  nameMaker,
+  shownNode,
+  soleConsumer,
+  type GraphIndex,
+} from '../onnx/graph-edit.ts';
 import type { OnnxGraph, OnnxNode } from '../onnx/model.ts';
+import type { FloatNode } from './mark-graph.ts';
 
 /** What onnxruntime quantizes of its own accord. */
 const LAYERS = new Set(['Conv', 'ConvTranspose', 'Gemm']);
+/** What it computes on codes wherever these stand before and behind. */
+const FUSED = new Set(['AveragePool', 'GlobalAveragePool', 'Add', 'Mul', 'Concat', 'Sigmoid']);
 
 /** Ends the names of the nodes put in here; reports give the reason for them. */
 export const SHIELD_SUFFIX = '/keep-float';
@@ -14,13 +23,16 @@ export const SHIELD_SUFFIX = '/keep-float';
  * for the whole tensor (1.30, `WeightBiasQuantization` in core/optimizer/qdq_transformer): on a
  * MobileNetV2 whose first depthwise layer was left in float the logits' SQNR is 4 dB so, and 20 dB
  * without. A Max with the least float32 before the QuantizeLinear changes no value, and the
- * pattern is not met; layer and activation fuse as before.
+ * pattern is not met; layer and activation fuse as before. So are the operators without weights among
+ * `floatNodes` kept, which it would compute on codes.
  */
-export function shieldFloatLayers(graph: OnnxGraph): void {
+export function shieldFloatLayers(graph: OnnxGraph, floatNodes: readonly FloatNode[]): void {
+  const names = new Set(floatNodes.map(({ node }) => node));
   const newName = nameMaker(graph);
   const index = indexGraph(graph);
   for (const layer of [...graph.node]) {
-    if (!LAYERS.has(layer.opType) || !isInitializerFed(layer, index)) continue;
+    const isLayer = LAYERS.has(layer.opType) && isInitializerFed(layer, index);
+    if (!isLayer && !(FUSED.has(layer.opType) && names.has(shownNode(layer)))) continue;
     if (index.producers.get(layer.input[0] ?? '')?.opType !== 'DequantizeLinear') continue;
     const quantize = quantizeAfter(layer, index);
     if (quantize === undefined) continue;

@@ -2,15 +2,16 @@ import { clone } from '@bufbuild/protobuf';
 import { attributeOf, floatOf, integerOf, integersOf, tensorOf } from '../attributes.ts';
 import { makeTensor } from '../build.ts';
 import { initializerOf, isFullyKnown } from '../constant-value.ts';
-import { TensorProtoSchema } from '../generated/onnx_pb.ts';
-import { bypassNode, nameMaker, sortNodes } from '../graph-edit.ts';
+import { TensorProto_DataType as DataType, TensorProtoSchema } from '../generated/onnx_pb.ts';
+import { bypassNode, indexGraph, nameMaker, sortNodes } from '../graph-edit.ts';
 import type { Initializer, OnnxGraph, OnnxNode } from '../model.ts';
 import { inferGraph, type InferredGraph } from '../shape-inference.ts';
+import { dimsOf, isHalfTensor, readFloats } from '../tensor-data.ts';
 
 /**
  * Turns Constant nodes and all that follows from constants and known shapes into initializers, removes
  * nodes that only pass their input on (Identity, Dropout at inference, Concat of one tensor, a cast or
- * a window that changes nothing), and leaves no Reshape with a computed shape where only the batch is
+ * a window that changes nothing), widens weights kept in float16, and leaves no Reshape with a computed shape where only the batch is
  * open. The nodes are in order afterwards.
  */
 export function foldConstants(graph: OnnxGraph): void {
@@ -21,6 +22,7 @@ export function foldConstants(graph: OnnxGraph): void {
     graph.initializer.push(tensor);
     return false;
   });
+  widenHalves(graph);
   sortNodes(graph);
   const inferred = inferGraph(graph);
   const newName = nameMaker(graph);
@@ -40,6 +42,23 @@ export function foldConstants(graph: OnnxGraph): void {
     if (onlyPassesOn(node, graph, inferred)) bypassNode(graph, node, node.input[0] ?? '');
   }
 }
+
+/** Weights kept in float16 that a Cast makes float32 become so here. */
+function widenHalves(graph: OnnxGraph): void {
+  const { initializers } = indexGraph(graph);
+  const isKept = new Set(graph.output.map(({ name }) => name));
+  graph.node = graph.node.filter((node) => {
+    const half = initializers.get(node.input[0] ?? '');
+    const [output = ''] = node.output;
+    if (node.opType !== 'Cast' || integerOf(node, 'to', 0) !== FLOAT || isKept.has(output))
+      return true;
+    if (half === undefined || !isHalfTensor(half)) return true;
+    graph.initializer.push(makeTensor(output, dimsOf(half), readFloats(half)));
+    return false;
+  });
+}
+
+const FLOAT: number = DataType.FLOAT;
 
 function constantTensor(node: OnnxNode): Initializer | undefined {
   const name = node.output[0] ?? '';

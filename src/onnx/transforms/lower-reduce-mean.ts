@@ -1,47 +1,80 @@
-import { integerOf, integersOf } from '../attributes.ts';
-import { makeNode } from '../build.ts';
-import { nameMaker } from '../graph-edit.ts';
+import { integerOf, integersOf, setIntegers } from '../attributes.ts';
+import { makeNode, makeTensor } from '../build.ts';
+import { indexGraph, nameMaker, soleConsumer } from '../graph-edit.ts';
 import type { OnnxGraph, OnnxNode } from '../model.ts';
 import { inferGraph } from '../shape-inference.ts';
 import { readIntegers } from '../tensor-data.ts';
 
 /**
- * Turns ReduceMean over the two image axes of [N, C, H, W] into GlobalAveragePool (and a Flatten where
- * the axes are dropped): onnxruntime has an integer form of the pool only.
+ * Turns ReduceMean over the two image axes of [N, C, H, W], or of [N, H, W, C], into GlobalAveragePool
+ * (and a Flatten where the axes are dropped): onnxruntime has an integer form of the pool only. A mean
+ * over one axis and then the other counts as one over both.
  */
 export function lowerReduceMean(graph: OnnxGraph): void {
+  joinMeans(graph);
   const newName = nameMaker(graph);
   const { shapes } = inferGraph(graph);
   graph.node = graph.node.flatMap((node) => {
-    if (node.opType !== 'ReduceMean' || shapes.get(node.input[0] ?? '')?.length !== 4)
+    if (node.opType !== 'ReduceMean' || shapes.get(node.input[0] ?? '')?.length !== RANK)
       return [node];
-    if (!reducesImageAxes(node, graph)) return [node];
-    const [input = ''] = node.input;
+    const axes = reducedAxes(node, graph)?.join() ?? '';
+    const isChannelsLast = axes === '1,2';
+    if (axes !== '2,3' && !isChannelsLast) return [node];
     const [output = ''] = node.output;
+    const made: OnnxNode[] = [];
+    const add = (opType: string, what: string, input: string, isLast: boolean, perm?: number[]) => {
+      const result = isLast ? output : newName(`${output}_${what}`);
+      const isPool = opType === 'GlobalAveragePool';
+      const name = isPool && node.name !== '' ? node.name : newName(`${output}/${what}`);
+      const attributes = perm === undefined ? {} : { perm };
+      made.push(makeNode({ opType, name, inputs: [input], outputs: [result], attributes }));
+      return result;
+    };
     const keepsAxes = integerOf(node, 'keepdims', 1) === 1;
-    const pooled = keepsAxes ? output : newName(`${output}_pooled`);
-    const pool = makeNode({
-      opType: 'GlobalAveragePool',
-      name: node.name === '' ? newName(`${output}/pool`) : node.name,
-      inputs: [input],
-      outputs: [pooled],
-    });
-    if (keepsAxes) return [pool];
-    // [N, C, 1, 1] → [N, C]
-    const flatten = makeNode({
-      opType: 'Flatten',
-      name: newName(`${output}/flatten`),
-      inputs: [pooled],
-      outputs: [output],
-    });
-    return [pool, flatten];
+    let [value = ''] = node.input;
+    if (isChannelsLast) value = add('Transpose', 'channels_first', value, false, [0, 3, 1, 2]);
+    value = add('GlobalAveragePool', 'pooled', value, keepsAxes && !isChannelsLast);
+    // [N, C, 1, 1] → [N, C] or [N, 1, 1, C]
+    if (!keepsAxes) add('Flatten', 'flatten', value, true);
+    else if (isChannelsLast) add('Transpose', 'channels_last', value, true, [0, 2, 3, 1]);
+    return made;
   });
 }
 
-/** The axes are an attribute up to opset 17, an input from 18 on. */
-function reducesImageAxes(node: OnnxNode, graph: OnnxGraph): boolean {
+const RANK = 4;
+
+/** Lets the second of two means in a row take over the axes of the first, which nothing else reads. */
+function joinMeans(graph: OnnxGraph): void {
+  const { shapes } = inferGraph(graph);
+  const newName = nameMaker(graph);
+  for (const first of [...graph.node]) {
+    const second = soleConsumer(indexGraph(graph), first.output[0] ?? '');
+    if (first.opType !== 'ReduceMean' || second?.opType !== 'ReduceMean') continue;
+    if (shapes.get(first.input[0] ?? '')?.length !== RANK) continue;
+    const keeps = integerOf(first, 'keepdims', 1);
+    if (keeps !== integerOf(second, 'keepdims', 1)) continue;
+    const axes = reducedAxes(first, graph);
+    if (axes === undefined) continue;
+    const left = [0, 1, 2, 3].filter((axis) => keeps === 1 || !axes.includes(axis));
+    const more = reducedAxes(second, graph, left.length)?.map((axis) => left[axis] ?? NaN);
+    if (more === undefined) continue;
+    const all = [...new Set([...axes, ...more])].sort();
+    second.input[0] = first.input[0] ?? '';
+    if (second.input.length > 1) {
+      const name = newName(`${second.output[0] ?? ''}_axes`);
+      graph.initializer.push(makeTensor(name, [all.length], BigInt64Array.from(all, BigInt)));
+      second.input[1] = name;
+    } else {
+      setIntegers(second, 'axes', all);
+    }
+    graph.node = graph.node.filter((node) => node !== first);
+  }
+}
+
+/** Constant axes in ascending order: an attribute up to opset 17, an input from 18 on. */
+function reducedAxes(node: OnnxNode, graph: OnnxGraph, rank = RANK): number[] | undefined {
   const tensor = graph.initializer.find(({ name }) => name === node.input[1]);
-  const axes = integersOf(node, 'axes') ?? (tensor === undefined ? [] : readIntegers(tensor));
-  const positive = axes.map((axis) => (axis < 0 ? axis + 4 : axis)).sort();
-  return positive.length === 2 && positive[0] === 2 && positive[1] === 3;
+  const axes =
+    integersOf(node, 'axes') ?? (tensor === undefined ? undefined : readIntegers(tensor));
+  return axes?.map((axis) => (axis < 0 ? axis + rank : axis)).sort();
 }

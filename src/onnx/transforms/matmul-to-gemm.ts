@@ -1,35 +1,101 @@
-import { makeNode } from '../build.ts';
-import { indexGraph, soleConsumer } from '../graph-edit.ts';
+import { makeNode, makeTensor } from '../build.ts';
+import { indexGraph, nameMaker, soleConsumer } from '../graph-edit.ts';
 import type { OnnxGraph, OnnxNode } from '../model.ts';
-import { inferGraph } from '../shape-inference.ts';
+import { inferGraph, type Shape } from '../shape-inference.ts';
 import { dimsOf, elementCount, isFloatTensor } from '../tensor-data.ts';
 
 /**
  * Turns a MatMul of [N, K] with constant weights [K, M] into a Gemm, taking in the Add of a constant
- * bias that alone reads it: onnxruntime would else make a float Gemm of the two after quantization.
+ * bias that alone reads it: onnxruntime would else make a float Gemm of the two after quantization. One
+ * of more axes, a linear layer on each place of an image, becomes the Gemm of all places as rows.
  */
 export function matmulToGemm(graph: OnnxGraph): void {
   const { shapes } = inferGraph(graph);
+  const newName = nameMaker(graph);
   for (const node of [...graph.node]) {
-    if (node.opType !== 'MatMul' || shapes.get(node.input[0] ?? '')?.length !== 2) continue;
+    const shape = shapes.get(node.input[0] ?? '');
+    if (node.opType !== 'MatMul' || shape === undefined || !hasRows(shape)) continue;
     const index = indexGraph(graph);
     const weight = index.initializers.get(node.input[1] ?? '');
     if (weight?.dims.length !== 2 || !isFloatTensor(weight)) continue;
+    const [rowSize = 0, columnCount = 0] = dimsOf(weight);
     const add = soleConsumer(index, node.output[0] ?? '');
-    const bias =
-      add?.opType === 'Add' ? biasOf(add, node, graph, dimsOf(weight)[1] ?? 0) : undefined;
-    const last = add !== undefined && bias !== undefined ? add : node;
-    const gemm = makeNode({
-      opType: 'Gemm',
-      name: node.name,
-      inputs: [...node.input, ...(bias === undefined ? [] : [bias])],
-      outputs: last.output,
-    });
+    const bias = add?.opType === 'Add' ? biasOf(add, node, graph, columnCount) : undefined;
+    const sum = add !== undefined && bias !== undefined ? add : node;
+    const next = soleConsumer(index, sum.output[0] ?? '');
+    // On rows, so that it fuses with the Gemm.
+    const activation = shape.length > 2 && isActivation(next, sum) ? next : undefined;
+    const last = activation ?? sum;
+    const places = { shape, rowSize, columnCount, graph, newName };
+    const gemms = gemmOf(node, { sum, activation, bias }, places);
     graph.node = graph.node.flatMap((other) => {
-      if (other === last) return [gemm]; // where the Add stood, its operands are made
-      return other === node ? [] : [other];
+      if (other === last) return gemms; // where the Add stood, its operands are made
+      return other === node || other === sum ? [] : [other];
     });
   }
+}
+
+/** Whether its rows can be put one below the other and apart again: one size of them may be open. */
+function hasRows(shape: Shape): boolean {
+  return shape.length >= 2 && shape.slice(0, -1).filter(Number.isNaN).length <= 1;
+}
+
+function isActivation(node: OnnxNode | undefined, made: OnnxNode): node is OnnxNode {
+  if (node?.opType !== 'Relu' && node?.opType !== 'Clip') return false;
+  return node.input[0] === made.output[0];
+}
+
+interface Followers {
+  /** The Add of the bias, or the MatMul itself. */
+  readonly sum: OnnxNode;
+  readonly activation: OnnxNode | undefined;
+  readonly bias: string | undefined;
+}
+
+interface Places {
+  /** Of the MatMul's input. */
+  readonly shape: Shape;
+  readonly rowSize: number;
+  readonly columnCount: number;
+  readonly graph: OnnxGraph;
+  readonly newName: (wanted: string) => string;
+}
+
+function gemmOf(
+  matmul: OnnxNode,
+  { sum, activation, bias }: Followers,
+  { shape, rowSize, columnCount, graph, newName }: Places,
+): OnnxNode[] {
+  const [input = '', weight = ''] = matmul.input;
+  const [output = ''] = (activation ?? sum).output;
+  const isFlat = shape.length === 2;
+  const rows = isFlat ? input : newName(`${input}_rows`);
+  const result = isFlat ? output : newName(`${sum.output[0] ?? ''}_rows`);
+  const gemm = makeNode({
+    opType: 'Gemm',
+    name: matmul.name,
+    inputs: [rows, weight, ...(bias === undefined ? [] : [bias])],
+    outputs: [result],
+  });
+  if (isFlat) return [gemm];
+  const reshape = (from: string, to: string, sizes: readonly number[]): OnnxNode => {
+    const wanted = newName(`${to}_shape`);
+    graph.initializer.push(makeTensor(wanted, [sizes.length], BigInt64Array.from(sizes, BigInt)));
+    return makeNode({
+      ...{ opType: 'Reshape', name: newName(`${to}/reshape`) },
+      ...{ inputs: [from, wanted], outputs: [to] },
+    });
+  };
+  const places = shape.slice(0, -1).map((size) => (Number.isNaN(size) ? -1 : size));
+  const made = [reshape(input, rows, [-1, rowSize]), gemm];
+  let value = result;
+  if (activation !== undefined) {
+    value = newName(`${output}_rows`);
+    activation.input[0] = result;
+    activation.output[0] = value;
+    made.push(activation);
+  }
+  return [...made, reshape(value, output, [...places, columnCount])];
 }
 
 /** The name of the Add's other operand when it is a constant with one value a column. */
@@ -43,5 +109,6 @@ function biasOf(
   const bias = graph.initializer.find(({ name }) => name === other);
   if (bias === undefined || !isFloatTensor(bias) || elementCount(bias) !== columnCount)
     return undefined;
-  return dimsOf(bias).at(-1) === columnCount ? bias.name : undefined;
+  const dims = dimsOf(bias);
+  return dims.length <= 2 && dims.at(-1) === columnCount ? bias.name : undefined;
 }

@@ -12,7 +12,7 @@ export interface LayerStatistics {
   readonly layer: PlannedLayer;
   readonly geometry: PatchGeometry;
   readonly parameters: ActivationParameters;
-  /** [H, W] of the layer's input; [1, 1] for a Gemm. */
+  /** [H, W] of the layer's input; [rows, 1] for a Gemm. */
   readonly plane: readonly [number, number];
   /** [C, indices]: the input at those places of each plane. Without an input all of it. */
   readonly gathered: { readonly output: string; readonly indices?: string };
@@ -40,9 +40,11 @@ export function statisticsModel(
     return output;
   };
   const flatForms = new Map<string, string>();
-  // [1, C, H, W] → [C, H · W], once a tensor
-  const flat = (tensor: string): string => {
-    const form = flatForms.get(tensor) ?? add('Flatten', [tensor], { axis: 2 });
+  // [1, C, H, W] → [C, H · W], or [R, C] → [C, R], once a tensor
+  const flat = (tensor: string, isImage: boolean): string => {
+    const form =
+      flatForms.get(tensor) ??
+      (isImage ? add('Flatten', [tensor], { axis: 2 }) : add('Transpose', [tensor]));
     flatForms.set(tensor, form);
     return form;
   };
@@ -52,14 +54,17 @@ export function statisticsModel(
     const geometry = patchGeometry(node, weightDims);
     const parameters = plan.activations.get(tensor)!; // planned for every layer
     const shared = { layer, geometry, parameters };
-    if (node.opType !== 'Conv') {
+    const isImage = node.opType === 'Conv';
+    const shape = shapes.get(tensor) ?? [];
+    const [rowCount = 1] = shape;
+    if (!isImage && (rowCount === 1 || Number.isNaN(rowCount))) {
       return {
         ...shared,
         plane: [1, 1],
         gathered: { output: add('Identity', [tensor]) },
       };
     }
-    const [, , height = NaN, width = NaN] = shapes.get(tensor) ?? [];
+    const [height = NaN, width = NaN] = isImage ? shape.slice(2) : [rowCount, 1];
     if (Number.isNaN(height * width)) return [];
     const plane = [height, width] as const;
     const indices = newName(`${layer.outputTensor}_places`);
@@ -67,7 +72,7 @@ export function statisticsModel(
     return {
       ...shared,
       plane,
-      gathered: { output: add('Gather', [flat(tensor), indices], { axis: 1 }), indices },
+      gathered: { output: add('Gather', [flat(tensor, isImage), indices], { axis: 1 }), indices },
     };
   });
   const names = layers.map(({ gathered }) => gathered.output);

@@ -1,6 +1,8 @@
 import { markConv } from './conv.ts';
 import { markGemm } from './gemm.ts';
+import { markMatMul } from './matmul.ts';
 import type { MarkOperator } from './operator.ts';
+import { markAveragePool, markMaxPool } from './pool.ts';
 import { markClip, markPad, markResize } from './shared.ts';
 
 const integer: MarkOperator = () => ({ kind: 'integer' });
@@ -13,14 +15,15 @@ const shared: MarkOperator = () => ({ kind: 'shared' });
 export const OPERATORS: Readonly<Record<string, MarkOperator>> = {
   Conv: markConv,
   Gemm: markGemm,
+  MatMul: markMatMul,
   Add: integer,
   Mul: integer,
   GlobalAveragePool: integer,
-  AveragePool: integer,
+  AveragePool: markAveragePool,
   Concat: integer,
   LeakyRelu: integer,
   Sigmoid: integer,
-  MaxPool: shared,
+  MaxPool: markMaxPool,
   Reshape: shared,
   Flatten: shared,
   Transpose: shared,

@@ -12,6 +12,7 @@ export function markResize(node: OnnxNode): Verdict {
 
 /** Pad runs on uint8 codes (see `computeOnCodes`) when what it fills in is a constant code. */
 export function markPad(node: OnnxNode, index: GraphIndex): Verdict {
+  if ((node.input[3] ?? '') !== '') return staysFloat('the axes it pads are computed in the graph');
   if (stringOf(node, 'mode', 'constant') !== 'constant') return { kind: 'shared' };
   const valueName = node.input[2] ?? '';
   if (valueName === '') return { kind: 'shared' };
