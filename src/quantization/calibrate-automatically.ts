@@ -1,5 +1,6 @@
 import { evenlySpaced } from '../numeric/evenly-spaced.ts';
 import { createRandom, shuffled } from '../numeric/random.ts';
+import { graphOf, type OnnxGraph } from '../onnx/model.ts';
 import { createSqnrAccumulator } from '../metrics/sqnr.ts';
 import type { MethodSelection } from './calibration-table.ts';
 import { calibrate } from './calibrate.ts';
@@ -64,7 +65,17 @@ const FINALIST_COUNT = 2;
 export async function calibrateAutomatically(
   options: AutomaticOptions,
 ): Promise<AutomaticCalibration> {
-  const { images, percentile, onProgress } = options;
+  const { images, percentile, onProgress, model } = options;
+  const inputs = imageTensors(graphOf(model));
+  /** Images are all there is to see of an input: what a range cuts off of them nothing brings back. */
+  const rangesBy = (method: RangeMethod, states: ReadonlyMap<string, ObserverState>) => {
+    const ofInputs = new Map([...states].filter(([tensor]) => inputs.has(tensor)));
+    const choice = { method, percentile };
+    return {
+      ...chooseRanges(states, choice),
+      ...chooseRanges(ofInputs, { ...choice, method: 'min-max' }),
+    };
+  };
   const heldOut = drawHeldOut(images.indices, options.seed);
   const observedCount = images.indices.length;
   const total = observedCount + heldOut.length;
@@ -79,16 +90,31 @@ export async function calibrateAutomatically(
   const { candidates, finalists } = await raceCandidates({
     ...options,
     images: { ...images, indices: heldOut },
-    tables: CANDIDATES.map((method) => chooseRanges(fitted, { method, percentile })),
+    tables: CANDIDATES.map((method) => rangesBy(method, fitted)),
     reference: observed.heldOutRows,
     onProgress: (done) => onProgress?.(observedCount + done, total),
   });
   const method = bestOf(finalists);
   return {
-    tensors: chooseRanges(allStates(observed), { method, percentile }),
+    tensors: rangesBy(method, allStates(observed)),
     selection: { method, heldOutImageCount: heldOut.length, candidates },
   };
 }
+
+/** The inputs, and what only puts their values elsewhere. */
+function imageTensors({ input, node }: OnnxGraph): Set<string> {
+  const found = new Set(input.map(({ name }) => name));
+  for (const {
+    opType,
+    input: [source = ''],
+    output,
+  } of node) {
+    if (MOVING.has(opType) && found.has(source)) for (const name of output) found.add(name);
+  }
+  return found;
+}
+
+const MOVING = new Set(['Transpose', 'Pad', 'Reshape', 'Slice', 'Split', 'Squeeze', 'Unsqueeze']);
 
 type Candidate = MethodSelection['candidates'][number];
 
@@ -123,12 +149,12 @@ async function raceCandidates(
       first,
       CANDIDATES.map((_, i) => i),
     );
-    const finalists = bestFew(scores.map(meanOf), FINALIST_COUNT);
+    const finalists = bestFew(scores.map(scoreDb), FINALIST_COUNT);
     if (others.length > 0) {
       const more = await scoresOn(others, finalists);
       for (const [n, i] of finalists.entries()) scores[i]?.push(...more[n]!);
     }
-    const candidates = CANDIDATES.map((method, i) => ({ method, sqnrDb: meanOf(scores[i]!) })); // one each
+    const candidates = CANDIDATES.map((method, i) => ({ method, sqnrDb: scoreDb(scores[i]!) })); // one each
     return { candidates, finalists: finalists.map((i) => candidates[i]!) };
   });
 }
@@ -161,12 +187,7 @@ export function bestOf(
   return found?.method ?? 'mse'; // there are candidates
 }
 
-/**
- * Of each image; where there is no noise, none. Their mean is what candidates are judged by: the SQNR
- * of all outputs together would follow the rare image with outputs ten times the others'. On a
- * ResNet-50 it prefers ranges that hold those images, with which 67 % of the answers are the float
- * network's, to ranges of the usual image, with which 88 % are.
- */
+/** Of each image; where there is no noise, none. */
 function sqnrsDb(reference: readonly Float32Array[], actual: readonly Float32Array[]): number[] {
   return reference.flatMap((row, i) => {
     const accumulator = createSqnrAccumulator();
@@ -175,9 +196,17 @@ function sqnrsDb(reference: readonly Float32Array[], actual: readonly Float32Arr
   });
 }
 
-function meanOf(values: readonly number[]): number | null {
-  if (values.length === 0) return null;
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
+/**
+ * What candidates are judged by: the mean of the images' relative errors ‖noise‖ / ‖output‖, in dB. The SQNR
+ * of all outputs together would follow the rare image with outputs ten times the others': on a ResNet-50
+ * it prefers ranges that hold those images, with which 67 % of the answers are the float network's, to
+ * ranges of the usual image, with which 88 % are. The mean of the images' decibels would not mind an image
+ * that a narrow range ruins.
+ */
+export function scoreDb(sqnrsDb: readonly number[]): number | null {
+  if (sqnrsDb.length === 0) return null;
+  const errors = sqnrsDb.map((sqnrDb) => 10 ** (-sqnrDb / 20));
+  return -20 * Math.log10(errors.reduce((sum, error) => sum + error, 0) / errors.length);
 }
 
 function allStates({ kept, heldOut }: ObservedActivations): Map<string, ObserverState> {

@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { integerOf } from '../onnx/attributes.ts';
 import { countOperators } from '../onnx/describe-model.ts';
 import { TensorProto_DataType as DataType } from '../onnx/generated/onnx_pb.ts';
 import { indexGraph, shownNode } from '../onnx/graph-edit.ts';
@@ -33,17 +34,45 @@ export async function readOptimizedGraph(
   const model = await readOnnx(optimizedModelPath);
   await rm(optimizedModelPath);
   const inFloat = nodesInFloat(graphOf(model));
-  const reasons = new Map(planned.map(({ node, reason }) => [node, reason]));
-  const originals = inFloat.some(({ name }) => BLOCKED.test(name))
-    ? indexGraph(graphOf(await readOnnx(modelPath))).producers
-    : new Map<string, OnnxNode>();
-  const floatNodes = inFloat.map((node) => {
-    const shown = originalName(node, originals, reasons) ?? shownNode(node);
-    const reason = reasons.get(shown) ?? reasonOf(node);
-    return { node: shown, operator: node.opType, reason };
-  });
-  return { operators: countOperators(model), floatNodes };
+  const originals = inFloat.every(({ name }) => name !== '' && !BLOCKED.test(name))
+    ? new Map<string, OnnxNode>()
+    : indexGraph(graphOf(await readOnnx(modelPath))).producers;
+  return {
+    operators: countOperators(model),
+    floatNodes: inOneRow(inFloat, planned, originals),
+  };
 }
+
+/** A float node a row, under the names of the model that was given. */
+function inOneRow(
+  inFloat: readonly OnnxNode[],
+  planned: readonly FloatNode[],
+  originals: ReadonlyMap<string, OnnxNode>,
+): FloatNode[] {
+  const reasons = new Map(planned.map(({ node, reason }) => [node, reason]));
+  const rows = new Map<string, FloatNode>();
+  const expanded = new Set<string>();
+  for (const node of inFloat) {
+    const [, operatorName, token] = PIECE.exec(node.output[0] ?? '') ?? [];
+    const part = operatorName ?? token;
+    if (node.name === '' && part !== undefined) {
+      for (const operator of part === 'token' ? NAMELESS : [part]) expanded.add(operator);
+      continue;
+    }
+    // Of an operator that was taken apart the last piece makes its output.
+    const whole = node.name === '' ? originals.get(node.output[0] ?? '') : undefined;
+    const shown = originalName(node, originals, reasons) ?? shownNode(whole ?? node);
+    const reason = reasons.get(shown) ?? reasonOf(node);
+    rows.set(shown, { node: shown, operator: (whole ?? node).opType, reason });
+  }
+  for (const float of planned) if (expanded.has(float.operator)) rows.set(float.node, float);
+  return [...rows.values()];
+}
+
+/** What onnxruntime calls values inside an operator that it has no kernel for and takes apart. */
+const PIECE = /^_(?:inlfunc_([A-Za-z]+)_|(token)_\d+$)/;
+/** Those whose pieces do not bear their name. */
+const NAMELESS = ['HardSwish', 'Celu', 'Mish', 'Softplus', 'Gelu'];
 
 /** How onnxruntime names a convolution that it gave its own blocked layout: after its output. */
 const BLOCKED = /_nchwc(?:_token_\d+)?$/;
@@ -88,7 +117,7 @@ const PASSING = new Set([
   'Split',
 ]);
 
-/** Nodes that read float32 and are not at the border between float and integers. */
+/** Nodes that compute on float32 and are not at the border between float and integers. */
 function nodesInFloat(graph: OnnxGraph): OnnxNode[] {
   const integers = new Set(
     graph.initializer
@@ -107,7 +136,7 @@ function nodesInFloat(graph: OnnxGraph): OnnxNode[] {
     if (node.opType === 'DequantizeLinear') continue;
     if (node.opType === 'QuantizeLinear' || hasIntegerOutput(node)) {
       integers.add(output);
-    } else if (PASSING.has(node.opType) && integers.has(input)) {
+    } else if (isOnIntegers(node, integers) || (PASSING.has(node.opType) && integers.has(input))) {
       for (const name of node.output) integers.add(name);
     } else if (node.opType !== 'QGemm') {
       inFloat.push(node);
@@ -115,6 +144,17 @@ function nodesInFloat(graph: OnnxGraph): OnnxNode[] {
   }
   return inFloat;
 }
+
+/** Shapes, and arithmetic on them. */
+function isOnIntegers(node: OnnxNode, integers: ReadonlySet<string>): boolean {
+  if (node.opType === 'Shape' || node.opType === 'Size') return true;
+  if (node.opType === 'Cast') return INTEGER_TYPES.has(integerOf(node, 'to', 0));
+  if (node.opType === 'ConstantOfShape') return false; // its values may be of any type
+  const given = node.input.filter((name) => name !== '');
+  return given.length > 0 && given.every((name) => integers.has(name));
+}
+
+const INTEGER_TYPES: ReadonlySet<number> = new Set([DataType.INT32, DataType.INT64]);
 
 /** QLinear operators and QGemm with an output scale (its eighth input) write integers. */
 function hasIntegerOutput(node: OnnxNode): boolean {

@@ -28,7 +28,7 @@ export const calibrateParameters = z.strictObject({
     .enum(EQUALIZATION_CHOICES)
     .default('auto')
     .describe(
-      'How channels between two layers are scaled before, the function staying the same: so that the activation’s channels have one range (activations), or the weights of both layers do (cross-layer). auto: activations from 64 images on, none below.',
+      'How channels between two layers are scaled before, the function staying the same: so that the activation’s channels have one range (activations), or the weights of both layers do (cross-layer). auto: activations from 64 images on; below, where it keeps the outputs much closer on held-out calibration images.',
     ),
   batchSize: z
     .int()

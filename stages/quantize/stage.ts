@@ -29,7 +29,7 @@ import { quantizeParameters, type QuantizeParameters } from './parameters.ts';
 
 export const quantize = defineStage({
   kind: 'quantize',
-  version: 15,
+  version: 16,
   description: 'Quantizes a calibrated float model to int8 in the form onnxruntime fuses.',
   parameters: quantizeParameters,
   inputs: {

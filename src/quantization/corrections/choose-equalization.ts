@@ -14,7 +14,10 @@ import type { Equalization, EqualizationChoice } from '../choices.ts';
  */
 const LEAST_IMAGE_COUNT = 64;
 
-/** For `auto` the scaling of activations' channels, where there are images enough to know their ranges. */
+/**
+ * For `auto` the scaling of activations' channels, where there are images enough to know their ranges; where
+ * there are not, `none` unless it proves better (see `calibrateBothWays`).
+ */
 export function resolveEqualization(choice: EqualizationChoice, imageCount: number): Equalization {
   if (choice !== 'auto') return choice;
   return imageCount < LEAST_IMAGE_COUNT ? 'none' : 'activations';

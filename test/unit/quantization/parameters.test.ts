@@ -12,7 +12,9 @@ test('parameters worked by hand', () => {
   // No negative values: zero point 0 though the least value is above zero.
   assert.deepEqual(activationParameters({ min: 10, max: 510 }), { scale: 2, zeroPoint: 0 });
   assert.deepEqual(activationParameters({ min: -510, max: -10 }), { scale: 2, zeroPoint: 255 });
-  assert.deepEqual(activationParameters({ min: 0, max: 0 }), { scale: 1, zeroPoint: 0 });
+  assert.deepEqual(activationParameters({ min: 0, max: 0 }), {
+    ...{ scale: Math.fround(1 / 255), zeroPoint: 0 },
+  });
 });
 
 test('the largest code never goes beyond the bound of a Clip', () => {
