@@ -36,7 +36,7 @@ export async function inputFormFor(options: InputFormOptions): Promise<InputForm
   if (normalization === undefined || !isTried) return asItIs;
   const floatModel = await readModel();
   const found = takePixels(floatModel, normalization);
-  if (isUint8 && (found === null || found.isTransposed)) throw cannotFold(shownName);
+  if (isUint8 && found === null) throw cannotFold(shownName);
   const isServed =
     found !== null &&
     (isUint8 || (found.isFaster && settings.excluded?.has(found.convolution) !== true));
@@ -44,13 +44,24 @@ export async function inputFormFor(options: InputFormOptions): Promise<InputForm
   const { model, ...pixels } = found;
   return {
     readModel: handOver(model, async () => takePixels(await readModel(), normalization)!.model),
-    table: { ...table, tensors: { ...table.tensors, ...pixels.tensors } },
+    table: {
+      ...withoutChanges(table, pixels.replaced),
+      tensors: { ...table.tensors, ...pixels.tensors },
+    },
     settings: {
       ...settings,
       excluded: new Set([...(settings.excluded ?? []), pixels.node]),
     },
     finish: (quantized) => makePixelInput(quantized, pixels, inputType),
   };
+}
+
+/** A normalization inside the model counts as a layer when channels are equalized. */
+function withoutChanges(table: Source['table'], tensor: string | null): Source['table'] {
+  const { equalization } = table;
+  if (equalization === undefined || tensor === null) return table;
+  const changes = equalization.changes.filter((change) => change.tensor !== tensor);
+  return { ...table, equalization: { ...equalization, changes } };
 }
 
 function cannotFold(shownName: string): OnnxError {

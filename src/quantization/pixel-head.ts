@@ -54,14 +54,18 @@ export function makePixelInput(
     return node.outputs[0] ?? '';
   };
   const isUint8 = inputType === 'uint8';
-  if (isUint8) input.type.value.value.elemType = DataType.UINT8;
+  if (isUint8) {
+    input.type.value.value.elemType = DataType.UINT8;
+    // A transpose of it has another type now, too.
+    graph.valueInfo = graph.valueInfo.filter(({ name }) => name !== pixels.normalized);
+  }
   if (quantize?.opType !== 'QuantizeLinear') {
     // A first convolution that stays float reads the float form.
     if (!isUint8) return finished();
     const float = add({
       opType: 'Cast',
       name: newName(PIXELS_TO_FLOAT),
-      inputs: [input.name],
+      inputs: [pixels.normalized],
       outputs: [newName('pixels_float')],
       attributes: { to: DataType.FLOAT },
     });
@@ -81,7 +85,7 @@ export function makePixelInput(
   add({
     opType: 'Pad',
     name: newName('pixels/pad'),
-    inputs: [isUint8 ? input.name : quantizePixels(pixels.normalized), pads, constant],
+    inputs: [isUint8 ? pixels.normalized : quantizePixels(pixels.normalized), pads, constant],
     outputs: [quantize.output[0] ?? ''],
   });
   graph.node = graph.node.filter((node) => node !== quantize);

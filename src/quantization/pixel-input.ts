@@ -1,5 +1,5 @@
 import type { Normalization } from '../data/image-shards.ts';
-import { integerOf } from '../onnx/attributes.ts';
+import { attributeOf, integerOf } from '../onnx/attributes.ts';
 import { makeNode, makeTensor, type TensorData } from '../onnx/build.ts';
 import {
   indexGraph,
@@ -39,9 +39,10 @@ export interface PixelInput {
   readonly middle: number;
   /** Value of the constant fourth channel, as a code. */
   readonly constantCode: number;
-  /** What the first convolution read: the input, or where that has its channels last, its transpose. */
+  /** The input, or where that has its channels last, its transpose. */
   readonly normalized: string;
-  readonly isTransposed: boolean;
+  /** What the convolution read before, where the model itself made it of `normalized`; gone. */
+  readonly replaced: string | null;
   /** Name of the first convolution. */
   readonly convolution: string;
   /** Whether the fourth channel makes it faster. */
@@ -55,7 +56,8 @@ export interface PixelInput {
  * w / (255 std) and read p - z, z being a whole pixel value. What is left of the mean, which a bias
  * could carry only where no padding is, comes from a fourth channel that is constant inside the image
  * and, like the others, zero in the padding: padding stays the zero of *normalized* values.
- * onnxruntime's kernel wants four channels anyway. Null when something else than one convolution over
+ * onnxruntime's kernel wants four channels anyway. A normalization that the model does itself is taken in
+ * where it makes the values that the convolution reads. Null when something else than one convolution over
  * three channels, its weights initializers, reads the input or a transpose of it.
  */
 export function takePixels(floatModel: OnnxModel, { mean, std }: Normalization): PixelModel | null {
@@ -68,9 +70,9 @@ export function takePixels(floatModel: OnnxModel, { mean, std }: Normalization):
   }
   if (found === null) return null;
   const graph = graphOf(model);
-  const { convolution, weight, isTransposed } = found;
-  const [normalized = ''] = convolution.input;
-  const pixelMeans = mean.map((value) => 255 * value);
+  const { convolution, weight, normalized, affine } = found;
+  const read = behind(affine, { mean, std });
+  const pixelMeans = read.mean.map((value) => 255 * value);
   const middle = Math.min(Math.max(Math.round(average(pixelMeans)), 0), UINT8_MAX);
   const remainders = pixelMeans.map((value) => value - middle);
   // Large enough that the fourth channel's weights need no larger scale than the others.
@@ -88,7 +90,8 @@ export function takePixels(floatModel: OnnxModel, { mean, std }: Normalization):
   // A convolution, since multiplications and additions would be folded when the model is prepared.
   const toPixels = newName('pixels');
   const deviations = diagonalOf(std.map((value) => 255 * value));
-  const offsets = Float32Array.from([...remainders, sign * constant]);
+  const shifts = mean.map((value) => 255 * value - middle);
+  const offsets = Float32Array.from([...shifts, sign * constant]);
   const node = makeNode({
     opType: 'Conv',
     name: toPixels,
@@ -99,7 +102,7 @@ export function takePixels(floatModel: OnnxModel, { mean, std }: Normalization):
     ],
     outputs: [toPixels],
   });
-  const settings = { std, remainders, constant: sign * constant };
+  const settings = { std: read.std, remainders, constant: sign * constant };
   const pixelDims = [dims[0] ?? 0, 4, ...dims.slice(2)];
   convolution.input[0] = toPixels;
   convolution.input[1] = constantOf(
@@ -107,6 +110,7 @@ export function takePixels(floatModel: OnnxModel, { mean, std }: Normalization):
     pixelDims,
     pixelWeights(readFloats(weight), dims, settings),
   );
+  graph.node = graph.node.filter((other) => other !== affine?.node);
   graph.node.push(node);
   sortNodes(graph);
   pruneInitializers(graph);
@@ -118,7 +122,7 @@ export function takePixels(floatModel: OnnxModel, { mean, std }: Normalization):
     middle,
     constantCode: middle + sign * constant,
     normalized,
-    isTransposed,
+    replaced: affine === null ? null : (affine.node.output[0] ?? ''),
     convolution: shownNode(convolution),
     isFaster: gainsByPadding(convolution, dims),
   };
@@ -135,16 +139,29 @@ export function diagonalOf(factors: readonly number[]): Float32Array {
 interface PixelConvolution {
   readonly convolution: OnnxNode;
   readonly weight: Initializer;
-  readonly isTransposed: boolean;
+  /** The input, or its transpose. */
+  readonly normalized: string;
+  /** What stands between that and the convolution. */
+  readonly affine: ChannelAffine | null;
+}
+
+/** A normalization in the model itself, as `foldAffine` leaves it: y = a · x + b in each channel. */
+interface ChannelAffine {
+  readonly node: OnnxNode;
+  readonly factors: Float32Array;
+  readonly summands: Float32Array;
 }
 
 function findPixelConvolution(graph: OnnxGraph): PixelConvolution | null {
   const index = indexGraph(graph);
   const [inputName = ''] = index.inputs;
-  const reader = soleConsumer(index, inputName);
-  const isTransposed = reader?.opType === 'Transpose';
-  const tensor = isTransposed ? (reader.output[0] ?? '') : inputName;
-  const convolution = isTransposed ? soleConsumer(index, tensor) : reader;
+  const first = soleConsumer(index, inputName);
+  const isTransposed = first?.opType === 'Transpose';
+  const normalized = isTransposed ? (first.output[0] ?? '') : inputName;
+  const reader = isTransposed ? soleConsumer(index, normalized) : first;
+  const affine = reader === undefined ? null : channelAffine(reader, index.initializers);
+  const tensor = affine === null ? normalized : (affine.node.output[0] ?? '');
+  const convolution = affine === null ? reader : soleConsumer(index, tensor);
   const weight = index.initializers.get(convolution?.input[1] ?? '');
   const isFound =
     convolution?.opType === 'Conv' &&
@@ -154,7 +171,41 @@ function findPixelConvolution(graph: OnnxGraph): PixelConvolution | null {
     isFloatTensor(weight) &&
     dimsOf(weight).length === 4 &&
     dimsOf(weight)[1] === 3;
-  return isFound ? { convolution, weight, isTransposed } : null;
+  return isFound ? { convolution, weight, normalized, affine } : null;
+}
+
+function channelAffine(
+  node: OnnxNode,
+  initializers: ReadonlyMap<string, Initializer>,
+): ChannelAffine | null {
+  const weight = initializers.get(node.input[1] ?? '');
+  const biasName = node.input[2] ?? '';
+  const bias = initializers.get(biasName);
+  const isPointwise =
+    node.opType === 'Conv' &&
+    integerOf(node, 'group', 1) === 3 &&
+    weight !== undefined &&
+    isFloatTensor(weight) &&
+    dimsOf(weight).join() === '3,1,1,1';
+  const isPlain = ['pads', 'strides', 'auto_pad'].every(
+    (name) => attributeOf(node, name) === undefined,
+  );
+  if (!isPointwise || !isPlain || (biasName !== '' && bias === undefined)) return null;
+  const factors = readFloats(weight);
+  // A channel that is thrown away has no pixels.
+  if (factors.some((factor) => !(factor > 0))) return null;
+  return { node, factors, summands: bias === undefined ? new Float32Array(3) : readFloats(bias) };
+}
+
+/** The normalization of what `affine` makes of normalized pixels: a · (p - m) / s + b = (p - m') / s'. */
+function behind(affine: ChannelAffine | null, { mean, std }: Normalization): Normalization {
+  if (affine === null) return { mean, std };
+  const { factors, summands } = affine;
+  const each = <T>(of: (c: 0 | 1 | 2) => T): [T, T, T] => [of(0), of(1), of(2)];
+  return {
+    std: each((c) => std[c] / factors[c]!),
+    mean: each((c) => mean[c] - (summands[c]! * std[c]) / factors[c]!), // three of both
+  };
 }
 
 /** float32 [M, 3, kH, kW] → [M, 4, kH, kW]: of pixels less the middle, and of the constant. */

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import type { Normalization } from '../../../src/data/image-shards.ts';
 import { FLOAT_NCHW, toNetworkInput } from '../../../src/data/network-input.ts';
 import { createRandom } from '../../../src/numeric/random.ts';
+import { makeNode, makeTensor } from '../../../src/onnx/build.ts';
 import { graphOf, type OnnxModel } from '../../../src/onnx/model.ts';
 import { writeOnnx } from '../../../src/onnx/writer.ts';
 import { inputFormFor } from '../../../src/quantization/input-form.ts';
@@ -42,6 +43,47 @@ test('a model of pixels computes what the normalized one does, padding included'
     const { model, constantCode } = takePixels(tinyConvnet(), normalization)!;
     assert.ok(constantCode >= 0 && constantCode <= 255, `${name}: ${constantCode}`);
     const actual = await outputOf(`${name}.onnx`, model, float);
+    for (const [i, value] of expected.entries()) {
+      assert.ok(Math.abs(actual[i]! - value) < 1e-4 * (1 + Math.abs(value)), `${name} ${i}`);
+    }
+  }
+});
+
+test('a normalization inside the model is taken in: one convolution reads pixels', async (t) => {
+  const folder = await temporaryFolder(t);
+  const random = createRandom(12, 'pixels');
+  const pixelsNhwc = Uint8Array.from({ length: 3 * TINY_SIZE ** 2 }, () => random.integer(256));
+  const unit: Normalization = { mean: [0, 0, 0], std: [1, 1, 1] };
+  const size = { height: TINY_SIZE, width: TINY_SIZE };
+  const input = toNetworkInput(
+    { pixelsNhwc, imageCount: 1, normalization: unit, ...size },
+    FLOAT_NCHW,
+  );
+  const outputOf = async (name: string, model: OnnxModel): Promise<number[]> => {
+    await writeOnnx(join(folder, name), model);
+    const session = await openOnnxSession(join(folder, name), { threadCount: 1 });
+    const { logits } = await session.run({ input });
+    await session.release();
+    return [...(logits!.data as Float32Array)];
+  };
+  for (const [name, { mean, std }] of normalizations) {
+    const inside = tinyConvnet();
+    const graph = graphOf(inside);
+    for (const node of graph.node) {
+      node.input = node.input.map((tensor) => (tensor === 'input' ? 'inside' : tensor));
+    }
+    const step = (opType: string, from: string, by: string, to: string) =>
+      makeNode({ opType, name: to, inputs: [from, by], outputs: [to] });
+    graph.node.unshift(step('Sub', 'input', 'm', 'less'), step('Div', 'less', 's', 'inside'));
+    graph.initializer.push(
+      makeTensor('m', [1, 3, 1, 1], Float32Array.from(mean)),
+      makeTensor('s', [3, 1, 1], Float32Array.from(std)),
+    );
+    const expected = await outputOf(`${name}-inside.onnx`, inside);
+    const { model, convolution } = takePixels(inside, unit)!;
+    assert.equal(graphOf(model).node.filter(({ opType }) => opType === 'Sub').length, 0);
+    assert.equal(convolution, takePixels(tinyConvnet(), unit)!.convolution);
+    const actual = await outputOf(`${name}-taken.onnx`, model);
     for (const [i, value] of expected.entries()) {
       assert.ok(Math.abs(actual[i]! - value) < 1e-4 * (1 + Math.abs(value)), `${name} ${i}`);
     }
