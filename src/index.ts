@@ -40,13 +40,11 @@ export { readOnnx } from './onnx/reader.ts';
 export { writeOnnx } from './onnx/writer.ts';
 export { readCalibrationTable, type CalibrationTable } from './quantization/calibration-table.ts';
 export type { CalibrationMethod, CorrectionChoices } from './quantization/choices.ts';
-export {
-  calibrateModel,
-  quantizeModel,
-  type CalibrateModelOptions,
-  type InputTensors,
-  type LibraryQuantization,
-  type PhotographFolder,
-  type QuantizeModelOptions,
-} from './quantization/library.ts';
-export type { Target } from './quantization/choices.ts';
+export { calibrateModel, quantizeModel, type LibraryQuantization } from './quantization/library.ts';
+export type {
+  CalibrateModelOptions,
+  InputTensors,
+  PhotographFolder,
+  QuantizeModelOptions,
+} from './quantization/library-options.ts';
+export type { Granularity, InputType, Target } from './quantization/choices.ts';

@@ -87,12 +87,20 @@ function requireTensor(
   length: number,
   { count, dims }: { readonly count: number; readonly dims: readonly number[] },
 ): void {
-  const isFinite = tensor.every((value) => Number.isFinite(value));
-  if (tensor.length === length && isFinite) return;
-  const received = isFinite ? `${tensor.length} values` : 'values that are not finite';
+  const received = problemOf(tensor, length);
+  if (received === null) return;
   throw new DataError({
     code: 'data/tensor-length',
     message: `input ${count} has ${received}; expected ${length} finite float32 values, [${dims.join(', ')}]`,
     hint: 'give each image as one normalized Float32Array, channels first',
   });
+}
+
+/** Plain JavaScript gives anything; other arrays of numbers would be read byte by byte as float32. */
+function problemOf(tensor: unknown, length: number): string | null {
+  if (!(tensor instanceof Float32Array)) {
+    return ArrayBuffer.isView(tensor) ? `a ${tensor.constructor.name}` : 'no Float32Array';
+  }
+  if (tensor.length !== length) return `${tensor.length} values`;
+  return tensor.every((value) => Number.isFinite(value)) ? null : 'values that are not finite';
 }

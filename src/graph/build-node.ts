@@ -2,7 +2,7 @@ import { isAbsolute, normalize, resolve } from 'node:path';
 import type { z } from 'zod';
 import { interpolate, type Scope } from '../pipeline/interpolate.ts';
 import { childEntries, receivedText, type Located, type Origin } from '../pipeline/located.ts';
-import { pathText } from '../pipeline/issue-wording.ts';
+import { pathText } from '../diagnostics/issue-wording.ts';
 import type { Problems } from '../pipeline/problems.ts';
 import { declaredOutputsSchema, resourcesSchema } from '../pipeline/schema.ts';
 import { checkShape } from '../pipeline/shape-diagnostics.ts';

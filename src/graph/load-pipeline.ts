@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { nearestName } from '../diagnostics/nearest-name.ts';
 import { failure, success, type Diagnostic, type Result } from '../diagnostics/diagnostic.ts';
 import { interpolate } from '../pipeline/interpolate.ts';
-import { pathText } from '../pipeline/issue-wording.ts';
+import { pathText } from '../diagnostics/issue-wording.ts';
 import {
   child,
   childEntries,

@@ -1,7 +1,7 @@
 import { nameHint } from '../diagnostics/nearest-name.ts';
 import { interpolate } from '../pipeline/interpolate.ts';
 import { childMap, hasUnknown, toPlain, type Located, type Origin } from '../pipeline/located.ts';
-import { pathText } from '../pipeline/issue-wording.ts';
+import { pathText } from '../diagnostics/issue-wording.ts';
 import type { Problems } from '../pipeline/problems.ts';
 import { matrixSchema } from '../pipeline/schema.ts';
 import { checkShape } from '../pipeline/shape-diagnostics.ts';

@@ -10,7 +10,7 @@ import {
   type LocatedScalar,
   type Origin,
 } from '../pipeline/located.ts';
-import { orList } from '../pipeline/issue-wording.ts';
+import { orList } from '../diagnostics/issue-wording.ts';
 import type { Problems } from '../pipeline/problems.ts';
 import type { StageSpec } from '../pipeline/stage-spec.ts';
 import { ARTIFACT_KINDS, type ArtifactKind } from '../stage/artifact.ts';

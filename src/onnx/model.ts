@@ -11,7 +11,7 @@ export type {
   TensorProto as Initializer,
   ValueInfoProto as ValueInfo,
 } from './generated/onnx_pb.ts';
-import { clone, isFieldSet } from '@bufbuild/protobuf';
+import { clone, isFieldSet, isMessage } from '@bufbuild/protobuf';
 import {
   ModelProtoSchema,
   TensorProtoSchema,
@@ -38,6 +38,11 @@ function cloneTensor(tensor: TensorProto): TensorProto {
   const copy = clone(TensorProtoSchema, { ...tensor, rawData: new Uint8Array() });
   copy.rawData = tensor.rawData;
   return copy;
+}
+
+/** Whether a value of unknown origin is a model as `readOnnx` gives it. */
+export function isOnnxModel(value: unknown): value is ModelProto {
+  return isMessage(value, ModelProtoSchema);
 }
 
 /** The model's graph. @throws OnnxError `onnx/no-graph` when there is none. */

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { ARTIFACT_KINDS } from '../stage/artifact.ts';
 import type { Digest } from '../stage/artifact.ts';
 import type { AnyStageDefinition } from '../stage/definition.ts';
-import { expectation } from './issue-wording.ts';
+import { expectation } from '../diagnostics/issue-wording.ts';
 
 export interface OwnKind {
   readonly definition: AnyStageDefinition;

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { nameHint, nearestName } from '../diagnostics/nearest-name.ts';
-import { expectation, type Issue } from './issue-wording.ts';
+import { expectation, type Issue } from '../diagnostics/issue-wording.ts';
 import { isWholeNumber, knownKeys } from './known-keys.ts';
 import { receivedText, toPlain, type Located, type Origin } from './located.ts';
 import type { Problems } from './problems.ts';

@@ -37,6 +37,10 @@ export type BiasCorrection = (typeof BIAS_CORRECTIONS)[number];
 export const WEIGHT_RANGES = ['max', 'mse'] as const;
 export type WeightRange = (typeof WEIGHT_RANGES)[number];
 
+/** Whether each output channel of a weight tensor has a scale of its own. */
+export const GRANULARITIES = ['per-channel', 'per-tensor'] as const;
+export type Granularity = (typeof GRANULARITIES)[number];
+
 /** CPUs an int8 model is for, see `codeBounds`. */
 export const TARGETS = ['vnni', 'avx2', 'portable'] as const;
 export type Target = (typeof TARGETS)[number];

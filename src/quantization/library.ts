@@ -15,53 +15,20 @@ import { equalizeAndCalibrate, type Calibration } from './equalize-and-calibrate
 import type { CalibrationTable } from './calibration-table.ts';
 import { inputFormFor } from './input-form.ts';
 import type { FloatNode } from './mark-graph.ts';
-import { normalizationOf, type NormalizationChoice } from './normalization-choice.ts';
+import { normalizationOf } from './normalization-choice.ts';
 import { packImages, type PackOptions } from './pack-images.ts';
 import { quantizeCalibrated } from './quantize-calibrated.ts';
-import type { Target } from './choices.ts';
 import { localTarget } from './local-target.ts';
+import { withDefaults, type EqualizationChoice } from './choices.ts';
 import {
-  withDefaults,
-  type CorrectionChoices,
-  type EqualizationChoice,
-  type CalibrationMethod,
-} from './choices.ts';
-
-/**
- * Normalized inputs, each [3, H, W] of the model's size ([H, W, 3] where it takes channels last), in
- * any number: they are streamed.
- */
-export type InputTensors = Iterable<Float32Array> | AsyncIterable<Float32Array>;
-
-/** A folder of photographs, searched at any depth, and how the model wants their pixels. */
-export interface PhotographFolder extends NormalizationChoice {
-  readonly folder: string;
-}
-
-export interface CalibrateModelOptions {
-  readonly images: InputTensors | PhotographFolder;
-  /** `auto` by default: the method that keeps the outputs closest on held-out images. */
-  readonly method?: CalibrationMethod;
-  /** Side of the square input in pixels; needed only where the model leaves it open. */
-  readonly size?: number;
-  readonly workerCount?: number;
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (progress: {
-    readonly phase: 'read' | 'calibrate' | 'correct';
-    readonly done: number;
-    /** Null while images are read from an iterable. */
-    readonly total: number | null;
-  }) => void;
-}
-
-export interface QuantizeModelOptions extends CalibrateModelOptions, CorrectionChoices {
-  /** From `calibrateModel`; by default found here, after channels are equalized where that helps. */
-  readonly ranges?: CalibrationTable['tensors'];
-  /** CPU the model is for; by default this one. */
-  readonly target?: Target;
-  /** Names of nodes that shall stay float. */
-  readonly exclude?: readonly string[];
-}
+  parseCalibrateOptions,
+  parseModel,
+  parseQuantizeOptions,
+  type CalibrateModelOptions,
+  type InputTensors,
+  type QuantizeModelOptions,
+} from './library-options.ts';
+import { requireModelFile } from './require-model-file.ts';
 
 export interface LibraryQuantization {
   readonly model: OnnxModel;
@@ -75,9 +42,10 @@ export interface LibraryQuantization {
 /** The range of every activation of a float model (a path or a read model) over the images. */
 export async function calibrateModel(
   model: OnnxModel | string,
-  options: CalibrateModelOptions,
+  given: CalibrateModelOptions,
 ): Promise<CalibrationTable['tensors']> {
-  return withImages(model, options, async ({ readModel, shared }) => {
+  const options = parseCalibrateOptions(given);
+  return withImages(parseModel(model), options, async ({ readModel, shared }) => {
     return (await calibrateInside(readModel, options, shared, 'none')).tensors;
   });
 }
@@ -88,10 +56,11 @@ export async function calibrateModel(
  */
 export async function quantizeModel(
   model: OnnxModel | string,
-  options: QuantizeModelOptions,
+  given: QuantizeModelOptions,
 ): Promise<LibraryQuantization> {
+  const options = parseQuantizeOptions(given);
   const { equalization, weightRange, inputRounding, ...corrections } = withDefaults(options);
-  return withImages(model, options, async ({ readModel, shared, ...images }) => {
+  return withImages(parseModel(model), options, async ({ readModel, shared, ...images }) => {
     const table =
       options.ranges === undefined
         ? await calibrateInside(readModel, options, shared, equalization)
@@ -101,13 +70,13 @@ export async function quantizeModel(
       readModel,
       table,
       settings: {
-        granularity: 'per-channel',
+        granularity: options.granularity ?? 'per-channel',
         weightRange,
         target: options.target ?? localTarget(),
         firstConvolution: 'pad',
         excluded: new Set(options.exclude ?? []),
       },
-      inputType: 'float32',
+      inputType: options.inputType ?? 'float32',
       inputRounding,
       shownName: 'the model',
     });
@@ -140,7 +109,7 @@ interface SharedOptions {
 
 function calibrateInside(
   readModel: ReadModel,
-  { method = 'auto', onProgress }: CalibrateModelOptions,
+  { method = 'auto', percentile = DEFAULT_PERCENTILE, onProgress }: CalibrateModelOptions,
   shared: SharedOptions,
   equalization: EqualizationChoice,
 ): Promise<Calibration> {
@@ -150,7 +119,7 @@ function calibrateInside(
     method,
     equalization,
     seed: 0,
-    percentile: DEFAULT_PERCENTILE,
+    percentile,
     onProgress: (done, total) => onProgress?.({ phase: 'calibrate', done, total }),
   });
 }
@@ -224,7 +193,10 @@ async function openClassifier(
   model: OnnxModel | string,
   shownName: string,
 ): ReturnType<typeof readClassifier> {
-  if (typeof model === 'string') return readClassifier(model);
+  if (typeof model === 'string') {
+    await requireModelFile(model);
+    return readClassifier(model);
+  }
   checkModel(model, shownName);
   return {
     signature: classifierSignature(model, shownName),

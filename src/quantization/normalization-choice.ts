@@ -9,6 +9,7 @@ export const PRESETS = {
   unit: { mean: [0, 0, 0], std: [1, 1, 1] },
 } as const satisfies Record<string, { mean: readonly number[]; std: readonly number[] }>;
 export type Preset = keyof typeof PRESETS;
+export const PRESET_NAMES = ['imagenet', 'tf', 'unit'] as const satisfies readonly Preset[];
 
 export interface NormalizationChoice {
   readonly preset?: Preset;
@@ -64,6 +65,6 @@ function badNormalization(received: string): UsageError {
   return new UsageError({
     code: 'quantize/normalization',
     message: `how the model wants its pixels must be given by a preset (${Object.keys(PRESETS).join(', ')}) or by mean and std of three numbers each; received ${received}`,
-    hint: 'use the preprocessing the model was trained with, for example --preset imagenet',
+    hint: 'use the preprocessing the model was trained with, for example the preset imagenet',
   });
 }

@@ -20,6 +20,7 @@ import { packImages } from './pack-images.ts';
 import type { Target } from './choices.ts';
 import { localTarget } from './local-target.ts';
 import { EMBEDDED, reportQuantization } from './report-quantization.ts';
+import { requireModelFile } from './require-model-file.ts';
 import { requireImageModel } from './require-image-model.ts';
 import { runQuantization } from './run-quantization.ts';
 import type { Sensitivity } from './sensitivity.ts';
@@ -217,25 +218,15 @@ function selectionOf(folder: string, first: number, count: number): ImageSelecti
 }
 
 async function checkPaths(modelPath: string, outputPath: string): Promise<void> {
+  await requireModelFile(modelPath);
   const resolved = await Promise.all(
     [modelPath, outputPath].map((path) => realpath(path).catch(() => null)), // null: not there
   );
-  if (resolved[0] === null) {
-    throw new UsageError({
-      code: 'quantize/no-model',
-      message: `there is no file ${modelPath}`,
-      hint: 'give the path of an ONNX model',
-    });
-  }
-  for (const [what, path] of [
-    ['model', modelPath],
-    ['output', outputPath],
-  ] as const) {
-    const found = await stat(path).catch(() => null); // null: not there, as most outputs
-    if (found?.isDirectory() !== true) continue;
+  const found = await stat(outputPath).catch(() => null); // null: not there, as most outputs
+  if (found?.isDirectory() === true) {
     throw new UsageError({
       code: 'quantize/folder-given',
-      message: `the ${what} ${path} is a folder`,
+      message: `the output ${outputPath} is a folder`,
       hint: 'give the path of an ONNX file',
     });
   }

@@ -6,7 +6,7 @@ import type { CalibrationTable } from './calibration-table.ts';
 import { insertQdq, type BiasCorrections } from './insert-qdq.ts';
 import { padInputChannels } from './pad-input-channels.ts';
 import { poolByConvolution } from './pool-by-convolution.ts';
-import type { Target, WeightRange } from './choices.ts';
+import type { Granularity, Target, WeightRange } from './choices.ts';
 import { LARGEST_PAIR_SUM } from './code-bounds.ts';
 import { worstPairSum } from './pair-sums.ts';
 import { prepareCalibrated } from './prepare-calibrated.ts';
@@ -16,7 +16,7 @@ import {
   type QuantizationPlan,
   type QuantizedLayer,
 } from './quantization-plan.ts';
-import { nearestWeight, type Granularity, type QuantizedWeight } from './weights.ts';
+import { nearestWeight, type QuantizedWeight } from './weights.ts';
 
 export interface QuantizeOptions {
   readonly granularity: Granularity;

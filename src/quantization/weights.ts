@@ -1,6 +1,6 @@
 import { roundHalfToEven, roundWithin, saturate } from '../numeric/rounding.ts';
 import { asRows, eachRow, fromRows, type RowLayout } from './channel-rows.ts';
-import type { WeightRange } from './choices.ts';
+import type { Granularity, WeightRange } from './choices.ts';
 import {
   highestBeside,
   LARGEST_MEETING_SUM,
@@ -8,8 +8,6 @@ import {
   meetingPairs,
   type CodeBounds,
 } from './code-bounds.ts';
-
-export type Granularity = 'per-channel' | 'per-tensor';
 
 export interface WeightScheme extends CodeBounds {
   readonly granularity: Granularity;

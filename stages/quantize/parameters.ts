@@ -1,17 +1,18 @@
 import { z } from 'zod';
 import { SENSITIVITIES } from '../../src/quantization/run-quantization.ts';
-import { TARGETS } from '../../src/quantization/choices.ts';
 import {
   BIAS_CORRECTIONS,
+  GRANULARITIES,
   INPUT_ROUNDINGS,
   INPUT_TYPES,
   ROUNDINGS,
+  TARGETS,
   WEIGHT_RANGES,
 } from '../../src/quantization/choices.ts';
 
 export const quantizeParameters = z.strictObject({
   granularity: z
-    .enum(['per-channel', 'per-tensor'])
+    .enum(GRANULARITIES)
     .default('per-channel')
     .describe('Whether each output channel of a weight tensor has a scale of its own.'),
   weightRange: z

@@ -25,7 +25,7 @@ test('ranges cover what an array of inputs holds, and can be given to the quanti
     onProgress: ({ phase }) => phases.add(phase),
     ...shared,
   });
-  assert.equal(result.ranges, ranges);
+  assert.deepEqual(result.ranges, ranges);
   assert.equal(result.quantizedLayerCount, 2);
   assert.ok(result.floatNodes.some(({ node }) => node === 'depthwise'));
   assert.deepEqual([...phases], ['read', 'correct']);

@@ -1,0 +1,239 @@
+import { z } from 'zod';
+import { UsageError } from '../diagnostics/errors.ts';
+import { expectation, pathText, type Issue } from '../diagnostics/issue-wording.ts';
+import { nameHint } from '../diagnostics/nearest-name.ts';
+import { isOnnxModel, type OnnxModel } from '../onnx/model.ts';
+import type { CalibrationTable } from './calibration-table.ts';
+import {
+  BIAS_CORRECTIONS,
+  CALIBRATION_METHODS,
+  EQUALIZATION_CHOICES,
+  GRANULARITIES,
+  INPUT_ROUNDINGS,
+  INPUT_TYPES,
+  ROUNDINGS,
+  TARGETS,
+  WEIGHT_RANGES,
+  type CalibrationMethod,
+  type CorrectionChoices,
+  type Granularity,
+  type InputType,
+  type Target,
+} from './choices.ts';
+import { PRESET_NAMES, type NormalizationChoice } from './normalization-choice.ts';
+
+/**
+ * Normalized inputs, each [3, H, W] of the model's size ([H, W, 3] where it takes channels last), in
+ * any number: they are streamed.
+ */
+export type InputTensors = Iterable<Float32Array> | AsyncIterable<Float32Array>;
+
+/** A folder of photographs, searched at any depth, and how the model wants their pixels. */
+export interface PhotographFolder extends NormalizationChoice {
+  readonly folder: string;
+}
+
+export interface LibraryProgress {
+  readonly phase: 'read' | 'calibrate' | 'correct';
+  readonly done: number;
+  /** Null while images are read from an iterable. */
+  readonly total: number | null;
+}
+
+export interface CalibrateModelOptions {
+  readonly images: InputTensors | PhotographFolder;
+  /** `auto` by default: the method that keeps the outputs closest on held-out images. */
+  readonly method?: CalibrationMethod;
+  /** Share of values a range keeps, 50 to 100; for `percentile` and as a candidate of `auto`; 99.999. */
+  readonly percentile?: number;
+  /** Side of the square input in pixels; needed only where the model leaves it open. */
+  readonly size?: number;
+  readonly workerCount?: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: LibraryProgress) => void;
+}
+
+export interface QuantizeModelOptions extends CalibrateModelOptions, CorrectionChoices {
+  /** From `calibrateModel`; by default found here, after channels are equalized where that helps. */
+  readonly ranges?: CalibrationTable['tensors'];
+  /** CPU the model is for; by default this one. */
+  readonly target?: Target;
+  /** Of weights; `per-channel` by default. */
+  readonly granularity?: Granularity;
+  /** `uint8`: the int8 model takes pixels, not normalized values; of photographs only. */
+  readonly inputType?: InputType;
+  /** Names of nodes that shall stay float. */
+  readonly exclude?: readonly string[];
+}
+
+/*
+ * The typings above keep these mistakes out of TypeScript; plain JavaScript needs them told. Schemas
+ * and typings are held together by the functions' return types and by the call of each test.
+ */
+
+const photographFolder = z.strictObject({
+  folder: z.string().min(1),
+  preset: z.enum(PRESET_NAMES).exactOptional(),
+  mean: z.array(z.number()).exactOptional(),
+  std: z.array(z.number()).exactOptional(),
+});
+
+/** Which of the two forms was given decides what is wrong with it. */
+function imagesLike(value: unknown): z.ZodType<InputTensors | PhotographFolder> {
+  const problem = problemOfImages(value);
+  if (problem !== null) return z.custom<InputTensors>(() => false, problem);
+  // An iterable is left alone: a generator can be run once only.
+  if (isIterable(value)) return z.custom<InputTensors>(isIterable);
+  return z.preprocess(withoutUndefined, photographFolder);
+}
+
+const calibrateOptions = z.strictObject({
+  method: z.enum(CALIBRATION_METHODS).exactOptional(),
+  percentile: z.number().min(50).max(100).exactOptional(),
+  size: z.int().min(1).exactOptional(),
+  workerCount: z.int().min(1).exactOptional(),
+  signal: z
+    .custom<AbortSignal>(
+      (value) => value instanceof EventTarget && 'aborted' in value,
+      'must be an AbortSignal',
+    )
+    .exactOptional(),
+  onProgress: z
+    .custom<(progress: LibraryProgress) => void>(
+      (value) => typeof value === 'function',
+      'must be a function',
+    )
+    .exactOptional(),
+});
+
+const range = z
+  .strictObject({ min: z.number(), max: z.number() })
+  .refine(({ min, max }) => min <= max, 'must have a min that is not above its max');
+
+const quantizeOptions = calibrateOptions.extend({
+  ranges: z.record(z.string(), range).exactOptional(),
+  target: z.enum(TARGETS).exactOptional(),
+  granularity: z.enum(GRANULARITIES).exactOptional(),
+  inputType: z.enum(INPUT_TYPES).exactOptional(),
+  exclude: z.array(z.string()).exactOptional(),
+  equalization: z.enum(EQUALIZATION_CHOICES).exactOptional(),
+  rounding: z.enum(ROUNDINGS).exactOptional(),
+  biasCorrection: z.enum(BIAS_CORRECTIONS).exactOptional(),
+  weightRange: z.enum(WEIGHT_RANGES).exactOptional(),
+  inputRounding: z.enum(INPUT_ROUNDINGS).exactOptional(),
+});
+
+/** The options of `calibrateModel` as typed values. @throws UsageError `library/invalid-options` */
+export function parseCalibrateOptions(options: unknown): CalibrateModelOptions {
+  return parseOptions(calibrateOptions.extend(imagesIn(options)), 'calibrateModel', options);
+}
+
+/** The options of `quantizeModel` as typed values. @throws UsageError `library/invalid-options` */
+export function parseQuantizeOptions(options: unknown): QuantizeModelOptions {
+  const parsed = parseOptions(quantizeOptions.extend(imagesIn(options)), 'quantizeModel', options);
+  if (parsed.inputType === 'uint8' && !('folder' in parsed.images)) throw unknownPixels();
+  return parsed;
+}
+
+function unknownPixels(): UsageError {
+  return new UsageError({
+    code: 'library/photographs-needed',
+    message:
+      'quantizeModel: the option "inputType" can be uint8 only where "images" are photographs, since nothing tells how inputs were made of pixels',
+    hint: 'give images: { folder, preset }',
+  });
+}
+
+function imagesIn(options: unknown) {
+  return { images: imagesLike(valueAt(options, ['images'])) };
+}
+
+function parseOptions<Schema extends z.ZodObject>(
+  schema: Schema,
+  caller: string,
+  options: unknown,
+): z.output<Schema> {
+  const parsed = schema.safeParse(withoutUndefined(options));
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map((issue) => describeIssue(issue, options, schema.shape));
+  const hint = problems.find((problem) => problem.hint !== undefined)?.hint;
+  throw new UsageError({
+    code: 'library/invalid-options',
+    message: `${caller}: ${problems.map(({ message }) => message).join('; ')}`,
+    hint: hint ?? 'the typings of drq say what each option may be',
+  });
+}
+
+interface Problem {
+  readonly message: string;
+  readonly hint?: string;
+}
+
+function describeIssue(issue: Issue, options: unknown, known: object): Problem {
+  const { path } = issue;
+  if (issue.code === 'unrecognized_keys') {
+    const [key = ''] = issue.keys;
+    const names = path.length === 0 ? Object.keys(known) : Object.keys(photographFolder.shape);
+    const hint = nameHint(key, names) ?? `known: ${names.join(', ')}`;
+    const unknown = issue.keys.map((name) => `"${pathText([...path, name])}"`).join(', ');
+    return { message: `there is no option ${unknown}`, hint };
+  }
+  const subject = path.length === 0 ? 'the options' : `the option "${pathText(path)}"`;
+  const wanted = path.length === 0 ? 'must be an object such as { images }' : expectation(issue);
+  return { message: `${subject} ${wanted}, received ${shown(valueAt(options, path))}` };
+}
+
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  let found = value;
+  for (const step of path) {
+    if (typeof found !== 'object' || found === null) return undefined;
+    found = (found as Record<PropertyKey, unknown>)[step]; // an object has what any key gives
+  }
+  return found;
+}
+
+function shown(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value);
+  if (Array.isArray(value)) return 'a list';
+  if (ArrayBuffer.isView(value)) return `one ${value.constructor.name}`;
+  if (typeof value === 'object' && value !== null) return 'an object';
+  return typeof value === 'function' ? 'a function' : String(value);
+}
+
+/** Callers in plain JavaScript write `{ target: undefined }` for an option that they do not give. */
+function withoutUndefined(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).filter(([, entry]) => entry !== undefined));
+}
+
+function problemOfImages(value: unknown): string | null {
+  const isObject = typeof value === 'object' && value !== null;
+  if (!isObject) {
+    return 'must be inputs (an array or a generator of Float32Array) or photographs ({ folder, preset })';
+  }
+  if (ArrayBuffer.isView(value)) {
+    return 'must be an array or a generator of inputs: put a single one into an array';
+  }
+  return null;
+}
+
+function isIterable(value: unknown): value is InputTensors {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    (Symbol.iterator in value || Symbol.asyncIterator in value)
+  );
+}
+
+/**
+ * Verifies that what was given as the model is a path or a model.
+ * @throws UsageError `library/invalid-model`
+ */
+export function parseModel(model: unknown): OnnxModel | string {
+  if (typeof model === 'string' || isOnnxModel(model)) return model;
+  throw new UsageError({
+    code: 'library/invalid-model',
+    message: `the model must be the path of an ONNX file or what readOnnx gave, received ${shown(model)}`,
+    hint: 'for instance quantizeModel("model.onnx", …), or quantizeModel(await readOnnx("model.onnx"), …)',
+  });
+}

@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { calibrateModel, quantizeModel } from '../../../src/quantization/library.ts';
+import {
+  parseQuantizeOptions,
+  type QuantizeModelOptions,
+} from '../../../src/quantization/library-options.ts';
+import { temporaryFolder } from '../../support/stage-context.ts';
+import { TINY_SIZE, tinyConvnet } from '../../support/tiny-convnet.ts';
+
+/** As plain JavaScript calls it: the typings do not keep anything out. */
+function refused(options: unknown, expected: object): Promise<void> {
+  return assert.rejects(quantizeModel(tinyConvnet(), options as QuantizeModelOptions), {
+    name: 'UsageError',
+    code: 'library/invalid-options',
+    ...expected,
+  });
+}
+
+const images = [new Float32Array(3 * TINY_SIZE ** 2)];
+
+test('each option that cannot be is named, with what it may be', async () => {
+  const wrong: readonly (readonly [object, string])[] = [
+    [{ target: 'arm' }, 'the option "target" must be vnni, avx2 or portable, received "arm"'],
+    [{ biasCorrection: 'global' }, 'the option "biasCorrection" must be local or none'],
+    [{ rounding: 'x' }, 'the option "rounding" must be adaptive or nearest, received "x"'],
+    [{ equalization: 'bogus' }, 'the option "equalization" must be auto, none, cross-layer or'],
+    [{ method: 'foo' }, 'the option "method" must be auto, min-max, mean-min-max,'],
+    [{ granularity: 1 }, 'the option "granularity" must be per-channel or per-tensor, received 1'],
+    [{ ranges: { input: { min: NaN, max: 1 } } }, '"ranges.input.min" must be a number'],
+    [{ ranges: { input: { min: 2, max: 1 } } }, '"ranges.input" must have a min that is not above'],
+    [{ workerCount: 0 }, 'the option "workerCount" must be at least 1, received 0'],
+    [{ size: 0 }, 'the option "size" must be at least 1, received 0'],
+    [{ size: NaN }, 'the option "size" must be a number, received NaN'],
+    [{ percentile: 101 }, 'the option "percentile" must be at most 100, received 101'],
+    [{ onProgress: 3 }, 'the option "onProgress" must be a function, received 3'],
+    [{ signal: {} }, 'the option "signal" must be an AbortSignal, received an object'],
+    [{ exclude: 'conv' }, 'the option "exclude" must be a list, received "conv"'],
+    [{ images: undefined }, 'the option "images" must be inputs (an array'],
+    [{ images: 'photographs' }, 'the option "images" must be inputs (an array'],
+    [{ images: images[0] }, 'put a single one into an array, received one Float32Array'],
+    [{ images: { folder: 'x', preset: 'zzz' } }, '"images.preset" must be imagenet, tf or unit'],
+    [{ images: { preset: 'tf' } }, 'the option "images.folder" must be a text'],
+    [{ size: 0, target: 'arm' }, 'received 0; the option "target" must be'],
+  ];
+  for (const [change, part] of wrong) {
+    const hasPart = ({ message }: Error): true => {
+      assert.ok(message.includes(part), message);
+      return true;
+    };
+    await assert.rejects(quantizeModel(tinyConvnet(), { images, ...change }), hasPart);
+    await refused({ images, ...change }, {});
+  }
+  await refused({ images, mehtod: 'mse' }, { hint: 'did you mean "method"?' });
+  await refused(
+    { images: { folder: 'x', presett: 'tf' } },
+    {
+      message: 'quantizeModel: there is no option "images.presett"',
+      hint: 'did you mean "preset"?',
+    },
+  );
+  await refused(undefined, { message: /the options must be an object/ });
+});
+
+test('an option that is undefined is one that was not given', () => {
+  const given = { images, target: undefined, method: 'mse' } as unknown;
+  assert.deepEqual(parseQuantizeOptions(given), { images, method: 'mse' });
+});
+
+test('pixels as input need photographs', async () => {
+  await refused({ images, inputType: 'uint8' }, { code: 'library/photographs-needed' });
+});
+
+test('what is no model is refused before anything is read', async (t) => {
+  for (const model of [null, 5, {}, undefined]) {
+    const given = model as string;
+    const expected = { name: 'UsageError', code: 'library/invalid-model' };
+    await assert.rejects(quantizeModel(given, { images }), expected);
+    await assert.rejects(calibrateModel(given, { images }), expected);
+  }
+  const folder = await temporaryFolder(t);
+  await assert.rejects(quantizeModel(folder, { images }), { code: 'quantize/folder-given' });
+  const absent = quantizeModel('/nope.onnx', { images });
+  await assert.rejects(absent, { code: 'quantize/no-model', message: /no file \/nope\.onnx/ });
+});
+
+test('numbers that are no float32 are refused rather than read as such', async () => {
+  const inputs = [new Float64Array(3 * TINY_SIZE ** 2)] as unknown as Float32Array[];
+  await assert.rejects(quantizeModel(tinyConvnet(), { images: inputs, workerCount: 1 }), {
+    code: 'data/tensor-length',
+    message: /input 0 has a Float64Array; expected/,
+  });
+});
