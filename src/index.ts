@@ -48,3 +48,10 @@ export type {
   QuantizeModelOptions,
 } from './quantization/library-options.ts';
 export type { Granularity, InputType, Target } from './quantization/choices.ts';
+export type { Fidelity } from './quantization/fidelity.ts';
+export type {
+  LayerReport,
+  PairSumProof,
+  QuantizationReport,
+  QuantizationSettings,
+} from './quantization/quantization-report.ts';

@@ -41,6 +41,9 @@ export type WeightRange = (typeof WEIGHT_RANGES)[number];
 export const GRANULARITIES = ['per-channel', 'per-tensor'] as const;
 export type Granularity = (typeof GRANULARITIES)[number];
 
+/** Whether the harm of each layer is measured. */
+export const SENSITIVITIES = ['none', 'layers'] as const;
+
 /** CPUs an int8 model is for, see `codeBounds`. */
 export const TARGETS = ['vnni', 'avx2', 'portable'] as const;
 export type Target = (typeof TARGETS)[number];

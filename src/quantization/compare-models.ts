@@ -23,6 +23,8 @@ export interface CompareOptions extends ModelPair {
   readonly images: ImageSelection;
   /** Class of each image of the selection. */
   readonly labels?: readonly number[];
+  /** What the output holds; `logits` by default. */
+  readonly scores?: 'logits' | 'probabilities';
   readonly workerCount: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
@@ -30,7 +32,7 @@ export interface CompareOptions extends ModelPair {
 
 /** How closely the quantized model follows the float model on the images, one image at a time. */
 export async function compareOutputs(options: CompareOptions): Promise<Fidelity> {
-  const { floatPath, quantizedPath, onProgress, labels, ...shared } = options;
+  const { floatPath, quantizedPath, onProgress, labels, scores = 'logits', ...shared } = options;
   const total = 2 * options.images.indices.length;
   const reference = await collectRows({
     ...shared,
@@ -42,7 +44,7 @@ export async function compareOutputs(options: CompareOptions): Promise<Fidelity>
     modelPath: quantizedPath,
     onProgress: (done) => onProgress?.(total / 2 + done, total),
   });
-  return fidelityOf(reference, actual, labels === undefined ? {} : { labels });
+  return fidelityOf(reference, actual, { scores, ...(labels === undefined ? {} : { labels }) });
 }
 
 export interface CollectRowsOptions {

@@ -14,12 +14,9 @@ import {
   ROUNDINGS,
   TARGETS,
   WEIGHT_RANGES,
-  type CalibrationMethod,
-  type CorrectionChoices,
-  type Granularity,
-  type InputType,
-  type Target,
 } from './choices.ts';
+import type { ImagesPhase, QuantizationChoices } from './quantize-images.ts';
+import { SENSITIVITIES } from './choices.ts';
 import { PRESET_NAMES, type NormalizationChoice } from './normalization-choice.ts';
 
 /**
@@ -34,18 +31,17 @@ export interface PhotographFolder extends NormalizationChoice {
 }
 
 export interface LibraryProgress {
-  readonly phase: 'read' | 'calibrate' | 'correct';
+  readonly phase: 'read' | ImagesPhase;
   readonly done: number;
   /** Null while images are read from an iterable. */
   readonly total: number | null;
 }
 
-export interface CalibrateModelOptions {
+export interface CalibrateModelOptions extends Pick<QuantizationChoices, 'method' | 'percentile'> {
+  /** Inputs all calibrate; of a folder `count` photographs do, and a fifth never does. */
   readonly images: InputTensors | PhotographFolder;
-  /** `auto` by default: the method that keeps the outputs closest on held-out images. */
-  readonly method?: CalibrationMethod;
-  /** Share of values a range keeps, 50 to 100; for `percentile` and as a candidate of `auto`; 99.999. */
-  readonly percentile?: number;
+  /** Photographs of a folder to calibrate on, evenly spaced; 128 by default. */
+  readonly count?: number;
   /** Side of the square input in pixels; needed only where the model leaves it open. */
   readonly size?: number;
   readonly workerCount?: number;
@@ -53,17 +49,14 @@ export interface CalibrateModelOptions {
   readonly onProgress?: (progress: LibraryProgress) => void;
 }
 
-export interface QuantizeModelOptions extends CalibrateModelOptions, CorrectionChoices {
+export interface QuantizeModelOptions extends CalibrateModelOptions, QuantizationChoices {
+  /**
+   * To compare both models on, for the report; what of them was calibrated on is left out. By default
+   * what a folder has beside the photographs that calibrate; then all of these may.
+   */
+  readonly compare?: InputTensors | PhotographFolder;
   /** From `calibrateModel`; by default found here, after channels are equalized where that helps. */
   readonly ranges?: CalibrationTable['tensors'];
-  /** CPU the model is for; by default this one. */
-  readonly target?: Target;
-  /** Of weights; `per-channel` by default. */
-  readonly granularity?: Granularity;
-  /** `uint8`: the int8 model takes pixels, not normalized values; of photographs only. */
-  readonly inputType?: InputType;
-  /** Names of nodes that shall stay float. */
-  readonly exclude?: readonly string[];
 }
 
 /*
@@ -88,6 +81,7 @@ function imagesLike(value: unknown): z.ZodType<InputTensors | PhotographFolder> 
 }
 
 const calibrateOptions = z.strictObject({
+  count: z.int().min(1).exactOptional(),
   method: z.enum(CALIBRATION_METHODS).exactOptional(),
   percentile: z.number().min(50).max(100).exactOptional(),
   size: z.int().min(1).exactOptional(),
@@ -115,6 +109,7 @@ const quantizeOptions = calibrateOptions.extend({
   target: z.enum(TARGETS).exactOptional(),
   granularity: z.enum(GRANULARITIES).exactOptional(),
   inputType: z.enum(INPUT_TYPES).exactOptional(),
+  sensitivity: z.enum(SENSITIVITIES).exactOptional(),
   exclude: z.array(z.string()).exactOptional(),
   equalization: z.enum(EQUALIZATION_CHOICES).exactOptional(),
   rounding: z.enum(ROUNDINGS).exactOptional(),
@@ -130,22 +125,34 @@ export function parseCalibrateOptions(options: unknown): CalibrateModelOptions {
 
 /** The options of `quantizeModel` as typed values. @throws UsageError `library/invalid-options` */
 export function parseQuantizeOptions(options: unknown): QuantizeModelOptions {
-  const parsed = parseOptions(quantizeOptions.extend(imagesIn(options)), 'quantizeModel', options);
-  if (parsed.inputType === 'uint8' && !('folder' in parsed.images)) throw unknownPixels();
+  const parsed = parseOptions(
+    quantizeOptions.extend({ ...imagesIn(options), ...comparedIn(options) }),
+    'quantizeModel',
+    options,
+  );
+  for (const name of ['images', 'compare'] as const) {
+    const given = parsed[name];
+    const isTensors = given !== undefined && !('folder' in given);
+    if (parsed.inputType === 'uint8' && isTensors) throw unknownPixels(name);
+  }
   return parsed;
 }
 
-function unknownPixels(): UsageError {
+function unknownPixels(name: string): UsageError {
   return new UsageError({
     code: 'library/photographs-needed',
-    message:
-      'quantizeModel: the option "inputType" can be uint8 only where "images" are photographs, since nothing tells how inputs were made of pixels',
-    hint: 'give images: { folder, preset }',
+    message: `quantizeModel: the option "inputType" can be uint8 only where "${name}" are photographs, since nothing tells how inputs were made of pixels`,
+    hint: `give ${name}: { folder, preset }`,
   });
 }
 
 function imagesIn(options: unknown) {
   return { images: imagesLike(valueAt(options, ['images'])) };
+}
+
+function comparedIn(options: unknown) {
+  const given = valueAt(options, ['compare']);
+  return { compare: imagesLike(given === undefined ? [] : given).exactOptional() };
 }
 
 function parseOptions<Schema extends z.ZodObject>(

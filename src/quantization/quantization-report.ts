@@ -1,122 +1,131 @@
+import type { Equalization, Rounding, BiasCorrection, InputType, Target } from './choices.ts';
+import type { Granularity, WeightRange } from './choices.ts';
+import { LARGEST_PAIR_SUM } from './code-bounds.ts';
 import type { Fidelity } from './fidelity.ts';
+import type { FloatNode } from './mark-graph.ts';
 import type { MixedPrecision } from './mixed-precision.ts';
 import type { OperatorTime } from './operator-times.ts';
 import type { OptimizedGraph } from './optimized-graph.ts';
-import type { QuantizationPlan, QuantizedLayer } from './quantization-plan.ts';
-import { reportMarkdown } from './report-markdown.ts';
+import type { QuantizedLayer } from './quantization-plan.ts';
+import type { QuantizedModel } from './quantize-model.ts';
 import type { Sensitivity } from './sensitivity.ts';
 
-export interface QuantizationReportInput {
-  readonly plan: QuantizationPlan<QuantizedLayer>;
-  readonly optimized: OptimizedGraph;
+/** How a model was quantized: what was asked for, or chosen where that was left open. */
+export interface QuantizationSettings {
+  readonly target: Target;
+  /** How the ranges of activations were chosen, such as `auto (mse)`. */
+  readonly calibrationMethod: string;
+  readonly calibrationImageCount: number;
+  readonly granularity: Granularity;
+  readonly weightRange: WeightRange;
+  readonly rounding: Rounding;
+  readonly biasCorrection: BiasCorrection;
+  readonly equalization: Equalization;
+  readonly inputType: InputType;
+}
+
+/** One layer that runs in integers. */
+export interface LayerReport {
+  readonly layer: string;
+  readonly operator: string;
+  readonly channelCount: number;
+  /** Of its weights; null where none was rounded, since JSON has no infinity. */
+  readonly weightSqnrDb: number | null;
+  /** See `worstPairSum`. */
+  readonly worstPairSum: number;
+}
+
+/** The largest sum of two products that are added first, over all inputs: a proof, no measurement. */
+export interface PairSumProof {
+  readonly sum: number;
+  /** Where it is; null without any layer in integers. */
+  readonly layer: string | null;
+  /** What 16 bits hold: up to it no CPU saturates, whatever the input. */
+  readonly limit: number;
+  readonly fits: boolean;
+}
+
+/** What a quantization did and how close its result is; plain data, which JSON keeps as it is. */
+export interface QuantizationReport {
+  readonly settings: QuantizationSettings;
   readonly floatSizeBytes: number;
   readonly sizeBytes: number;
-  readonly biasCorrection: 'local' | 'none';
-  /** Null when there were no images to compare on; `comparedOn` says which images it is of. */
+  readonly sizeRatio: number;
+  /** Null when there were no images to compare on. */
   readonly fidelity: Fidelity | null;
+  /** Which images fidelity was measured on; why it was not, where it is null. */
   readonly comparedOn: string;
-  readonly sensitivity: Sensitivity | null;
-  readonly mixedPrecision: MixedPrecision | null;
-  /** How the Markdown refers to the plot of the trade: a relative path or a data URI. */
-  readonly tradePlot: string | null;
-  /** Null when times were not measured. */
+  readonly worstPairSum: PairSumProof;
+  /** All in integers, in graph order. */
+  readonly layers: readonly LayerReport[];
+  /** What runs in float, and why. */
+  readonly floatNodes: readonly FloatNode[];
+  /** Operator as onnxruntime runs it → count. */
+  readonly operators: Readonly<Record<string, number>>;
+  /** The costliest first; null when times were not measured. */
   readonly operatorTimes: readonly OperatorTime[] | null;
+  /** Null unless it was asked for. */
+  readonly sensitivity: Sensitivity | null;
+  /** Null without an accuracy budget. */
+  readonly mixedPrecision: Omit<MixedPrecision, 'quantized'> | null;
   readonly notes: readonly string[];
 }
 
-/** What a quantization did and how close its result is, as metrics and as Markdown. */
-export function makeQuantizationReport(input: QuantizationReportInput) {
-  const { plan, optimized, floatSizeBytes, sizeBytes, fidelity, sensitivity } = input;
-  const layers = plan.layers.map(({ name, weight, worstPairSum }) => ({
-    node: name,
-    // JSON has no infinity; null means that no weight was rounded.
+export interface QuantizationReportInput
+  extends
+    Pick<QuantizationReport, 'floatSizeBytes' | 'sizeBytes' | 'fidelity' | 'comparedOn'>,
+    Pick<QuantizationReport, 'sensitivity' | 'operatorTimes' | 'notes'> {
+  readonly quantized: Pick<QuantizedModel, 'plan' | 'source'>;
+  readonly mixedPrecision: MixedPrecision | null;
+  readonly optimized: OptimizedGraph;
+  readonly settings: GivenSettings;
+}
+
+/** What the quantized model itself does not tell. */
+export type GivenSettings = Pick<
+  QuantizationSettings,
+  'calibrationMethod' | 'calibrationImageCount' | 'rounding' | 'biasCorrection' | 'inputType'
+>;
+
+/** The report of what was measured. */
+export function makeQuantizationReport(input: QuantizationReportInput): QuantizationReport {
+  const { quantized, optimized, mixedPrecision, settings, ...measured } = input;
+  const { options, table } = quantized.source;
+  const layers = quantized.plan.layers.map(reportLayer);
+  return {
+    ...measured,
+    settings: {
+      ...settings,
+      target: options.target,
+      granularity: options.granularity,
+      weightRange: options.weightRange,
+      equalization: table.equalization?.method ?? 'none',
+    },
+    sizeRatio: input.floatSizeBytes / input.sizeBytes,
+    worstPairSum: proofOf(layers),
+    layers,
+    floatNodes: optimized.floatNodes,
+    operators: optimized.operators,
+    mixedPrecision: mixedPrecision === null ? null : withoutModel(mixedPrecision),
+  };
+}
+
+function reportLayer({ name, node, channelCount, weight, worstPairSum }: QuantizedLayer) {
+  return {
+    layer: name,
+    operator: node.opType,
+    channelCount,
     weightSqnrDb: Number.isFinite(weight.sqnrDb) ? weight.sqnrDb : null,
     worstPairSum,
-  }));
-  const floatOperators = optimized.floatNodes.map((node) => ({ ...node }));
-  const metrics = {
-    values: [
-      metric('sizeBytes', sizeBytes, 'bytes', 'lower-is-better'),
-      metric('floatSizeBytes', floatSizeBytes, 'bytes', 'neutral'),
-      metric('sizeRatio', floatSizeBytes / sizeBytes, 'ratio', 'higher-is-better'),
-      metric('quantizedLayerCount', plan.layers.length, '', 'neutral'),
-      metric('floatOperatorCount', floatOperators.length, '', 'lower-is-better'),
-      metric('biasCorrection', input.biasCorrection, '', 'neutral'),
-      // Up to 32,767 no CPU saturates, whatever the input.
-      metric(
-        'worstPairSum',
-        Math.max(0, ...layers.map((layer) => layer.worstPairSum)),
-        '',
-        'neutral',
-      ),
-      ...(fidelity === null ? [] : fidelityMetrics(fidelity)),
-    ],
-    notes: [...input.notes],
-    details: {
-      operators: { ...optimized.operators },
-      floatOperators,
-      layers,
-      ...(fidelity === null ? {} : { comparedOn: input.comparedOn }),
-      ...(sensitivity === null ? {} : { sensitivity: sensitivityDetails(sensitivity) }),
-      ...(input.mixedPrecision === null
-        ? {}
-        : { mixedPrecision: mixedPrecisionDetails(input.mixedPrecision) }),
-      ...(input.operatorTimes === null
-        ? {}
-        : { operatorTimes: input.operatorTimes.map((time) => ({ ...time })) }),
-    },
-  };
-  return { metrics, markdown: reportMarkdown(input) };
+  } satisfies LayerReport;
 }
 
-type Unit = 'bytes' | 'ratio' | '' | 'fraction' | 'dB' | 'images';
-type Direction = 'higher-is-better' | 'lower-is-better' | 'neutral';
-
-function metric(name: string, value: number | string, unit: Unit, direction: Direction) {
-  return { name, value, unit, direction };
+function proofOf(layers: readonly LayerReport[]): PairSumProof {
+  const sum = Math.max(0, ...layers.map(({ worstPairSum }) => worstPairSum));
+  const layer = layers.find(({ worstPairSum }) => worstPairSum === sum)?.layer ?? null;
+  return { sum, layer, limit: LARGEST_PAIR_SUM, fits: sum <= LARGEST_PAIR_SUM };
 }
 
-/** `heldOut…`, so that no table takes them for the evaluation's figures on the test split. */
-function fidelityMetrics(fidelity: Fidelity): ReturnType<typeof metric>[] {
-  const { logitsSqnrDb, logitsSqnrPerImageDb, accuracy } = fidelity;
-  const higher = 'higher-is-better';
-  return [
-    metric('heldOutImageCount', fidelity.imageCount, 'images', 'neutral'),
-    metric('heldOutAgreementFraction', fidelity.agreementFraction, 'fraction', higher),
-    metric('heldOutKlDivergence', fidelity.klDivergence, '', 'lower-is-better'),
-    ...(logitsSqnrDb === null ? [] : [metric('heldOutLogitsSqnrDb', logitsSqnrDb, 'dB', higher)]),
-    ...(logitsSqnrPerImageDb === null
-      ? []
-      : [metric('heldOutLogitsSqnrPerImageDb', logitsSqnrPerImageDb, 'dB', higher)]),
-    ...(accuracy === undefined
-      ? []
-      : [
-          metric('heldOutTop1Fraction', accuracy.top1Fraction, 'fraction', higher),
-          metric('heldOutFloatTop1Fraction', accuracy.floatTop1Fraction, 'fraction', 'neutral'),
-        ]),
-  ];
-}
-
-function sensitivityDetails({ imageCount, layers, tensors }: Sensitivity) {
-  return {
-    imageCount,
-    layers: layers.map((layer) => ({ ...layer })),
-    tensors: tensors.map((tensor) => ({ ...tensor })),
-  };
-}
-
-function mixedPrecisionDetails(mixed: MixedPrecision) {
-  return {
-    budgetPoints: mixed.budgetPoints,
-    isWithinBudget: mixed.isWithinBudget,
-    floatLayers: [...mixed.chosen.floatLayers],
-    steps: mixed.steps.map(({ fidelity, floatLayers, ...step }) => ({
-      ...step,
-      floatLayers: [...floatLayers],
-      top1Fraction: fidelity.accuracy?.top1Fraction ?? null,
-      agreementFraction: fidelity.agreementFraction,
-      klDivergence: fidelity.klDivergence,
-      logitsSqnrDb: fidelity.logitsSqnrDb,
-    })),
-  };
+function withoutModel({ steps, chosen, budgetPoints, isWithinBudget }: MixedPrecision) {
+  return { steps, chosen, budgetPoints, isWithinBudget };
 }

@@ -1,33 +1,35 @@
-import type { Fidelity } from './fidelity.ts';
-import type { FloatNode } from './mark-graph.ts';
-import type { MixedPrecision } from './mixed-precision.ts';
-import type { QuantizationReportInput } from './quantization-report.ts';
+import { counted } from './counted.ts';
+import type { QuantizationReport } from './quantization-report.ts';
 
-/** The report for people: what was gained, what was lost, where, and why something stayed float. */
-export function reportMarkdown(input: QuantizationReportInput): string {
-  const { optimized, floatSizeBytes, sizeBytes, biasCorrection, plan, fidelity } = input;
+/**
+ * The report for people: what was gained, what was lost, where, and why something stayed float.
+ * `tradePlot` is how it refers to the plot of the trade: a relative path or a data URI.
+ */
+export function reportMarkdown(report: QuantizationReport, tradePlot: string | null): string {
   const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(2);
-  const ratio = (floatSizeBytes / sizeBytes).toFixed(2);
+  const { settings } = report;
   return [
     '# Quantization',
     '',
-    `Size ${megabytes(floatSizeBytes)} MB → ${megabytes(sizeBytes)} MB (${ratio} times smaller), ${plan.layers.length} layers in int8, bias correction: ${biasCorrection}.`,
+    `Size ${megabytes(report.floatSizeBytes)} MB → ${megabytes(report.sizeBytes)} MB (${report.sizeRatio.toFixed(2)} times smaller), ${report.layers.length} layers in int8, bias correction: ${settings.biasCorrection}.`,
     '',
-    ...input.notes.flatMap((note) => [`> ${note}`, '']),
-    ...fidelitySection(fidelity, input.comparedOn),
-    ...tradeSection(input.mixedPrecision, input.tradePlot),
-    ...operatorSection(input),
+    ...report.notes.flatMap((note) => [`> ${note}`, '']),
+    ...fidelitySection(report),
+    ...settingsSection(report),
+    ...tradeSection(report.mixedPrecision, tradePlot),
+    ...operatorSection(report),
     '## Operators that stayed in float',
     '',
-    ...floatRows(optimized.floatNodes),
+    ...floatRows(report),
     '',
-    ...layerSection(input),
+    ...layerSection(report),
+    ...sensitivitySection(report),
   ].join('\n');
 }
 
-function fidelitySection(fidelity: Fidelity | null, comparedOn: string): string[] {
+function fidelitySection({ fidelity, comparedOn }: QuantizationReport): string[] {
   const title = ['## Fidelity to the float model', ''];
-  if (fidelity === null) return [...title, 'Not measured: there were no images to compare on.', ''];
+  if (fidelity === null) return [...title, `Not measured: ${comparedOn}.`, ''];
   const { accuracy } = fidelity;
   const percent = (fraction: number): string => `${(100 * fraction).toFixed(2)} %`;
   const rows = [
@@ -51,12 +53,50 @@ function fidelitySection(fidelity: Fidelity | null, comparedOn: string): string[
   ];
 }
 
-function tradeSection(mixed: MixedPrecision | null, plot: string | null): string[] {
+function settingsSection({ settings, worstPairSum }: QuantizationReport): string[] {
+  const rows = [
+    ['target', settings.target],
+    ['calibration images', String(settings.calibrationImageCount)],
+    ['ranges of activations', settings.calibrationMethod],
+    ['equalization of channels', settings.equalization],
+    ['rounding of weights', settings.rounding],
+    ['range of weights', settings.weightRange],
+    ['scales of weights', settings.granularity],
+    ['bias correction', settings.biasCorrection],
+    ['input of the model', settings.inputType],
+  ];
+  return [
+    '## How it was quantized',
+    '',
+    ...table(['setting', 'value'], rows, []),
+    '',
+    pairSumText(worstPairSum, settings.target),
+    '',
+  ];
+}
+
+function pairSumText(
+  { sum, layer, limit, fits }: QuantizationReport['worstPairSum'],
+  target: string,
+): string {
+  if (layer === null) return 'No layer runs in integers, so no sum can saturate.';
+  const where = `${grouped(sum)} (layer \`${layer.replaceAll('\n', ' ')}\`)`;
+  return fits
+    ? `Largest sum of two products that a CPU without VNNI adds in 16 bits, over all inputs: ${where}; 16 bits hold ${grouped(limit)}, so it never saturates. This follows from the weights, for target ${target}.`
+    : `Largest sum of two products, over all inputs: ${where}. Target ${target} does not bound it: a CPU without VNNI adds two products in 16 bits, which hold ${grouped(limit)}, and may saturate; target avx2 is right there too.`;
+}
+
+/** 32767 → `32,767`, whatever the locale. */
+function grouped(value: number): string {
+  return String(value).replaceAll(/\B(?=(\d{3})+$)/g, ',');
+}
+
+function tradeSection(mixed: QuantizationReport['mixedPrecision'], plot: string | null): string[] {
   if (mixed === null) return [];
   const { steps, chosen, budgetPoints, isWithinBudget } = mixed;
   const outcome = isWithinBudget
-    ? `Met with ${chosen.floatLayerCount} layer(s) in float.`
-    : `**Not met** while any layer runs in int8; the best reached is a drop of ${chosen.dropPoints.toFixed(2)} points with ${chosen.floatLayerCount} layer(s) in float.`;
+    ? `Met with ${counted(chosen.floatLayerCount, 'layer')} in float.`
+    : `**Not met** while any layer runs in int8; the best reached is a drop of ${chosen.dropPoints.toFixed(2)} points with ${counted(chosen.floatLayerCount, 'layer')} in float.`;
   const rows = steps.map((step) => [
     step === chosen ? `**${step.floatLayerCount}**` : String(step.floatLayerCount),
     step.floatLayers.at(-1) ?? '(none)',
@@ -71,7 +111,7 @@ function tradeSection(mixed: MixedPrecision | null, plot: string | null): string
   return [
     '## Accuracy against latency',
     '',
-    `Budget: ${budgetPoints} point(s) of top-1. ${outcome} Layers return to float, the most harmful first; latency is the median of one image on one thread, interleaved with the float model.`,
+    `Budget: ${counted(budgetPoints, 'point')} of top-1. ${outcome} Layers return to float, the most harmful first; latency is the median of one image on one thread, interleaved with the float model.`,
     '',
     ...table(
       [
@@ -93,10 +133,10 @@ function tradeSection(mixed: MixedPrecision | null, plot: string | null): string
   ];
 }
 
-function operatorSection({ optimized, operatorTimes }: QuantizationReportInput): string[] {
+function operatorSection({ operators, operatorTimes }: QuantizationReport): string[] {
   const title = ['## Operators as onnxruntime runs them', ''];
   if (operatorTimes === null) {
-    const rows = Object.entries(optimized.operators).map(([name, count]) => [name, String(count)]);
+    const rows = Object.entries(operators).map(([name, count]) => [name, String(count)]);
     return [...title, ...table(['operator', 'count'], rows, [1]), ''];
   }
   const total = operatorTimes.reduce((sum, { ms }) => sum + ms, 0);
@@ -115,22 +155,32 @@ function operatorSection({ optimized, operatorTimes }: QuantizationReportInput):
   ];
 }
 
-function floatRows(nodes: readonly FloatNode[]): string[] {
+function floatRows({ floatNodes: nodes }: QuantizationReport): string[] {
   if (nodes.length === 0) return ['None.'];
   const rows = nodes.map(({ node, operator, reason }) => [node, operator, reason]);
   return table(['node', 'operator', 'reason'], rows, []);
 }
 
-function layerSection({ plan, sensitivity }: QuantizationReportInput): string[] {
-  if (sensitivity === null) {
-    const rows = plan.layers.map(({ name, weight }) => [name, decibels(finite(weight.sqnrDb))]);
-    return [
-      '## Signal to quantization noise of weights',
-      '',
-      ...table(['layer', 'dB'], rows, [1]),
-      '',
-    ];
-  }
+function layerSection({ layers }: QuantizationReport): string[] {
+  const rows = layers.map((layer) => [
+    layer.layer,
+    layer.operator,
+    String(layer.channelCount),
+    decibels(layer.weightSqnrDb),
+    grouped(layer.worstPairSum),
+  ]);
+  return [
+    '## Layers in int8',
+    '',
+    'With the signal to quantization noise of the weights.',
+    '',
+    ...table(['layer', 'operator', 'channels', 'weights dB', 'largest pair sum'], rows, [2, 3, 4]),
+    '',
+  ];
+}
+
+function sensitivitySection({ sensitivity }: QuantizationReport): string[] {
+  if (sensitivity === null) return [];
   const rows = sensitivity.layers.map((layer) => [
     layer.layer,
     layer.operator,
@@ -157,10 +207,6 @@ function layerSection({ plan, sensitivity }: QuantizationReportInput): string[] 
     ...table(['tensor', 'dB'], tensors, [1]),
     '',
   ];
-}
-
-function finite(value: number): number | null {
-  return Number.isFinite(value) ? value : null;
 }
 
 function decibels(value: number | null): string {

@@ -1,13 +1,19 @@
 import { stat } from 'node:fs/promises';
 import { classifierSignature } from '../onnx/model-signature.ts';
+import { graphOf, type OnnxModel } from '../onnx/model.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
+import { counted } from './counted.ts';
 import { compareOutputs, firstInput } from './compare-models.ts';
-import type { Fidelity } from './fidelity.ts';
 import type { FloatNode } from './mark-graph.ts';
 import type { MixedPrecision } from './mixed-precision.ts';
-import { measureOperatorTimes, type OperatorTime } from './operator-times.ts';
-import { readOptimizedGraph, type OptimizedGraph } from './optimized-graph.ts';
-import { makeQuantizationReport } from './quantization-report.ts';
+import { measureOperatorTimes } from './operator-times.ts';
+import { readOptimizedGraph } from './optimized-graph.ts';
+import {
+  makeQuantizationReport,
+  type GivenSettings,
+  type QuantizationReport,
+} from './quantization-report.ts';
+import { reportMarkdown } from './report-markdown.ts';
 import type { QuantizationRun } from './run-quantization.ts';
 import { plotTrade } from './trade-plot.ts';
 
@@ -16,12 +22,10 @@ export interface ReportQuantizationOptions {
   readonly floatPath: string;
   /** The quantized model as it was written. */
   readonly quantizedPath: string;
-  /** Images that were not calibrated on; without labels only agreement is measured. */
-  readonly heldOut:
-    (ImageSelection & { readonly labels?: readonly number[]; readonly shown: string }) | null;
+  readonly heldOut: ComparedImages;
   /** An image to measure the operators' times on; null: they are not measured. */
   readonly timedImages: ImageSelection | null;
-  readonly biasCorrection: 'local' | 'none';
+  readonly settings: GivenSettings;
   /** `embedded`: the plot of the trade stands in the Markdown; else the path it will have. */
   readonly plotPath: string;
   readonly workerCount: number;
@@ -30,12 +34,16 @@ export interface ReportQuantizationOptions {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
+/** Images that were not calibrated on (without labels only agreement is measured), or why none. */
+export type ComparedImages =
+  | (ImageSelection & { readonly labels?: readonly number[]; readonly shown: string })
+  | { readonly whyNone: string };
+
 export const EMBEDDED = 'embedded';
 
-export interface ReportedQuantization extends ReturnType<typeof makeQuantizationReport> {
-  readonly fidelity: Fidelity | null;
-  readonly optimized: OptimizedGraph;
-  readonly operatorTimes: readonly OperatorTime[] | null;
+export interface ReportedQuantization {
+  readonly report: QuantizationReport;
+  readonly markdown: string;
   /** The plot as SVG; null without an accuracy budget. */
   readonly tradeSvg: string | null;
 }
@@ -46,13 +54,14 @@ export async function reportQuantization(
 ): Promise<ReportedQuantization> {
   const { run, floatPath, quantizedPath, heldOut, scratchPath, signal } = options;
   const { quantized, mixedPrecision } = run;
-  const { outputName } = classifierSignature(quantized.model, quantizedPath);
+  const { outputName, scores } = classifierSignature(quantized.model, quantizedPath);
   const fidelity =
-    heldOut === null
+    'whyNone' in heldOut
       ? null
       : await compareOutputs({
           ...options,
           outputName,
+          scores,
           images: heldOut,
           ...(heldOut.labels === undefined ? {} : { labels: heldOut.labels }),
         });
@@ -72,27 +81,36 @@ export async function reportQuantization(
         );
   const tradeSvg = mixedPrecision === null ? null : await plotTrade(mixedPrecision);
   const report = makeQuantizationReport({
-    plan: quantized.plan,
+    quantized,
+    settings: options.settings,
     optimized,
     floatSizeBytes: (await stat(floatPath)).size,
     sizeBytes: (await stat(quantizedPath)).size,
-    biasCorrection: options.biasCorrection,
     fidelity,
-    comparedOn: heldOut?.shown ?? '',
+    comparedOn: 'whyNone' in heldOut ? heldOut.whyNone : heldOut.shown,
     sensitivity: run.sensitivity,
     mixedPrecision,
-    tradePlot: tradeSvg === null ? null : plotReference(tradeSvg, options.plotPath),
     operatorTimes,
-    notes: notesOf(mixedPrecision),
+    notes: [...outputNotes(quantized.model), ...notesOf(mixedPrecision)],
   });
-  return { ...report, fidelity, optimized, operatorTimes, tradeSvg };
+  const plot = tradeSvg === null ? null : plotReference(tradeSvg, options.plotPath);
+  return { report, markdown: reportMarkdown(report, plot), tradeSvg };
+}
+
+/** Only the first output is looked at, which a reader of the figures has to know. */
+function outputNotes(model: OnnxModel): string[] {
+  const [first = '', ...others] = graphOf(model).output.map(({ name }) => name);
+  if (others.length === 0) return [];
+  return [
+    `the model has ${others.length + 1} outputs: what is told of fidelity is of the first, "${first}", alone; not of ${others.map((name) => `"${name}"`).join(', ')}`,
+  ];
 }
 
 /** What to tell when the budget could not be met, or null. */
 export function budgetWarning(mixedPrecision: MixedPrecision | null): string | null {
   if (mixedPrecision === null || mixedPrecision.isWithinBudget) return null;
   const { budgetPoints, chosen } = mixedPrecision;
-  return `the accuracy budget of ${budgetPoints} points cannot be met: the least drop of top-1 reached is ${chosen.dropPoints.toFixed(2)} points, with ${chosen.floatLayerCount} layers in float; that model was written`;
+  return `the accuracy budget of ${counted(budgetPoints, 'point')} cannot be met: the least drop of top-1 reached is ${chosen.dropPoints.toFixed(2)} points, with ${counted(chosen.floatLayerCount, 'layer')} in float; that model was written`;
 }
 
 function notesOf(mixedPrecision: MixedPrecision | null): string[] {

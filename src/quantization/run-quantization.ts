@@ -1,14 +1,12 @@
 import type { Normalization } from '../data/image-shards.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
 import { meetAccuracyBudget, type MixedPrecision, type TradeStep } from './mixed-precision.ts';
-import type { InputRounding, InputType } from './choices.ts';
+import type { InputRounding, InputType, SENSITIVITIES } from './choices.ts';
 import { inputFormFor } from './input-form.ts';
 import { quantizeCalibrated, type QuantizeCalibratedOptions } from './quantize-calibrated.ts';
 import type { QuantizedModel } from './quantize-model.ts';
 import { returnOrder } from './return-order.ts';
 import { measureSensitivity, type Sensitivity } from './sensitivity.ts';
-
-export const SENSITIVITIES = ['none', 'layers'] as const;
 
 /** Images with known classes that were not calibrated on. */
 export interface LabelledImages extends ImageSelection {
@@ -20,6 +18,8 @@ export type QuantizationPhase = 'correct' | 'sensitivity' | 'mixed precision';
 export interface RunQuantizationOptions extends Omit<QuantizeCalibratedOptions, 'onProgress'> {
   /** The float model's file. */
   readonly modelPath: string;
+  /** What messages call it; its path by default. */
+  readonly shownName?: string;
   readonly inputType: InputType;
   readonly inputRounding: InputRounding;
   /** How the float model wants its pixels; needed for input type uint8 and for rounding to pixels. */
@@ -45,7 +45,8 @@ export interface QuantizationRun {
  */
 export async function runQuantization(options: RunQuantizationOptions): Promise<QuantizationRun> {
   const { images, modelPath, onProgress, labelled, accuracyBudget } = options;
-  const { finish, ...form } = await inputFormFor({ ...options, shownName: modelPath });
+  const { shownName = modelPath } = options;
+  const { finish, ...form } = await inputFormFor({ ...options, shownName });
   const quantized = await quantizeCalibrated({
     ...options,
     ...form,

@@ -1,4 +1,5 @@
 import { renderChart } from '../runtime/render-chart.ts';
+import { counted } from './counted.ts';
 import type { MixedPrecision } from './mixed-precision.ts';
 
 /** The trade between accuracy and latency as an SVG document; each point says how many layers are float. */
@@ -15,7 +16,7 @@ export function plotTrade({ steps, chosen, budgetPoints }: MixedPrecision): Prom
     y: 100 * (chosen.fidelity.accuracy?.floatTop1Fraction ?? 0),
   };
   return renderChart({
-    title: `Top-1 against latency by number of float layers (budget: ${budgetPoints} points)`,
+    title: `Top-1 against latency by number of float layers (budget: ${counted(budgetPoints, 'point')})`,
     xName: 'latency, ms (batch 1, 1 thread)',
     yName: 'top-1, %',
     series: [

@@ -1,11 +1,11 @@
 import { z } from 'zod';
-import { SENSITIVITIES } from '../../src/quantization/run-quantization.ts';
 import {
   BIAS_CORRECTIONS,
   GRANULARITIES,
   INPUT_ROUNDINGS,
   INPUT_TYPES,
   ROUNDINGS,
+  SENSITIVITIES,
   TARGETS,
   WEIGHT_RANGES,
 } from '../../src/quantization/choices.ts';

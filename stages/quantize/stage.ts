@@ -6,6 +6,7 @@ import { readClassifier } from '../../src/onnx/read-classifier.ts';
 import { writeOnnx } from '../../src/onnx/writer.ts';
 import {
   readCalibrationTable,
+  shownMethod,
   type CalibrationTable,
 } from '../../src/quantization/calibration-table.ts';
 import { heldOutImages, type HeldOutImages } from '../../src/quantization/held-out-images.ts';
@@ -15,6 +16,7 @@ import {
   reportQuantization,
   type ReportQuantizationOptions,
 } from '../../src/quantization/report-quantization.ts';
+import { reportMetrics } from '../../src/quantization/report-metrics.ts';
 import { requireImageModel } from '../../src/quantization/require-image-model.ts';
 import {
   runQuantization,
@@ -111,21 +113,27 @@ export const quantize = defineStage({
     }
     await writeOnnx(outputs['model']!, quantized.model);
 
-    const report = await reportQuantization({
+    const { report, markdown } = await reportQuantization({
       run,
       floatPath: modelPath,
       quantizedPath: outputs['model']!,
       heldOut: comparedImages(images, signature),
       timedImages: operatorTimes === 'measure' ? (images?.calibration ?? null) : null,
-      biasCorrection: images === null ? 'none' : biasCorrection,
+      settings: {
+        calibrationMethod: shownMethod(table),
+        calibrationImageCount: table.samples.length,
+        rounding: images === null ? 'nearest' : rounding,
+        biasCorrection: images === null ? 'none' : biasCorrection,
+        inputType,
+      },
       plotPath: EMBEDDED,
       workerCount: context.resources.cpuCount,
       scratchPath,
       signal,
       onProgress: (done, total) => context.progress({ done, total, unit: 'images' }),
     });
-    await writeMetricsFile(outputs['report']!, report.metrics);
-    await writeFile(outputs['summary']!, report.markdown);
+    await writeMetricsFile(outputs['report']!, reportMetrics(report));
+    await writeFile(outputs['summary']!, markdown);
   },
 });
 
@@ -224,7 +232,10 @@ function comparedImages(
   images: CalibrationImages | null,
   signature: ClassifierSignature,
 ): ReportQuantizationOptions['heldOut'] {
-  if (images?.heldOut == null) return null;
+  if (images === null) return { whyNone: 'the stage has no input "images"' };
+  if (images.heldOut === null) {
+    return { whyNone: 'every image outside the test split was calibrated on' };
+  }
   const { images: selection, shown } = images.heldOut;
   const { labels, ...others } = selection;
   return { ...others, shown, ...(isLabelled(images, signature) ? { labels } : {}) };

@@ -89,6 +89,8 @@ test("the README's library example runs under plain Node", async (context) => {
   await rig.write('quantize-model.js', example.replaceAll('224', String(TINY_SIZE)));
   const { stdout } = await execa(process.execPath, ['quantize-model.js'], { cwd: rig.root });
   assert.match(stdout, /^3 layers in int8, 0 nodes in float$/m);
+  assert.match(stdout, /^top-1 agreement 1, the rest of the folder$/m);
+  assert.match(await rig.read('report.md'), /## Fidelity to the float model\n\nOn 1 images/);
   assert.match(stdout, /min: -0\.5, max: 0\.4375/);
   const quantized = graphOf(await readOnnx(rig.path('model.int8.onnx')));
   assert.ok(quantized.node.some(({ opType }) => opType === 'QuantizeLinear'));

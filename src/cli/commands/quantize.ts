@@ -34,6 +34,7 @@ export async function quantize({
     onProgress: createProgressLine(context),
     log: (line) => context.say(line),
   });
+  for (const note of result.notes) context.say(`note: ${note}`);
   if (options.reportFile !== undefined) {
     await writeFile(options.reportFile, result.reportMarkdown);
     context.say(`report: ${options.reportFile}`);
@@ -114,7 +115,7 @@ function createProgressLine(context: CommandContext): (progress: FolderProgress)
 function describeResult(result: QuantizeFolderResult): string {
   const megabytes = (bytes: number): string => `${(bytes / BYTES_PER_MB).toFixed(2)} MB`;
   const milliseconds = (value: number): string => `${value.toFixed(2)} ms`;
-  const { fidelity } = result;
+  const { settings, worstPairSum } = result;
   const rows = [
     [
       'size',
@@ -128,8 +129,21 @@ function describeResult(result: QuantizeFolderResult): string {
       milliseconds(result.latencyMs),
       `${result.speedup.toFixed(2)} times as fast (median, batch 1, 1 thread)`,
     ],
-    ['agreement with fp32', '', ...describeFidelity(fidelity, result.comparedImageCount)],
-    ['calibration images', '', String(result.calibrationImageCount), ''],
+    ['agreement with fp32', '', ...describeFidelity(result)],
+    [
+      'calibration images',
+      '',
+      String(settings.calibrationImageCount),
+      `ranges by ${settings.calibrationMethod}`,
+    ],
+    [
+      'largest pair sum',
+      '',
+      String(worstPairSum.sum),
+      worstPairSum.fits
+        ? `of ${worstPairSum.limit} that fit without VNNI (target ${settings.target})`
+        : `more than the ${worstPairSum.limit} that fit without VNNI (target ${settings.target})`,
+    ],
     [
       'operators left in float',
       '',
@@ -146,12 +160,9 @@ function describeResult(result: QuantizeFolderResult): string {
   );
 }
 
-function describeFidelity(
-  fidelity: QuantizeFolderResult['fidelity'],
-  imageCount: number,
-): [string, string] {
-  if (fidelity === null) return ['', 'not measured: every image was needed for calibration'];
-  const { agreementFraction, logitsSqnrDb } = fidelity;
+function describeFidelity({ fidelity, comparedOn }: QuantizeFolderResult): [string, string] {
+  if (fidelity === null) return ['', `not measured: ${comparedOn}`];
+  const { agreementFraction, imageCount, logitsSqnrDb } = fidelity;
   const sqnr = logitsSqnrDb === null ? '' : `, outputs ${logitsSqnrDb.toFixed(1)} dB SQNR`;
   return [
     `${(agreementFraction * 100).toFixed(2)} %`,

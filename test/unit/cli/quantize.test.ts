@@ -59,13 +59,29 @@ test('one command quantizes, compares and writes its report', async (context) =>
     fidelity: { agreementFraction: number };
     floatNodes: unknown[];
     operatorTimes: { operator: string; ms: number }[];
+    settings: Record<string, unknown>;
+    worstPairSum: { sum: number; fits: boolean };
+    layers: { layer: string; operator: string; channelCount: number; worstPairSum: number }[];
   };
   assert.deepEqual(result.floatNodes, []);
   assert.ok(result.fidelity.agreementFraction >= 0.5);
   assert.ok(result.operatorTimes.every(({ ms }) => ms >= 0));
   assert.ok(result.operatorTimes.some(({ operator }) => operator === 'QLinearConv'));
+  const { target, calibrationMethod, rounding } = result.settings;
+  assert.deepEqual([target, calibrationMethod, rounding], ['avx2', 'min-max', 'adaptive']);
+  assert.ok(result.worstPairSum.fits && result.worstPairSum.sum <= 32767);
+  assert.deepEqual(
+    result.layers.map(({ layer }) => layer),
+    ['first', 'depthwise', 'dense'],
+  );
   const report = await rig.read('report.md');
-  for (const part of ['## Fidelity', '| QLinearConv | 2 |', '## Sensitivity', '| depthwise |']) {
+  for (const part of [
+    '## Fidelity',
+    '| QLinearConv | 2 |',
+    '## Sensitivity',
+    '| depthwise |',
+    '| calibration images | 6 |',
+  ]) {
     assert.ok(report.includes(part), part);
   }
   const { inputType } = classifierSignature(await readOnnx(rig.path('int8.onnx')), 'int8.onnx');

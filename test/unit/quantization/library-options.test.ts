@@ -36,6 +36,10 @@ test('each option that cannot be is named, with what it may be', async () => {
     [{ onProgress: 3 }, 'the option "onProgress" must be a function, received 3'],
     [{ signal: {} }, 'the option "signal" must be an AbortSignal, received an object'],
     [{ exclude: 'conv' }, 'the option "exclude" must be a list, received "conv"'],
+    [{ count: 1.5 }, 'the option "count" must be a whole number, received 1.5'],
+    [{ sensitivity: true }, 'the option "sensitivity" must be none or layers, received true'],
+    [{ compare: null }, 'the option "compare" must be inputs (an array'],
+    [{ compare: { folder: '' } }, 'the option "compare.folder" must not be empty'],
     [{ images: undefined }, 'the option "images" must be inputs (an array'],
     [{ images: 'photographs' }, 'the option "images" must be inputs (an array'],
     [{ images: images[0] }, 'put a single one into an array, received one Float32Array'],
@@ -69,6 +73,28 @@ test('an option that is undefined is one that was not given', () => {
 
 test('pixels as input need photographs', async () => {
   await refused({ images, inputType: 'uint8' }, { code: 'library/photographs-needed' });
+});
+
+test('the typings keep the same mistakes out', () => {
+  const accepted: QuantizeModelOptions = {
+    images,
+    compare: { folder: 'x', preset: 'tf' },
+    count: 3,
+  };
+  assert.deepEqual(parseQuantizeOptions(accepted), accepted);
+  const wrong: readonly QuantizeModelOptions[] = [
+    // @ts-expect-error -- there is no such target
+    { images, target: 'arm' },
+    // @ts-expect-error -- there is no such option
+    { images, mehtod: 'mse' },
+    // @ts-expect-error -- nothing to calibrate on
+    {},
+    // @ts-expect-error -- there is no such preset
+    { images: { folder: 'x', preset: 'zzz' } },
+  ];
+  for (const options of wrong) {
+    assert.throws(() => parseQuantizeOptions(options), { code: 'library/invalid-options' });
+  }
 });
 
 test('what is no model is refused before anything is read', async (t) => {

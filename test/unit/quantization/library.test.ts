@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { calibrateModel, quantizeModel } from '../../../src/quantization/library.ts';
 import { normalValues } from '../../support/quantize-one.ts';
+import { temporaryFolder } from '../../support/stage-context.ts';
+import { makeJpeg, writeFiles } from '../../support/picture-fixtures.ts';
 import { TINY_SIZE, tinyConvnet } from '../../support/tiny-convnet.ts';
 
 const LENGTH = 3 * TINY_SIZE ** 2;
@@ -29,6 +32,9 @@ test('ranges cover what an array of inputs holds, and can be given to the quanti
   assert.equal(result.quantizedLayerCount, 2);
   assert.ok(result.floatNodes.some(({ node }) => node === 'depthwise'));
   assert.deepEqual([...phases], ['read', 'correct']);
+  assert.equal(result.report.fidelity, null);
+  assert.match(result.report.comparedOn, /the option "compare" takes others/);
+  assert.match(result.reportMarkdown, /Not measured: all inputs calibrate/);
 });
 
 test('inputs that do not fit are refused by number', async () => {
@@ -42,4 +48,65 @@ test('inputs that do not fit are refused by number', async () => {
     message: /input 0 has values that are not finite/,
   });
   await refused([], { code: 'quantize/no-photographs' });
+});
+
+test('the report is plain data, measured on inputs that did not calibrate', async () => {
+  const given = { images: inputs.slice(0, 6), compare: inputs.slice(6), ...shared } as const;
+  const phases = new Set<string>();
+  const { report, reportMarkdown } = await quantizeModel(tinyConvnet(), {
+    ...given,
+    ...{ method: 'percentile', percentile: 99, granularity: 'per-tensor', target: 'avx2' },
+    sensitivity: 'layers',
+    onProgress: ({ phase }) => phases.add(phase),
+  });
+  assert.deepEqual([...phases], ['read', 'calibrate', 'correct', 'sensitivity', 'compare']);
+  assert.deepEqual(JSON.parse(JSON.stringify(report)), report);
+  assert.deepEqual(report.settings, {
+    target: 'avx2',
+    calibrationMethod: 'percentile',
+    calibrationImageCount: 6,
+    granularity: 'per-tensor',
+    weightRange: 'max',
+    rounding: 'adaptive',
+    biasCorrection: 'local',
+    equalization: 'none',
+    inputType: 'float32',
+  });
+  assert.equal(report.fidelity?.imageCount, 4);
+  assert.ok(report.fidelity.logitsSqnrDb! > 15, String(report.fidelity.logitsSqnrDb));
+  assert.deepEqual(
+    report.layers.map(({ layer, operator, channelCount }) => [layer, operator, channelCount]),
+    [
+      ['first', 'Conv', 16],
+      ['depthwise', 'Conv', 16],
+      ['dense', 'Gemm', 4],
+    ],
+  );
+  const sums = report.layers.map(({ worstPairSum }) => worstPairSum);
+  assert.equal(report.worstPairSum.sum, Math.max(...sums));
+  // 255 times 128 at most, of the 32767 that 16 bits hold.
+  assert.ok(report.worstPairSum.sum <= 32640 && report.worstPairSum.fits);
+  assert.equal(report.sensitivity?.layers.length, 3);
+  for (const part of ['| target | avx2 |', '| calibration images | 6 |', '32,767', '| dense |']) {
+    assert.ok(reportMarkdown.includes(part), part);
+  }
+});
+
+test('a folder keeps photographs back, and none that calibrated is compared on', async (t) => {
+  const folder = await temporaryFolder(t);
+  for (let i = 0; i < 10; i += 1)
+    await writeFiles({ [join(folder, `${i}.jpg`)]: await makeJpeg(i) });
+  const images = { folder, preset: 'unit' } as const;
+  const split = await quantizeModel(tinyConvnet(), { images, count: 6, ...shared });
+  assert.equal(split.report.settings.calibrationImageCount, 6);
+  assert.equal(split.report.fidelity?.imageCount, 4);
+  assert.equal(split.report.comparedOn, 'the rest of the folder');
+  const same = { images, count: 7, compare: { folder }, inputType: 'uint8', ...shared } as const;
+  const rest = await quantizeModel(tinyConvnet(), same);
+  assert.equal(rest.report.fidelity?.imageCount, 3);
+  assert.equal(rest.report.settings.inputType, 'uint8');
+  const all = await quantizeModel(tinyConvnet(), { images, compare: { folder }, ...shared });
+  assert.equal(all.report.settings.calibrationImageCount, 10);
+  assert.equal(all.report.fidelity, null);
+  assert.match(all.report.comparedOn, /^every photograph of .* was calibrated on$/);
 });

@@ -47,7 +47,14 @@ test('the stage writes a fused model, the same for one worker and two', async (t
     ['first', 'depthwise', 'dense'],
   );
   assert.ok(layers.every(({ weightSqnrDb }) => weightSqnrDb > 35));
-  assert.match(await readFile(one.outputs['summary']!, 'utf8'), /QLinearConv \| 2/);
+  const { target, calibrationImageCount } = details['settings'] as Record<string, unknown>;
+  assert.deepEqual([target, calibrationImageCount], ['avx2', 20]);
+  const summary = await readFile(one.outputs['summary']!, 'utf8');
+  assert.match(summary, /QLinearConv \| 2/);
+  assert.match(
+    summary,
+    /Largest sum of two products .*: 32,\d{3} \(layer `.*`\); 16 bits hold 32,767/,
+  );
   const metadata = (await readOnnx(one.outputs['model']!)).metadataProps;
   assert.deepEqual(
     metadata.map(({ key }) => key),

@@ -1,0 +1,184 @@
+import { mkdir, realpath } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Normalization } from '../data/image-shards.ts';
+import { writeTensorShards } from '../data/tensor-shards.ts';
+import { DataError } from '../diagnostics/errors.ts';
+import type { ReadModel } from '../onnx/reader.ts';
+import type { ImageSelection } from '../workers/run-image-batches.ts';
+import type {
+  CalibrateModelOptions,
+  InputTensors,
+  QuantizeModelOptions,
+} from './library-options.ts';
+import { normalizationOf } from './normalization-choice.ts';
+import { packImages } from './pack-images.ts';
+import type { ComparedImages } from './report-quantization.ts';
+import {
+  calibrationOf,
+  comparedOf,
+  findPhotographs,
+  NONE_LEFT,
+  splitPhotographs,
+} from './split-photographs.ts';
+
+/** What the model takes, and where its inputs are put for worker threads to find. */
+export interface ImagesPlace {
+  readonly readModel: ReadModel;
+  readonly inputLayout: 'nchw' | 'nhwc';
+  readonly height: number;
+  readonly width: number;
+  readonly scratchPath: string;
+}
+
+export interface PreparedImages {
+  /** To calibrate on. */
+  readonly images: ImageSelection;
+  /** Of photographs; nothing is known of tensors. */
+  readonly normalization?: Normalization;
+}
+
+/** Puts the images to calibrate on in their place, those `quantizeModel` would take. */
+export async function prepareCalibration(
+  options: CalibrateModelOptions,
+  place: ImagesPlace,
+): Promise<PreparedImages> {
+  const { images, count } = options;
+  if (!('folder' in images)) return { images: await takeTensors(images, options, place) };
+  const { calibration } = splitPhotographs(await findPhotographs(images.folder), count);
+  const normalization = normalizationOf(images, await place.readModel());
+  return {
+    images: await takePhotographs(calibration, normalization, options, place),
+    normalization,
+  };
+}
+
+/** The same, and images that are not calibrated on: given ones, or what a folder has beside them. */
+export async function prepareComparison(
+  options: QuantizeModelOptions,
+  place: ImagesPlace,
+): Promise<PreparedImages & { readonly compared: ComparedImages }> {
+  const { images, compare, count } = options;
+  if (!('folder' in images)) {
+    const selection = await takeTensors(images, options, place);
+    return { images: selection, compared: await takeCompared(options, [], null, place) };
+  }
+  const normalization = normalizationOf(images, await place.readModel());
+  const files = await findPhotographs(images.folder);
+  const split =
+    compare === undefined
+      ? splitPhotographs(files, count)
+      : { calibration: calibrationOf(files, count), compared: [] };
+  const calibrated = await takePhotographs(split.calibration, normalization, options, place);
+  const compared: ComparedImages =
+    compare !== undefined
+      ? await takeCompared(options, split.calibration, normalization, place)
+      : split.compared.length === 0
+        ? { whyNone: NONE_LEFT }
+        : {
+            ...(await takePhotographs(split.compared, normalization, options, place)),
+            shown: 'the rest of the folder',
+          };
+  return { images: calibrated, normalization, compared };
+}
+
+/** Of what was given as `compare`, all that was not calibrated on. */
+async function takeCompared(
+  options: QuantizeModelOptions,
+  calibration: readonly string[],
+  normalization: Normalization | null,
+  place: ImagesPlace,
+): Promise<ComparedImages> {
+  const { compare } = options;
+  if (compare === undefined) {
+    return {
+      whyNone: 'all inputs calibrate; the option "compare" takes others, to compare the models on',
+    };
+  }
+  if (!('folder' in compare)) {
+    return { ...(await takeTensors(compare, options, place)), shown: 'the inputs to compare on' };
+  }
+  const used = new Set(await Promise.all(calibration.map((file) => realpath(file))));
+  const unused: string[] = [];
+  for (const file of await findPhotographs(compare.folder)) {
+    if (!used.has(await realpath(file))) unused.push(file);
+  }
+  if (unused.length === 0) {
+    return { whyNone: `every photograph of ${compare.folder} was calibrated on` };
+  }
+  const isGiven = [compare.preset, compare.mean, compare.std].some((value) => value !== undefined);
+  const own =
+    normalization === null || isGiven
+      ? normalizationOf(compare, await place.readModel())
+      : normalization;
+  const selection = await takePhotographs(comparedOf(unused), own, options, place);
+  return { ...selection, shown: compare.folder };
+}
+
+let folderCount = 0;
+
+async function newFolder({ scratchPath }: ImagesPlace): Promise<string> {
+  folderCount += 1; // threads know images by their folder
+  const folder = join(scratchPath, `images-${folderCount}`);
+  await mkdir(folder);
+  return folder;
+}
+
+async function takePhotographs(
+  files: readonly string[],
+  normalization: Normalization,
+  { signal, onProgress }: CalibrateModelOptions,
+  place: ImagesPlace,
+): Promise<ImageSelection> {
+  const { height, width } = place;
+  const folder = await newFolder(place);
+  await packImages({
+    files,
+    folder,
+    height,
+    width,
+    normalization,
+    ...(signal === undefined ? {} : { signal }),
+    onProgress: (done, total) => onProgress?.({ phase: 'read', done, total }),
+  });
+  return selectAll(folder, files.length);
+}
+
+async function takeTensors(
+  tensors: InputTensors,
+  { onProgress }: CalibrateModelOptions,
+  place: ImagesPlace,
+): Promise<ImageSelection> {
+  const { height, width } = place;
+  const folder = await newFolder(place);
+  const { count } = await writeTensorShards(
+    folder,
+    place.inputLayout === 'nchw' ? [3, height, width] : [height, width, 3],
+    counted(tensors, (done) => onProgress?.({ phase: 'read', done, total: null })),
+  );
+  if (count === 0) throw noInputs();
+  return selectAll(folder, count);
+}
+
+function selectAll(folder: string, count: number): ImageSelection {
+  return { folder, split: 'train', indices: Array.from({ length: count }, (_, i) => i) };
+}
+
+async function* counted(
+  tensors: InputTensors,
+  onCount: (done: number) => void,
+): AsyncGenerator<Float32Array> {
+  let done = 0;
+  for await (const tensor of tensors) {
+    yield tensor;
+    done += 1;
+    onCount(done);
+  }
+}
+
+function noInputs(): DataError {
+  return new DataError({
+    code: 'quantize/no-photographs',
+    message: 'there is no image to calibrate or to compare on: the inputs given are none',
+    hint: 'give images like those the model will see, a hundred or so',
+  });
+}

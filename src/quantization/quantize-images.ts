@@ -1,0 +1,153 @@
+import type { Normalization } from '../data/image-shards.ts';
+import type { ReadModel } from '../onnx/reader.ts';
+import { writeOnnx } from '../onnx/writer.ts';
+import type { ImageSelection } from '../workers/run-image-batches.ts';
+import { shownMethod, type CalibrationTable } from './calibration-table.ts';
+import {
+  withDefaults,
+  type CalibrationMethod,
+  type CorrectionChoices,
+  type Granularity,
+  type InputType,
+  type Target,
+} from './choices.ts';
+import { equalizeAndCalibrate } from './equalize-and-calibrate.ts';
+import { localTarget } from './local-target.ts';
+import {
+  EMBEDDED,
+  reportQuantization,
+  type ComparedImages,
+  type ReportedQuantization,
+} from './report-quantization.ts';
+import { runQuantization, type QuantizationRun } from './run-quantization.ts';
+
+/** That of onnxruntime's PercentileCalibrater. */
+export const DEFAULT_PERCENTILE = 99.999;
+
+/** What may be chosen of a quantization without a pipeline, from the command line or as a library. */
+export interface QuantizationChoices extends CorrectionChoices {
+  /** CPU the model is for; by default this one. */
+  readonly target?: Target;
+  /** `auto` by default: the method that keeps the outputs closest on held-out images. */
+  readonly method?: CalibrationMethod;
+  /** Share of values a range keeps, 50 to 100; for `percentile` and as a candidate of `auto`; 99.999. */
+  readonly percentile?: number;
+  /** Of weights; `per-channel` by default. */
+  readonly granularity?: Granularity;
+  /** `uint8`: the int8 model takes pixels, not normalized values; of photographs only. */
+  readonly inputType?: InputType;
+  /** `layers`: the harm of each layer is measured, at a run of the float model a layer and image. */
+  readonly sensitivity?: 'none' | 'layers';
+  /** Names of nodes that shall stay float. */
+  readonly exclude?: readonly string[];
+}
+
+export type ImagesPhase = 'calibrate' | 'correct' | 'sensitivity' | 'compare';
+
+export interface QuantizeImagesOptions extends QuantizationChoices {
+  readonly readModel: ReadModel;
+  /** The float model's file, and what messages call it. */
+  readonly modelPath: string;
+  readonly shownName: string;
+  /** Where the int8 model is written. */
+  readonly quantizedPath: string;
+  /** To calibrate and correct on. */
+  readonly images: ImageSelection;
+  readonly compared: ComparedImages;
+  /** Of photographs; nothing is known of other inputs. */
+  readonly normalization?: Normalization;
+  /** Instead of those that would be found here. */
+  readonly ranges?: CalibrationTable['tensors'];
+  readonly operatorTimes: 'none' | 'measure';
+  readonly workerCount: number;
+  readonly scratchPath: string;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (phase: ImagesPhase, done: number, total: number) => void;
+  readonly log?: (line: string) => void;
+}
+
+export interface QuantizedImages extends Omit<ReportedQuantization, 'tradeSvg'> {
+  readonly run: QuantizationRun;
+  readonly ranges: CalibrationTable['tensors'];
+}
+
+/**
+ * Calibrates, quantizes, writes the int8 model and reports how closely it follows the float one: what
+ * the command and the library share once the images lie where worker threads find them.
+ */
+export async function quantizeImages(options: QuantizeImagesOptions): Promise<QuantizedImages> {
+  const { images, quantizedPath, workerCount, scratchPath, signal } = options;
+  const { equalization, weightRange, ...corrections } = withDefaults(options);
+  const { inputType = 'float32' } = options;
+  const shared = { workerCount, scratchPath, ...(signal === undefined ? {} : { signal }) };
+  const { calibrationMethod, ...table } = await rangesOf({ ...options, ...shared }, equalization);
+  options.log?.(`ranges by ${calibrationMethod}`);
+  const run = await runQuantization({
+    ...shared,
+    ...corrections,
+    readModel: options.readModel,
+    modelPath: options.modelPath,
+    shownName: options.shownName,
+    table,
+    inputType,
+    ...(options.normalization === undefined ? {} : { normalization: options.normalization }),
+    sensitivity: options.sensitivity ?? 'none',
+    accuracyBudget: null,
+    settings: {
+      granularity: options.granularity ?? 'per-channel',
+      weightRange,
+      target: options.target ?? localTarget(),
+      firstConvolution: 'pad',
+      excluded: new Set(options.exclude ?? []),
+    },
+    images,
+    batchSize: 1,
+    onProgress: (phase, done, total) =>
+      options.onProgress?.(phase === 'sensitivity' ? phase : 'correct', done, total),
+  });
+  await writeOnnx(quantizedPath, run.quantized.model);
+  const { report, markdown } = await reportQuantization({
+    ...shared,
+    run,
+    floatPath: options.modelPath,
+    quantizedPath,
+    heldOut: options.compared,
+    timedImages: options.operatorTimes === 'measure' ? images : null,
+    settings: {
+      calibrationMethod,
+      calibrationImageCount: images.indices.length,
+      rounding: corrections.rounding,
+      biasCorrection: corrections.biasCorrection,
+      inputType,
+    },
+    plotPath: EMBEDDED,
+    onProgress: (done, total) => options.onProgress?.('compare', done, total),
+  });
+  return { run, ranges: table.tensors, report, markdown };
+}
+
+type CalibratedTable = Pick<CalibrationTable, 'tensors' | 'equalization'> & {
+  /** As reports show it. */
+  readonly calibrationMethod: string;
+};
+
+async function rangesOf(
+  options: QuantizeImagesOptions,
+  equalization: Required<CorrectionChoices>['equalization'],
+): Promise<CalibratedTable> {
+  const { ranges, method = 'auto', percentile = DEFAULT_PERCENTILE } = options;
+  if (ranges !== undefined) return { tensors: ranges, calibrationMethod: 'given' };
+  const { selection, ...table } = await equalizeAndCalibrate({
+    ...options,
+    method,
+    equalization,
+    percentile,
+    seed: 0,
+    batchSize: 1,
+    onProgress: (done, total) => options.onProgress?.('calibrate', done, total),
+  });
+  return {
+    ...table,
+    calibrationMethod: shownMethod({ method, ...(selection === undefined ? {} : { selection }) }),
+  };
+}

@@ -1,0 +1,53 @@
+import { join } from 'node:path';
+import { listImageFiles } from '../data/list-image-files.ts';
+import { DataError } from '../diagnostics/errors.ts';
+import { evenlySpaced } from '../numeric/evenly-spaced.ts';
+
+const DEFAULT_COUNT = 128;
+/** Enough for a steady figure; more would only take time. */
+const MAX_COMPARED_COUNT = 512;
+/** Kept for the comparison where a folder holds fewer images than are wanted for calibration. */
+const HELD_OUT_FRACTION = 0.2;
+
+/** Why a single folder may leave nothing to compare on. */
+export const NONE_LEFT = 'every photograph of the folder was needed for calibration';
+
+/**
+ * Paths of all photographs below `folder`, in natural order.
+ * @throws DataError `quantize/no-photographs`
+ */
+export async function findPhotographs(folder: string): Promise<string[]> {
+  const files = await listImageFiles(folder);
+  if (files.length > 0) return files.map((file) => join(folder, file));
+  throw new DataError({
+    code: 'quantize/no-photographs',
+    message: `${folder} holds no photographs`,
+    hint: 'give a folder with photographs like those the model will see',
+  });
+}
+
+export interface PhotographSplit {
+  readonly calibration: readonly string[];
+  readonly compared: readonly string[];
+}
+
+/** Evenly spaced files for calibration; of the others, evenly spaced ones for the comparison. */
+export function splitPhotographs(
+  files: readonly string[],
+  wanted = DEFAULT_COUNT,
+): PhotographSplit {
+  const most = Math.max(1, files.length - Math.ceil(files.length * HELD_OUT_FRACTION));
+  const calibration = evenlySpaced(files, Math.min(wanted, most));
+  const chosen = new Set(calibration);
+  const others = files.filter((file) => !chosen.has(file));
+  return { calibration, compared: comparedOf(others) };
+}
+
+/** All of a folder that another one is compared on may calibrate. */
+export function calibrationOf(files: readonly string[], wanted = DEFAULT_COUNT): readonly string[] {
+  return evenlySpaced(files, Math.min(wanted, files.length));
+}
+
+export function comparedOf(files: readonly string[]): readonly string[] {
+  return evenlySpaced(files, MAX_COMPARED_COUNT);
+}
