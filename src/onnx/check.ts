@@ -1,5 +1,6 @@
 import { OnnxError } from '../diagnostics/errors.ts';
 import { checkShapes } from './check-shapes.ts';
+import { checkBiases } from './check-weights.ts';
 import { innerReads, shownNode, sortNodes } from './graph-edit.ts';
 import { graphOf, type OnnxGraph, type OnnxModel } from './model.ts';
 import { badTensor, isFloatTensor, viewFloats } from './tensor-data.ts';
@@ -12,7 +13,7 @@ const KNOWN_DOMAINS = new Set(['', 'ai.onnx', 'ai.onnx.ml', 'com.microsoft']);
 
 /**
  * Verifies that a model is one this project can work on: versions, domains, single assignment,
- * every tensor made before it is read, weights complete and finite.
+ * every tensor made before it is read, weights complete, finite and of the sizes that go together.
  * @throws OnnxError naming the node or tensor
  */
 export function checkModel(model: OnnxModel, shownName: string): void {
@@ -21,6 +22,7 @@ export function checkModel(model: OnnxModel, shownName: string): void {
   checkGraph(graph, shownName, functionDomains(model));
   checkFinite(graph, shownName);
   checkShapes(graph, shownName);
+  checkBiases(graph, shownName);
 }
 
 /** Verifies that all weights are complete and finite. @throws OnnxError `onnx/bad-tensor` */

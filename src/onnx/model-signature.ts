@@ -33,16 +33,16 @@ export function classifierSignature(model: OnnxModel, shownName: string): Classi
     const names = inputs.map(({ name }) => name).join(', ');
     throw notAClassifier(shownName, `it has ${inputs.length} inputs (${names}), expected 1`);
   }
-  const inputDims = dimsOf(input);
-  const inputType = elementTypeOf(input) === DataType.UINT8 ? 'uint8' : 'float32';
+  const inputDims = imageDimsOf(input);
+  const inputType = inputTypeOf(input, shownName);
   const isNhwc = inputDims[3] === 3 && inputDims[1] !== 3;
   const [batchSize = null, ...others] = inputDims;
   const [channels = null, height = null, width = null] = isNhwc
     ? [others[2], others[0], others[1]]
     : others;
   if (inputDims.length !== 4 || (channels !== null && channels !== 3)) {
-    const shown = inputDims.map((dim) => dim ?? '?').join(', ');
-    throw notAClassifier(shownName, `input "${input.name}" has shape [${shown}]`);
+    const dims = inputDims.map((dim) => dim ?? '?').join(', ');
+    throw notAClassifier(shownName, `input "${input.name}" has shape [${dims}]`);
   }
   const outputDims = dimsOf(output);
   return {
@@ -58,9 +58,53 @@ export function classifierSignature(model: OnnxModel, shownName: string): Classi
   };
 }
 
-function elementTypeOf(info: ValueInfo): number | undefined {
+/** @throws OnnxError `onnx/input-type` for what an image is not. */
+function inputTypeOf(input: ValueInfo, shownName: string): ClassifierSignature['inputType'] {
+  const type = elementTypeOf(input);
+  if (type === DataType.UINT8) return 'uint8';
+  if (type === DataType.FLOAT || type === DataType.UNDEFINED) return 'float32';
+  throw new OnnxError({
+    code: 'onnx/input-type',
+    message: `${shownName}: input "${input.name}" is ${shownType(type)}, expected float32 values or uint8 pixels`,
+    hint: 'export the model in float32, with a float32 image as its input',
+  });
+}
+
+/**
+ * Verifies that the first output can be the scores of classes.
+ * @throws OnnxError `onnx/output-type`
+ */
+export function requireScores(model: OnnxModel, shownName: string): void {
+  const [output] = graphOf(model).output;
+  if (output === undefined) return; // `classifierSignature` has its message
+  const type = elementTypeOf(output);
+  if (type === DataType.FLOAT || type === DataType.UNDEFINED) return;
+  throw new OnnxError({
+    code: 'onnx/output-type',
+    message: `${shownName}: output "${output.name}" is ${shownType(type)}, expected the scores of the classes in float32`,
+    hint: 'export the model in float32 and without what makes classes of the scores (an ArgMax or TopK at its end)',
+  });
+}
+
+/** `float16`, as ONNX names its element types, in lower case. */
+function shownType(type: DataType): string {
+  const names: Readonly<Record<number, string>> = DataType; // a damaged file may hold any number
+  return names[type]?.toLowerCase() ?? `of type ${type}`;
+}
+
+/** `UNDEFINED` where none is declared. */
+function elementTypeOf(info: ValueInfo): DataType {
   const type = info.type?.value;
-  return type?.case === 'tensorType' ? type.value.elemType : undefined;
+  return type?.case === 'tensorType'
+    ? type.value.elemType // what the field holds, see onnx.proto
+    : DataType.UNDEFINED;
+}
+
+/** An image whose shape is not declared is taken to be [N, 3, H, W], the form convolutions have. */
+function imageDimsOf(info: ValueInfo): (number | null)[] {
+  const type = info.type?.value;
+  const isUndeclared = type?.case === 'tensorType' && type.value.shape === undefined;
+  return isUndeclared ? [null, null, null, null] : dimsOf(info);
 }
 
 function dimsOf(info: ValueInfo): (number | null)[] {

@@ -1,5 +1,7 @@
 import { checkModel } from './check.ts';
-import { classifierSignature, type ClassifierSignature } from './model-signature.ts';
+import { requireFloat32Weights } from './check-weights.ts';
+import { classifierSignature, requireScores, type ClassifierSignature } from './model-signature.ts';
+import type { OnnxModel } from './model.ts';
 import { handOver, readOnnx, type ReadModel } from './reader.ts';
 
 /**
@@ -10,9 +12,18 @@ export async function readClassifier(
   path: string,
 ): Promise<{ readonly signature: ClassifierSignature; readonly readModel: ReadModel }> {
   const model = await readOnnx(path);
-  checkModel(model, path);
   return {
-    signature: classifierSignature(model, path),
+    signature: checkClassifier(model, path),
     readModel: handOver(model, () => readOnnx(path)),
   };
+}
+
+/** The signature of a model that can be worked on. @throws OnnxError when it cannot */
+export function checkClassifier(model: OnnxModel, shownName: string): ClassifierSignature {
+  // Converters to float16 leave graphs out of order too; the type is what the user can change.
+  requireFloat32Weights(model, shownName);
+  checkModel(model, shownName);
+  const signature = classifierSignature(model, shownName);
+  requireScores(model, shownName);
+  return signature;
 }

@@ -2,10 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { UsageError } from '../diagnostics/errors.ts';
-import { checkModel } from '../onnx/check.ts';
-import { classifierSignature } from '../onnx/model-signature.ts';
 import type { OnnxModel } from '../onnx/model.ts';
-import { readClassifier } from '../onnx/read-classifier.ts';
+import { checkClassifier, readClassifier } from '../onnx/read-classifier.ts';
 import { writeOnnx } from '../onnx/writer.ts';
 import type { CalibrationTable } from './calibration-table.ts';
 import { equalizeAndCalibrate } from './equalize-and-calibrate.ts';
@@ -22,6 +20,7 @@ import type { QuantizationReport } from './quantization-report.ts';
 import { DEFAULT_PERCENTILE, quantizeImages } from './quantize-images.ts';
 import { requireImageModel } from './require-image-model.ts';
 import { requireModelFile } from './require-model-file.ts';
+import { requireRunnable } from './require-runnable.ts';
 
 export interface LibraryQuantization {
   readonly model: OnnxModel;
@@ -120,9 +119,11 @@ async function withModel<T>(
   const { signal } = options;
   const scratchPath = await mkdtemp(join(tmpdir(), 'drq-library-'));
   try {
+    const modelPath = typeof model === 'string' ? model : await written(model, scratchPath);
+    await requireRunnable(modelPath, signature, { width, height, shownName });
     return await use({
       readModel,
-      modelPath: typeof model === 'string' ? model : await written(model, scratchPath),
+      modelPath,
       shownName,
       inputLayout: signature.inputLayout,
       height,
@@ -146,9 +147,8 @@ async function openClassifier(
     await requireModelFile(model);
     return readClassifier(model);
   }
-  checkModel(model, shownName);
   return {
-    signature: classifierSignature(model, shownName),
+    signature: checkClassifier(model, shownName),
     readModel: () => Promise.resolve(model),
   };
 }

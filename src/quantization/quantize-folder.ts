@@ -4,7 +4,6 @@ import { dirname, join } from 'node:path';
 import { UsageError } from '../diagnostics/errors.ts';
 import type { ClassifierSignature } from '../onnx/model-signature.ts';
 import { readClassifier } from '../onnx/read-classifier.ts';
-import { openOnnxSession } from '../runtime/onnx-session.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
 import { timeModels, type Timing } from './compare-models.ts';
 import { normalizationOf, type NormalizationChoice } from './normalization-choice.ts';
@@ -13,6 +12,7 @@ import type { QuantizationReport } from './quantization-report.ts';
 import { quantizeImages, type QuantizationChoices } from './quantize-images.ts';
 import { requireImageModel } from './require-image-model.ts';
 import { requireModelFile } from './require-model-file.ts';
+import { requireRunnable } from './require-runnable.ts';
 import { findPhotographs, NONE_LEFT, splitPhotographs } from './split-photographs.ts';
 
 export type { Preset } from './normalization-choice.ts';
@@ -62,8 +62,7 @@ export async function quantizeFolder(
   const normalization = normalizationOf(options, await readModel());
   const size = inputSize(options, signature);
   requireImageModel(signature, modelPath, size);
-  // What onnxruntime cannot run is told before thousands of photographs are decoded.
-  await (await openOnnxSession(modelPath, { threadCount: 1 })).release();
+  await requireRunnable(modelPath, signature, { ...size, shownName: modelPath });
   const files = splitPhotographs(await findPhotographs(options.dataFolder), options.count);
   const calibrationCount = files.calibration.length;
   const comparedCount = files.compared.length;

@@ -11,6 +11,8 @@ export interface SessionOptions {
   readonly threadCount: number;
   /** What errors call the model; by default its path. */
   readonly shownName?: string;
+  /** What onnxruntime itself writes to stderr; `errors` by default. */
+  readonly log?: 'errors' | 'none';
   readonly graphOptimization?: 'disabled' | 'basic' | 'all';
   /** Where to save the optimised graph, for reading what fused. */
   readonly optimizedModelPath?: string;
@@ -49,7 +51,7 @@ export async function openOnnxSession(
     interOpNumThreads: 1,
     executionMode: 'sequential',
     graphOptimizationLevel: options.graphOptimization ?? 'all',
-    logSeverityLevel: 3,
+    logSeverityLevel: options.log === 'none' ? 4 : 3,
     enableCpuMemArena: options.memory !== 'exact',
     enableMemPattern: (options.memory ?? 'planned') === 'planned',
     ...(options.optimizedModelPath === undefined
