@@ -62,7 +62,7 @@ export function classifierSignature(model: OnnxModel, shownName: string): Classi
 function inputTypeOf(input: ValueInfo, shownName: string): ClassifierSignature['inputType'] {
   const type = elementTypeOf(input);
   if (type === DataType.UINT8) return 'uint8';
-  if (type === DataType.FLOAT || type === DataType.UNDEFINED) return 'float32';
+  if (FLOATS.has(type)) return 'float32';
   throw new OnnxError({
     code: 'onnx/input-type',
     message: `${shownName}: input "${input.name}" is ${shownType(type)}, expected float32 values or uint8 pixels`,
@@ -78,7 +78,7 @@ export function requireScores(model: OnnxModel, shownName: string): void {
   const [output] = graphOf(model).output;
   if (output === undefined) return; // `classifierSignature` has its message
   const type = elementTypeOf(output);
-  if (type === DataType.FLOAT || type === DataType.UNDEFINED) return;
+  if (FLOATS.has(type)) return;
   throw new OnnxError({
     code: 'onnx/output-type',
     message: `${shownName}: output "${output.name}" is ${shownType(type)}, expected the scores of the classes in float32`,
@@ -87,18 +87,22 @@ export function requireScores(model: OnnxModel, shownName: string): void {
 }
 
 /** `float16`, as ONNX names its element types, in lower case. */
-function shownType(type: DataType): string {
+function shownType(type = 0): string {
   const names: Readonly<Record<number, string>> = DataType; // a damaged file may hold any number
   return names[type]?.toLowerCase() ?? `of type ${type}`;
 }
 
-/** `UNDEFINED` where none is declared. */
-function elementTypeOf(info: ValueInfo): DataType {
+function elementTypeOf(info: ValueInfo): number | undefined {
   const type = info.type?.value;
-  return type?.case === 'tensorType'
-    ? type.value.elemType // what the field holds, see onnx.proto
-    : DataType.UNDEFINED;
+  return type?.case === 'tensorType' ? type.value.elemType : undefined;
 }
+
+/** What is declared as float32, or not at all. */
+const FLOATS: ReadonlySet<number | undefined> = new Set([
+  DataType.FLOAT,
+  DataType.UNDEFINED,
+  undefined,
+]);
 
 /** An image whose shape is not declared is taken to be [N, 3, H, W], the form convolutions have. */
 function imageDimsOf(info: ValueInfo): (number | null)[] {

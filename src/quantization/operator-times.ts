@@ -1,5 +1,9 @@
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { NetworkInput } from '../data/network-input.ts';
+import { graphsOf } from '../onnx/attributes.ts';
+import { cloneModel, type OnnxGraph, type OnnxModel } from '../onnx/model.ts';
+import { writeOnnx } from '../onnx/writer.ts';
 import { createWorkerPool } from '../workers/pool.ts';
 import { unwrapTask } from '../workers/task-result.ts';
 import type {
@@ -19,15 +23,23 @@ export interface OperatorTime {
 const WARMUP_RUNS = 3;
 const PROFILED_RUNS = 15;
 
+export interface OperatorTimesOptions {
+  readonly model: OnnxModel;
+  /** Its file. */
+  readonly modelPath: string;
+  readonly input: NetworkInput;
+  readonly scratchPath: string;
+  readonly signal?: AbortSignal;
+}
+
 /** Where a model's time goes, operator by operator, the costliest first. */
-export async function measureOperatorTimes(
-  modelPath: string,
-  input: NetworkInput,
-  scratchPath: string,
-  signal?: AbortSignal,
-): Promise<OperatorTime[]> {
+export async function measureOperatorTimes(options: OperatorTimesOptions): Promise<OperatorTime[]> {
+  const { model, input, scratchPath, signal } = options;
+  const plain = withPlainNames(model);
+  const modelPath = plain === null ? options.modelPath : join(scratchPath, 'plain-names.onnx');
   const pool = createWorkerPool<ProfileRequest, ProfileResponse>('profile-operators', 1);
   try {
+    if (plain !== null) await writeOnnx(modelPath, plain);
     const response = await pool.run(
       {
         modelPath,
@@ -41,7 +53,24 @@ export async function measureOperatorTimes(
     return summarizeNodes(unwrapTask(response));
   } finally {
     await pool.close();
+    if (plain !== null) await rm(modelPath, { force: true });
   }
+}
+
+/** What JSON wants escaped; onnxruntime 1.30 writes names into its profile as they are. */
+const NEEDS_ESCAPE = /["\\\p{Cc}]/u;
+
+/** A copy with other names of nodes, which times do not depend on; null where all can stay. */
+export function withPlainNames(model: OnnxModel): OnnxModel | null {
+  const namesOf = (graph: OnnxGraph): readonly string[] =>
+    graph.node.flatMap(({ name, output }) => [name, ...output]);
+  if (!graphsOf(model).some((graph) => namesOf(graph).some((name) => NEEDS_ESCAPE.test(name)))) {
+    return null;
+  }
+  const copy = cloneModel(model);
+  const nodes = graphsOf(copy).flatMap((graph) => graph.node);
+  for (const [i, node] of nodes.entries()) node.name = `node ${i}`;
+  return copy;
 }
 
 /**

@@ -73,12 +73,13 @@ export async function reportQuantization(
   const operatorTimes =
     options.timedImages === null
       ? null
-      : await measureOperatorTimes(
-          quantizedPath,
-          await firstInput(quantizedPath, options.timedImages),
+      : await measureOperatorTimes({
+          model: quantized.model,
+          modelPath: quantizedPath,
+          input: await firstInput(quantizedPath, options.timedImages),
           scratchPath,
-          signal,
-        );
+          ...(signal === undefined ? {} : { signal }),
+        });
   const tradeSvg = mixedPrecision === null ? null : await plotTrade(mixedPrecision);
   const report = makeQuantizationReport({
     quantized,
