@@ -98,11 +98,11 @@ async function readAnySize(bytes: Uint8Array, shownName: string): Promise<PixelS
   try {
     metadata = await open(bytes).metadata();
   } catch (cause) {
-    throw unreadable(shownName, cause);
+    throw unsupportedFormat(bytes, shownName) ?? unreadable(shownName, cause);
   }
   const { format, width, height } = metadata;
   if (PHOTOGRAPH_FORMATS.has(format)) return { width, height };
-  throw unreadable(shownName, new Error(`${format} is not a format of photographs`));
+  throw unsupported(shownName, format);
 }
 
 /** @throws DataError `data/unreadable-image` */
@@ -214,6 +214,26 @@ function unreadable(shownName: string, cause: unknown): DataError {
     message: `${shownName} cannot be read as an image: ${firstLine(reason)}`,
     hint: 'replace or remove the file; it may be truncated, or not be an image in spite of its name',
     cause,
+  });
+}
+
+/** What a file is that libvips cannot read, such as BMP; null where nothing is known of it. */
+function unsupportedFormat(bytes: Uint8Array, shownName: string): DataError | null {
+  try {
+    const { type = '' } = imageSize(bytes);
+    return PHOTOGRAPH_FORMATS.has(type === 'jpg' ? 'jpeg' : type) || type === ''
+      ? null
+      : unsupported(shownName, type);
+  } catch {
+    return null; // no image in any format that is known here either
+  }
+}
+
+function unsupported(shownName: string, format: string): DataError {
+  return new DataError({
+    code: 'data/unreadable-image',
+    message: `${shownName} is a ${format.toUpperCase()} file, a format that is not read`,
+    hint: 'convert it to JPEG, PNG, TIFF, WebP, GIF or AVIF, or remove it',
   });
 }
 

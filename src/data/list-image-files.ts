@@ -1,5 +1,6 @@
-import { readdir, stat } from 'node:fs/promises';
-import { extname, join } from 'node:path';
+import type { Stats } from 'node:fs';
+import { readdir, realpath, stat } from 'node:fs/promises';
+import { extname, join, sep } from 'node:path';
 import { DataError } from '../diagnostics/errors.ts';
 import { compareNatural } from './natural-order.ts';
 
@@ -17,9 +18,6 @@ const IMAGE_EXTENSIONS = new Set([
   '.bmp',
 ]);
 
-/** Deeper folders are a cycle of links rather than a dataset. */
-const MAXIMUM_DEPTH = 16;
-
 /** Whether the name is that of an image; says nothing of the content. */
 export function hasImageExtension(name: string): boolean {
   return IMAGE_EXTENSIONS.has(extname(name).toLowerCase());
@@ -33,39 +31,87 @@ export interface FolderContent {
 /**
  * Names in a folder in natural order, hidden ones and macOS's resource forks left out; links are
  * followed.
- * @throws DataError `data/no-folder`
+ * @throws DataError `data/no-folder`, `data/broken-link`
  */
 export async function listFolder(folder: string): Promise<FolderContent> {
+  const entries = await readEntries(folder);
+  const namesOf = (kind: Entry['kind']): string[] =>
+    entries.filter((entry) => entry.kind === kind).map(({ name }) => name);
+  return { files: namesOf('file'), folders: namesOf('folder') };
+}
+
+/**
+ * Paths of all images below a folder, relative to it, with `/`. Links are followed, but never to a
+ * folder above themselves, which has no end. `each-file-once`: what several paths lead to is listed
+ * under the first; `every-path`: under each, for whoever looks for given paths.
+ * @throws DataError `data/no-folder`, `data/broken-link`
+ */
+export async function listImageFiles(
+  folder: string,
+  repeats: 'each-file-once' | 'every-path' = 'each-file-once',
+): Promise<string[]> {
+  const found: string[] = [];
+  const seen = new Set<string>();
+  const isNew = (real: string): boolean =>
+    repeats === 'every-path' || seen.size < seen.add(real).size;
+  // `real` is where the folder lies once all links are followed.
+  const visit = async (below: string, real: string): Promise<void> => {
+    const entries = await readEntries(join(folder, below));
+    const realOf = ({ name, isLink }: Entry): string | Promise<string> =>
+      isLink ? realpath(join(real, name)) : join(real, name);
+    for (const entry of entries) {
+      if (entry.kind !== 'file' || !hasImageExtension(entry.name)) continue;
+      if (isNew(await realOf(entry))) found.push(joinPosix(below, entry.name));
+    }
+    for (const entry of entries) {
+      if (entry.kind !== 'folder') continue;
+      const inner = await realOf(entry);
+      const isAbove = inner === real || real.startsWith(inner.endsWith(sep) ? inner : inner + sep);
+      if (!isAbove && isNew(inner)) await visit(joinPosix(below, entry.name), inner);
+    }
+  };
+  // A folder that is not there has its message from `readEntries`.
+  await visit('', await realpath(folder).catch(() => folder));
+  return found;
+}
+
+interface Entry {
+  readonly name: string;
+  readonly kind: 'file' | 'folder';
+  readonly isLink: boolean;
+}
+
+/** In natural order of their names; what is neither file nor folder is left out. */
+async function readEntries(folder: string): Promise<Entry[]> {
   const entries = await readdir(folder, { withFileTypes: true }).catch((cause: unknown) => {
     throw new DataError({
       code: 'data/no-folder',
       message: `${folder} cannot be read as a folder`,
-      hint: 'check the path; it is taken relative to the project',
+      hint: 'check that it is there, is a folder and may be read',
       cause,
     });
   });
-  const files: string[] = [];
-  const folders: string[] = [];
+  const found: Entry[] = [];
   for (const entry of entries) {
-    if (entry.name.startsWith('.') || entry.name === '__MACOSX') continue;
-    const target = entry.isSymbolicLink() ? await stat(join(folder, entry.name)) : entry;
-    if (target.isDirectory()) folders.push(entry.name);
-    else if (target.isFile()) files.push(entry.name);
+    const { name } = entry;
+    if (name.startsWith('.') || name === '__MACOSX') continue;
+    const isLink = entry.isSymbolicLink();
+    const target = isLink ? await followLink(join(folder, name)) : entry;
+    if (target.isDirectory()) found.push({ name, kind: 'folder', isLink });
+    else if (target.isFile()) found.push({ name, kind: 'file', isLink });
   }
-  return { files: files.sort(compareNatural), folders: folders.sort(compareNatural) };
+  return found.sort((a, b) => compareNatural(a.name, b.name));
 }
 
-/** Paths of all images below a folder, relative to it, with `/`. */
-export async function listImageFiles(folder: string): Promise<string[]> {
-  const found: string[] = [];
-  const visit = async (below: string, depth: number): Promise<void> => {
-    const { files, folders } = await listFolder(join(folder, below));
-    for (const file of files) if (hasImageExtension(file)) found.push(joinPosix(below, file));
-    if (depth === MAXIMUM_DEPTH) return;
-    for (const name of folders) await visit(joinPosix(below, name), depth + 1);
-  };
-  await visit('', 0);
-  return found;
+async function followLink(path: string): Promise<Stats> {
+  return stat(path).catch((cause: unknown) => {
+    throw new DataError({
+      code: 'data/broken-link',
+      message: `the link ${path} leads nowhere`,
+      hint: 'remove the link, or put back what it leads to',
+      cause,
+    });
+  });
 }
 
 function joinPosix(below: string, name: string): string {

@@ -40,7 +40,8 @@ export async function readLabelCsv(request: LabelCsvRequest): Promise<SourceImag
   refuseOutside(imageFolder, '', 'the parameter csv.imageFolder');
   const table = await readCsvTable(join(root, file), file);
   const columns = findLabelColumns(file, table.header, request);
-  const locate = createLocator(imageFolder, await listImageFiles(join(root, imageFolder)));
+  const files = await listImageFiles(join(root, imageFolder), 'every-path');
+  const locate = createLocator(imageFolder, files);
   const missing: string[] = [];
   const unlabelled: string[] = [];
   const images: SourceImage[] = [];

@@ -152,5 +152,15 @@ test('an image too large is refused from its header, with the limit and how to r
 
 test('what libvips could render but is no photograph is refused', async () => {
   const svg = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>');
-  await assert.rejects(decodeImage(svg, SIZE), /svg is not a format of photographs/);
+  await assert.rejects(decodeImage(svg, SIZE), /^DataError: the image is a SVG file, a format/);
+  // BITMAPFILEHEADER and BITMAPINFOHEADER of one pixel; libvips cannot read BMP at all.
+  const bmp = Buffer.alloc(58);
+  bmp.write('BM');
+  bmp.writeUInt32LE(40, 14);
+  bmp.writeInt32LE(1, 18);
+  bmp.writeInt32LE(1, 22);
+  await assert.rejects(decodeImage(bmp, { ...SIZE, shownName: 'a.bmp' }), {
+    message: 'a.bmp is a BMP file, a format that is not read',
+    hint: 'convert it to JPEG, PNG, TIFF, WebP, GIF or AVIF, or remove it',
+  });
 });
