@@ -1,5 +1,5 @@
 import { availableParallelism, tmpdir } from 'node:os';
-import { mkdir, mkdtemp, realpath, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { UsageError } from '../diagnostics/errors.ts';
 import type { ClassifierSignature } from '../onnx/model-signature.ts';
@@ -13,6 +13,7 @@ import { quantizeImages, type QuantizationChoices } from './quantize-images.ts';
 import { requireImageModel } from './require-image-model.ts';
 import { requireModelFile } from './require-model-file.ts';
 import { requireRunnable } from './require-runnable.ts';
+import { requireWritable } from './require-writable.ts';
 import { findPhotographs, NONE_LEFT, splitPhotographs } from './split-photographs.ts';
 
 export type { Preset } from './normalization-choice.ts';
@@ -57,7 +58,8 @@ export async function quantizeFolder(
   options: QuantizeFolderOptions,
 ): Promise<QuantizeFolderResult> {
   const { modelPath, outputPath, log, signal } = options;
-  await checkPaths(modelPath, outputPath);
+  await requireModelFile(modelPath);
+  await requireWritable({ what: 'output', path: outputPath }, [{ what: 'model', path: modelPath }]);
   const { readModel, signature } = await readClassifier(modelPath);
   const normalization = normalizationOf(options, await readModel());
   const size = inputSize(options, signature);
@@ -128,27 +130,6 @@ export async function quantizeFolder(
 /** Images [first, first + count) of the packed folder. */
 function selectionOf(folder: string, first: number, count: number): ImageSelection {
   return { folder, split: 'train', indices: Array.from({ length: count }, (_, i) => first + i) };
-}
-
-async function checkPaths(modelPath: string, outputPath: string): Promise<void> {
-  await requireModelFile(modelPath);
-  const resolved = await Promise.all(
-    [modelPath, outputPath].map((path) => realpath(path).catch(() => null)), // null: not there
-  );
-  const found = await stat(outputPath).catch(() => null); // null: not there, as most outputs
-  if (found?.isDirectory() === true) {
-    throw new UsageError({
-      code: 'quantize/folder-given',
-      message: `the output ${outputPath} is a folder`,
-      hint: 'give the path of an ONNX file',
-    });
-  }
-  if (resolved[0] !== resolved[1]) return;
-  throw new UsageError({
-    code: 'quantize/overwrites-input',
-    message: `the output ${outputPath} is the model to quantize itself`,
-    hint: 'give another path with --output',
-  });
 }
 
 function inputSize(

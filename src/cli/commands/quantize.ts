@@ -1,4 +1,5 @@
-import { writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { UsageError } from '../../diagnostics/errors.ts';
 import type {
   CalibrationMethod,
@@ -14,6 +15,7 @@ import {
   type QuantizeFolderOptions,
   type QuantizeFolderResult,
 } from '../../quantization/quantize-folder.ts';
+import { requireWritable } from '../../quantization/require-writable.ts';
 import { BYTES_PER_MB } from '../../tables/columns.ts';
 import { renderBoxTable } from '../../tables/terminal.ts';
 import type { CommandCall, CommandContext } from '../command-context.ts';
@@ -26,6 +28,13 @@ export async function quantize({
   context,
 }: CommandCall): Promise<number> {
   const given = readOptions(modelPath, options);
+  const { reportFile } = options;
+  if (reportFile !== undefined) {
+    await requireWritable({ what: 'report', path: reportFile }, [
+      { what: 'model', path: modelPath },
+      { what: 'output', path: given.outputPath },
+    ]);
+  }
   const saturation = given.target === undefined ? null : saturationWarning(given.target);
   if (saturation !== null) context.say(`warning: ${saturation}`);
   const result = await quantizeFolder({
@@ -35,9 +44,10 @@ export async function quantize({
     log: (line) => context.say(line),
   });
   for (const note of result.notes) context.say(`note: ${note}`);
-  if (options.reportFile !== undefined) {
-    await writeFile(options.reportFile, result.reportMarkdown);
-    context.say(`report: ${options.reportFile}`);
+  if (reportFile !== undefined) {
+    await mkdir(dirname(reportFile), { recursive: true });
+    await writeFile(reportFile, result.reportMarkdown);
+    context.say(`report: ${reportFile}`);
   }
   context.print(options.json === true ? JSON.stringify(result, null, 2) : describeResult(result));
   context.say(`written: ${result.outputPath}`);

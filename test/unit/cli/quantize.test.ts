@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { test } from 'node:test';
 import sharp from 'sharp';
 import { createRandom } from '../../../src/numeric/random.ts';
@@ -33,6 +33,32 @@ test('what is missing or malformed on the command line is told before anything i
   const absent = await drq(...needed, '--preset', 'tf');
   assert.equal(absent.exitCode, 2);
   assert.match(absent.stderr, /^error quantize\/no-model: there is no file model\.onnx/);
+});
+
+test('what cannot be written is told before anything is done', async (context) => {
+  const rig = await createRig(context);
+  await writeOnnx(rig.path('model.onnx'), tinyConvnet());
+  await mkdir(rig.path('none'));
+  const refused = async (output: string, report: string, expected: RegExp): Promise<void> => {
+    const { exitCode, stderr } = await runInProcess(
+      rig.root,
+      ...['quantize', rig.path('model.onnx'), '--data', rig.path('none'), '--preset', 'tf'],
+      ...['--output', rig.path(output), '--report', rig.path(report)],
+    );
+    assert.equal(exitCode, 2, stderr);
+    assert.match(stderr, expected);
+  };
+  await refused('int8.onnx', 'none', /quantize\/folder-given: the report .*none is a folder/);
+  await refused('none', 'report.md', /quantize\/folder-given: the output .*none is a folder/);
+  await refused('model.onnx', 'report.md', /overwrites-input: the output .* is the model itself/);
+  await refused('int8.onnx', 'int8.onnx', /overwrites-input: the report .* is the output itself/);
+  await refused(
+    'model.onnx/x.onnx',
+    'r.md',
+    /not-writable: the output .* cannot be written: a file stands/,
+  );
+  await refused('int8.onnx', 'model.onnx/x.md', /not-writable: the report .* cannot be written/);
+  assert.deepEqual((await readdir(rig.root)).includes('int8.onnx'), false);
 });
 
 test('one command quantizes, compares and writes its report', async (context) => {
