@@ -13,3 +13,21 @@ export const NORMALIZATION_PRESETS = {
 } as const satisfies Record<string, Normalization>;
 
 export type NormalizationPreset = keyof typeof NORMALIZATION_PRESETS;
+
+/** What to do about figures that `isOfUnitValues` refuses. */
+export const UNIT_VALUES_HINT =
+  'values are scaled to [0, 1] first: divide mean and std of values in 0 to 255 by 255';
+
+/**
+ * Whether mean and deviation can be those of values in [0, 1]. Figures of pixels in 0 to 255 make every
+ * image the same to the network, almost, and nothing else would tell.
+ */
+export function isOfUnitValues({
+  mean,
+  std,
+}: {
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+}): boolean {
+  return mean.every((value) => value >= 0 && value <= 1) && std.every((value) => value <= 1);
+}

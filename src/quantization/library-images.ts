@@ -44,8 +44,8 @@ export async function prepareCalibration(
 ): Promise<PreparedImages> {
   const { images, count } = options;
   if (!('folder' in images)) return { images: await takeTensors(images, options, place) };
-  const { calibration } = splitPhotographs(await findPhotographs(images.folder), count);
   const normalization = normalizationOf(images, await place.readModel());
+  const { calibration } = splitPhotographs(await findPhotographs(images.folder), count);
   return {
     images: await takePhotographs(calibration, normalization, options, place),
     normalization,

@@ -1,4 +1,5 @@
 import type { Normalization } from '../data/image-shards.ts';
+import { isOfUnitValues, UNIT_VALUES_HINT } from '../data/normalization-presets.ts';
 import { UsageError } from '../diagnostics/errors.ts';
 import type { OnnxModel } from '../onnx/model.ts';
 
@@ -26,7 +27,7 @@ export function normalizationOf(options: NormalizationChoice, model: OnnxModel):
   const { preset, mean, std } = options;
   if (mean !== undefined || std !== undefined) {
     if (preset !== undefined) throw badNormalization('a preset and a mean or deviation');
-    return { mean: triple(mean, 'mean'), std: positive(triple(std, 'std')) };
+    return ofUnitValues({ mean: triple(mean, 'mean'), std: positive(triple(std, 'std')) });
   }
   if (preset !== undefined) {
     return { mean: [...PRESETS[preset].mean], std: [...PRESETS[preset].std] };
@@ -36,7 +37,10 @@ export function normalizationOf(options: NormalizationChoice, model: OnnxModel):
   if (recorded[0] === undefined || recorded[1] === undefined) {
     throw badNormalization('neither, and the model does not record its own');
   }
-  return { mean: triple(recorded[0], 'mean'), std: positive(triple(recorded[1], 'std')) };
+  return ofUnitValues({
+    mean: triple(recorded[0], 'mean'),
+    std: positive(triple(recorded[1], 'std')),
+  });
 }
 
 /** The numbers of a JSON list, or undefined when the text is none. */
@@ -59,6 +63,16 @@ function triple(values: readonly number[] | undefined, name: string): [number, n
 function positive(std: [number, number, number]): [number, number, number] {
   if (std.every((value) => value > 0)) return std;
   throw badNormalization(`std ${std.join(',')}`);
+}
+
+function ofUnitValues(normalization: Normalization): Normalization {
+  if (isOfUnitValues(normalization)) return normalization;
+  const { mean, std } = normalization;
+  throw new UsageError({
+    code: 'quantize/normalization',
+    message: `mean and std are those of values in [0, 1], so none of them is negative or above 1; received mean ${mean.join(',')} and std ${std.join(',')}`,
+    hint: UNIT_VALUES_HINT,
+  });
 }
 
 function badNormalization(received: string): UsageError {

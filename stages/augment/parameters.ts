@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isOfUnitValues, UNIT_VALUES_HINT } from '../../src/data/normalization-presets.ts';
 import { SPLITS } from '../../src/data/dataset-index.ts';
 import { DEFAULT_LIMIT_PIXELS } from '../../src/data/decode-image.ts';
 
@@ -68,12 +69,14 @@ export const augmentParameters = z
     normalization: z
       .union([
         z.enum(['computed', 'paper', 'imagenet', 'tf', 'unit']),
-        z.strictObject({
-          mean: channels.describe('By channel in RGB order, of pixel values scaled to [0, 1].'),
-          std: z
-            .tuple([z.number().positive(), z.number().positive(), z.number().positive()])
-            .describe('By channel in RGB order, of pixel values scaled to [0, 1].'),
-        }),
+        z
+          .strictObject({
+            mean: channels.describe('By channel in RGB order, of pixel values scaled to [0, 1].'),
+            std: z
+              .tuple([z.number().positive(), z.number().positive(), z.number().positive()])
+              .describe('By channel in RGB order, of pixel values scaled to [0, 1].'),
+          })
+          .refine(isOfUnitValues, `must have mean and std within [0, 1]: ${UNIT_VALUES_HINT}`),
       ])
       .default('computed')
       .describe(

@@ -110,3 +110,12 @@ test('a folder keeps photographs back, and none that calibrated is compared on',
   assert.equal(all.report.fidelity, null);
   assert.match(all.report.comparedOn, /^every photograph of .* was calibrated on$/);
 });
+
+test('figures of pixels in 0 to 255 are refused with what to do', async () => {
+  const images = { folder: 'photographs', mean: [127.5, 127.5, 127.5], std: [1, 1, 1] } as const;
+  await assert.rejects(calibrateModel(tinyConvnet(), { images }), {
+    code: 'quantize/normalization',
+    message: /received mean 127\.5,127\.5,127\.5 and std 1,1,1$/,
+    hint: /divide mean and std of values in 0 to 255 by 255/,
+  });
+});

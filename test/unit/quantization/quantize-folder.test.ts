@@ -95,6 +95,10 @@ test('what cannot be done is refused with the next step', async (t) => {
   await refused({ dataFolder: join(folder, 'none') }, 'data/no-folder');
   await refused({ preset: undefined }, 'quantize/normalization');
   await refused({ preset: undefined, mean: [0, 0, 0], std: [1, 0, 1] }, 'quantize/normalization');
+  await refused(
+    { preset: undefined, mean: [127, 127, 127], std: [127, 127, 127] },
+    'quantize/normalization',
+  );
   await refused({ size: 32 }, 'quantization/size-mismatch');
   await mkdir(join(folder, 'empty'));
   await refused({ dataFolder: join(folder, 'empty') }, 'quantize/no-photographs');

@@ -8,6 +8,7 @@ import { decodeImage } from '../../../../src/data/decode-image.ts';
 import type { Split } from '../../../../src/data/dataset-index.ts';
 import { openShardReader } from '../../../../src/data/image-shards.ts';
 import { datasetFile, writeDatasetIndex } from '../../../../src/data/write-dataset.ts';
+import { augmentParameters } from '../../../../stages/augment/parameters.ts';
 import { augment } from '../../../../stages/augment/stage.ts';
 import { makeJpeg } from '../../../support/picture-fixtures.ts';
 import { runStage, temporaryFolder, type StageRun } from '../../../support/stage-context.ts';
@@ -175,4 +176,22 @@ test('it stops when asked to', async (t) => {
 test('the first copy can never be a flipped one', () => {
   const outcome = augment.parameters.safeParse({ copies: 2, randomlyFlippedCopies: 2 });
   assert.deepEqual(outcome.error?.issues[0]?.path, ['randomlyFlippedCopies']);
+});
+
+test('a normalization of pixels in 0 to 255 is refused', () => {
+  const given = (mean: number, std: number) =>
+    augmentParameters.safeParse({
+      normalization: { mean: [mean, mean, mean], std: [std, std, std] },
+    });
+  assert.equal(given(0.5, 0.5).success, true);
+  for (const [mean, std] of [
+    [127.5, 127.5],
+    [0, 255],
+    [-0.5, 0.5],
+  ] as const) {
+    assert.match(
+      given(mean, std).error?.message ?? '',
+      /divide mean and std of values in 0 to 255/,
+    );
+  }
 });
