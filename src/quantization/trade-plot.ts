@@ -1,10 +1,14 @@
 import { renderChart } from '../runtime/render-chart.ts';
 import { counted } from './counted.ts';
-import type { MixedPrecision } from './mixed-precision.ts';
+import type { MixedPrecision, TradeStep } from './mixed-precision.ts';
 
 /** The trade between accuracy and latency as an SVG document; each point says how many layers are float. */
-export function plotTrade({ steps, chosen, budgetPoints }: MixedPrecision): Promise<string> {
-  const top1Percent = ({ fidelity }: MixedPrecision['chosen']): number =>
+export function plotTrade({
+  steps,
+  chosen,
+  budgetPoints,
+}: Omit<MixedPrecision, 'quantized'>): Promise<string> {
+  const top1Percent = ({ fidelity }: TradeStep): number =>
     100 * (fidelity.accuracy?.top1Fraction ?? 0);
   const points = steps.map((step) => ({
     x: step.latencyMs,

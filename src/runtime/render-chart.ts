@@ -15,6 +15,21 @@ export interface Chart {
 const WIDTH_PX = 720;
 const HEIGHT_PX = 420;
 
+/** Without a DOM the width of texts is a guess, and short of it by up to a fifth. */
+const LEGEND_GAP_PX = 45;
+
+/**
+ * Below on the right, where a curve that rises or falls has no line, and on a rim of the background where
+ * it has one all the same.
+ */
+const LABEL = {
+  show: true,
+  position: 'right' as const,
+  offset: [-2, 11],
+  textBorderColor: '#ffffff',
+  textBorderWidth: 3,
+};
+
 /**
  * The chart as an SVG document, drawn by echarts without a DOM; the only importer of echarts, which is
  * loaded when the first chart is drawn. The same chart gives the same bytes.
@@ -32,12 +47,18 @@ export async function renderChart(chart: Chart): Promise<string> {
     height: HEIGHT_PX,
   });
   try {
-    const axis = { type: 'value' as const, scale: true, nameLocation: 'middle' as const };
+    const axis = {
+      type: 'value' as const,
+      scale: true,
+      nameLocation: 'middle' as const,
+      // Points and their labels keep off the axes.
+      boundaryGap: ['5%', '5%'] as [string, string],
+    };
     drawing.setOption({
       animation: false,
       backgroundColor: '#ffffff',
       title: { text: chart.title, left: 'center', textStyle: { fontSize: 15 } },
-      legend: { bottom: 0 },
+      legend: { bottom: 0, itemGap: LEGEND_GAP_PX },
       grid: { left: 70, right: 30, top: 50, bottom: 80 },
       xAxis: { ...axis, name: chart.xName, nameGap: 30 },
       yAxis: { ...axis, name: chart.yName, nameGap: 50 },
@@ -47,9 +68,7 @@ export async function renderChart(chart: Chart): Promise<string> {
         symbolSize: form === 'line' ? 7 : 14,
         data: points.map(({ x, y, label }) => ({
           value: [x, y],
-          ...(label === undefined
-            ? {}
-            : { label: { show: true, formatter: label, position: 'top' as const } }),
+          ...(label === undefined ? {} : { label: { ...LABEL, formatter: label } }),
         })),
       })),
     });
