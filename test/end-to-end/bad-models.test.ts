@@ -130,7 +130,7 @@ hint: export the model with standard ONNX operators of its opset`,
     command: COMMAND,
     exitCode: 2,
     says: `error quantize/folder-given: the output o.onnx is a folder
-hint: give the path of an ONNX file`,
+hint: give the path of a file, such as o.onnx/model.int8.onnx`,
   },
 ]);
 
