@@ -63,6 +63,11 @@ export async function readExternalData(
   }
 }
 
+/** Names of the other files that `model`, as decoded, keeps data in. */
+export function dataFilesOf(model: OnnxModel, modelPath: string): string[] {
+  return [...new Set(externalTensors(model).map((tensor) => placeOf(tensor, modelPath).location))];
+}
+
 /** Initializers and constants of the graph and its sub-graphs whose data lies in another file. */
 function externalTensors(model: OnnxModel): Initializer[] {
   return graphsOf(model)

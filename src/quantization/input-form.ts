@@ -1,5 +1,6 @@
 import type { Normalization } from '../data/image-shards.ts';
 import { OnnxError } from '../diagnostics/errors.ts';
+import type { OnnxModel } from '../onnx/model.ts';
 import { handOver } from '../onnx/reader.ts';
 import type { InputRounding, InputType } from './choices.ts';
 import { makePixelInput } from './pixel-head.ts';
@@ -54,6 +55,19 @@ export async function inputFormFor(options: InputFormOptions): Promise<InputForm
     },
     finish: (quantized) => makePixelInput(quantized, pixels, inputType),
   };
+}
+
+/**
+ * Verifies that a model of uint8 input can be made; told before images are decoded and calibrated on.
+ * @throws OnnxError `quantization/pixel-input`
+ */
+export function requirePixelInput(
+  model: OnnxModel,
+  { inputType, normalization }: Partial<Pick<InputFormOptions, 'inputType' | 'normalization'>>,
+  shownName: string,
+): void {
+  const isWanted = inputType === 'uint8' && normalization !== undefined;
+  if (isWanted && takePixels(model, normalization) === null) throw cannotFold(shownName);
 }
 
 /** A normalization inside the model counts as a layer when channels are equalized. */

@@ -6,6 +6,7 @@ import type { ClassifierSignature } from '../onnx/model-signature.ts';
 import { readClassifier } from '../onnx/read-classifier.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
 import { timeModels, type Timing } from './compare-models.ts';
+import { requirePixelInput } from './input-form.ts';
 import { normalizationOf, type NormalizationChoice } from './normalization-choice.ts';
 import { packImages } from './pack-images.ts';
 import type { QuantizationReport } from './quantization-report.ts';
@@ -61,7 +62,9 @@ export async function quantizeFolder(
   await requireModelFile(modelPath);
   await requireWritable({ what: 'output', path: outputPath }, [{ what: 'model', path: modelPath }]);
   const { readModel, signature } = await readClassifier(modelPath);
-  const normalization = normalizationOf(options, await readModel());
+  const floatModel = await readModel();
+  const normalization = normalizationOf(options, floatModel);
+  requirePixelInput(floatModel, { ...options, normalization }, modelPath);
   const size = inputSize(options, signature);
   requireImageModel(signature, modelPath, size);
   await requireRunnable(modelPath, signature, { ...size, shownName: modelPath });

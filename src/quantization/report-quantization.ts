@@ -1,4 +1,6 @@
 import { stat } from 'node:fs/promises';
+import { productOf } from '../onnx/constant-value.ts';
+import { modelBytes } from '../onnx/model-size.ts';
 import { classifierSignature } from '../onnx/model-signature.ts';
 import { graphOf, type OnnxModel } from '../onnx/model.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
@@ -13,6 +15,7 @@ import {
   type GivenSettings,
   type QuantizationReport,
 } from './quantization-report.ts';
+import type { QuantizedModel } from './quantize-model.ts';
 import { reportMarkdown } from './report-markdown.ts';
 import type { QuantizationRun } from './run-quantization.ts';
 import { plotTrade } from './trade-plot.ts';
@@ -85,7 +88,7 @@ export async function reportQuantization(
     quantized,
     settings: options.settings,
     optimized,
-    floatSizeBytes: (await stat(floatPath)).size,
+    floatSizeBytes: await floatBytes(floatPath, quantized),
     sizeBytes: (await stat(quantizedPath)).size,
     fidelity,
     comparedOn: 'whyNone' in heldOut ? heldOut.whyNone : heldOut.shown,
@@ -96,6 +99,13 @@ export async function reportQuantization(
   });
   const plot = tradeSvg === null ? null : plotReference(tradeSvg, options.plotPath);
   return { report, markdown: reportMarkdown(report, plot), tradeSvg };
+}
+
+/** A file smaller than the weights keeps them in others; it is read for their names. */
+async function floatBytes(path: string, { plan }: QuantizedModel): Promise<number> {
+  const { size } = await stat(path);
+  const valueCount = plan.layers.reduce((sum, { weightDims }) => sum + productOf(weightDims), 0);
+  return size < Float32Array.BYTES_PER_ELEMENT * valueCount ? await modelBytes(path) : size;
 }
 
 /** Only the first output is looked at, which a reader of the figures has to know. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -10,6 +10,7 @@ import {
   TensorProto_DataLocation,
 } from '../../../src/onnx/generated/onnx_pb.ts';
 import { graphOf } from '../../../src/onnx/model.ts';
+import { modelBytes } from '../../../src/onnx/model-size.ts';
 import { readOnnx } from '../../../src/onnx/reader.ts';
 import { readFloats } from '../../../src/onnx/tensor-data.ts';
 import { encodeOnnx } from '../../../src/onnx/writer.ts';
@@ -53,6 +54,7 @@ test('data beside the model is read, at its offset, and onnxruntime reads the sa
   await writeFile(join(folder, 'data', 'net.bin'), Buffer.concat([Buffer.alloc(8, 7), bytes]));
   const model = await readOnnx(path);
   assert.deepEqual(readFloats(graphOf(model).initializer[0]!), WEIGHTS);
+  assert.equal(await modelBytes(path), (await stat(path)).size + 24);
   const feeds = { x: { data: Float32Array.of(1, 1, 1, 1), dims: [4] } };
   for (const source of [path, encodeOnnx(model)]) {
     const session = await openOnnxSession(source, { threadCount: 1 });

@@ -4,6 +4,10 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import sharp from 'sharp';
 import { createRandom } from '../../../src/numeric/random.ts';
+import { makeNode } from '../../../src/onnx/build.ts';
+import { classifierSignature } from '../../../src/onnx/model-signature.ts';
+import { graphOf } from '../../../src/onnx/model.ts';
+import { readOnnx } from '../../../src/onnx/reader.ts';
 import { writeOnnx } from '../../../src/onnx/writer.ts';
 import { quantizeFolder } from '../../../src/quantization/quantize-folder.ts';
 import { temporaryFolder } from '../../support/stage-context.ts';
@@ -52,9 +56,30 @@ test('channels last and channels first give the same', async (t) => {
   const first = await quantizeFolder(settings);
   const modelPath = join(folder, 'nhwc.onnx');
   await writeOnnx(modelPath, tinyConvnetNhwc());
-  const last = await quantizeFolder({ ...settings, modelPath });
-  assert.deepEqual(last.fidelity, first.fidelity);
-  assert.deepEqual(last.floatNodes, []);
+  for (const inputType of ['float32', 'uint8'] as const) {
+    const last = await quantizeFolder({ ...settings, modelPath, inputType });
+    assert.deepEqual(last.fidelity, first.fidelity, inputType);
+    assert.deepEqual(last.floatNodes, [], inputType);
+    const written = classifierSignature(await readOnnx(paths.outputPath), inputType);
+    assert.deepEqual([written.inputType, written.inputLayout], [inputType, 'nhwc']);
+  }
+});
+
+test('pixels that cannot be folded in are refused before an image is read', async (t) => {
+  const { folder, ...paths } = await prepared(t);
+  const model = tinyConvnet();
+  const [first] = graphOf(model).node;
+  graphOf(model).node.unshift(
+    makeNode({ opType: 'Sigmoid', name: 'before', inputs: ['input'], outputs: ['softened'] }),
+  );
+  first!.input[0] = 'softened';
+  const modelPath = join(folder, 'softened.onnx');
+  await writeOnnx(modelPath, model);
+  const phases: string[] = [];
+  const onProgress = ({ phase }: { phase: string }): unknown => phases.push(phase);
+  const options = { ...paths, modelPath, preset: 'unit', inputType: 'uint8', onProgress } as const;
+  await assert.rejects(quantizeFolder(options), { code: 'quantization/pixel-input' });
+  assert.deepEqual(phases, []);
 });
 
 test('without corrections no image is run a second time, and more is lost', async (t) => {
