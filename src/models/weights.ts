@@ -11,7 +11,10 @@ import {
 /** Values of every parameter and running statistic by name, in the layouts of `parameterSpecs`. */
 export type Weights = ReadonlyMap<string, Float32Array>;
 
-export function weightOf(weights: Weights, name: string): Float32Array {
+/** Weights that need not all lie in memory. */
+export type WeightLookup = Pick<Weights, 'get'>;
+
+export function weightOf(weights: WeightLookup, name: string): Float32Array {
   const data = weights.get(name);
   if (data === undefined) throw new InternalError(`no weights for ${name}`);
   return data;

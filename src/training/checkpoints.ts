@@ -4,6 +4,7 @@ import {
   readCheckpointFile,
   writeCheckpointFile,
   type CheckpointContent,
+  type UnfinishedCheckpoint,
 } from './checkpoint-file.ts';
 
 /** The newest, and the one before for the case that the disk lost part of the newest. */
@@ -11,22 +12,22 @@ const KEPT_COUNT = 2;
 
 /** The checkpoints of one training in one folder. */
 export interface Checkpoints {
-  /** The newest sound one that `accept` takes; the others are removed. Null: there is none. */
-  load<T>(accept: (content: CheckpointContent) => T | null): Promise<T | null>;
   /**
-   * Starts writing, once the one before is written; the training goes on meanwhile, so the arrays belong
-   * to the checkpoint from now on.
+   * What `accept` makes of the newest one that can be read, is whole and that it takes (not null). Null:
+   * there is none. None that fails keeps one before it from being taken.
    */
+  load<T>(accept: (content: CheckpointContent) => T | null): Promise<T | null>;
+  /** Ends when all values are taken; the disk may take longer, while the training goes on. */
   save(content: CheckpointContent): Promise<void>;
   /** Waits until everything is on the disk. */
   finish(): Promise<void>;
-  /** Removes them all. */
+  /** Removes them all, and nothing else that lies in the folder. */
   discard(): Promise<void>;
 }
 
 export interface CheckpointsOptions {
   readonly folder: string;
-  /** A full disk does not stop a training; it is told here. */
+  /** A full disk or a damaged file does not stop a training; it is told here. */
   onFailure(message: string): void;
 }
 
@@ -34,60 +35,102 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
   const { folder } = options;
   let lastNumber = 0;
   let writing: Promise<void> = Promise.resolve();
-  const write = async (content: CheckpointContent): Promise<void> => {
-    try {
-      await mkdir(folder, { recursive: true });
-      lastNumber += 1;
-      await writeCheckpointFile(join(folder, nameOf(lastNumber)), content);
-      for (const number of await numbersIn(folder)) {
-        if (number <= lastNumber - KEPT_COUNT) await rm(join(folder, nameOf(number)));
-      }
-    } catch (error) {
-      if (!(error instanceof Error) || !('syscall' in error)) throw error; // a bug, not the disk
-      options.onFailure(`no checkpoint could be written: ${error.message}`);
+  const begin = async (content: CheckpointContent): Promise<UnfinishedCheckpoint> => {
+    await mkdir(folder, { recursive: true });
+    lastNumber += 1;
+    return writeCheckpointFile(join(folder, nameOf(lastNumber)), content);
+  };
+  const finishOne = async (file: UnfinishedCheckpoint, number: number): Promise<void> => {
+    await file.finish();
+    for (const older of await numbersIn(folder)) {
+      if (older <= number - KEPT_COUNT) await remove(older);
     }
+  };
+  const remove = (number: number): Promise<void> =>
+    rm(join(folder, nameOf(number)), { recursive: true, force: true });
+  const tell = (error: unknown): void => {
+    if (!isOfSystem(error)) throw error; // a bug, not the disk
+    options.onFailure(`no checkpoint could be written: ${error.message}`);
+  };
+  const tryOne = async <T>(
+    number: number,
+    accept: (content: CheckpointContent) => T | null,
+  ): Promise<T | null> => {
+    const path = join(folder, nameOf(number));
+    try {
+      const loaded = await readCheckpointFile(path, accept);
+      if (loaded !== null) return loaded;
+      options.onFailure(`${path} is damaged or of another form; the one before is looked for`);
+      await remove(number);
+    } catch (error) {
+      // It may be readable another time, so it stays until newer ones take its place.
+      if (!isOfSystem(error)) throw error;
+      options.onFailure(
+        `${path} could not be read (${error.message}); the one before is looked for`,
+      );
+    }
+    return null;
   };
   return {
     async load(accept) {
-      let loaded: ReturnType<typeof accept> = null;
-      for (const number of (await numbersIn(folder)).toReversed()) {
-        lastNumber = Math.max(lastNumber, number);
-        const path = join(folder, nameOf(number));
-        if (loaded === null) {
-          const content = await readCheckpointFile(path);
-          loaded = content === null ? null : accept(content);
-          if (loaded === null) await rm(path);
-        }
+      let numbers: number[] = [];
+      try {
+        await removeUnfinished(folder);
+        numbers = await numbersIn(folder);
+      } catch (error) {
+        if (!isOfSystem(error)) throw error;
+        options.onFailure(`no checkpoint is looked for: ${error.message}`);
       }
-      return loaded;
+      lastNumber = Math.max(lastNumber, ...numbers);
+      for (const number of numbers.toReversed()) {
+        const loaded = await tryOne(number, accept);
+        if (loaded !== null) return loaded;
+      }
+      return null;
     },
     async save(content) {
       await writing;
-      writing = write(content);
-      // An error is taken up by the next `save` or by `finish`.
-      writing.catch(() => undefined);
+      try {
+        const file = await begin(content);
+        writing = finishOne(file, lastNumber).catch(tell);
+        // An error is taken up by the next `save` or by `finish`.
+        writing.catch(() => undefined);
+      } catch (error) {
+        tell(error);
+      }
     },
     finish: () => writing,
     async discard() {
       await writing;
-      await rm(folder, { recursive: true, force: true });
+      await removeUnfinished(folder);
+      for (const number of await numbersIn(folder)) await remove(number);
     },
   };
+}
+
+/** What the system says, and memory that cannot be had for a large file. */
+function isOfSystem(error: unknown): error is Error {
+  return error instanceof RangeError || (error instanceof Error && 'syscall' in error);
 }
 
 function nameOf(number: number): string {
   return `${String(number).padStart(8, '0')}.checkpoint`;
 }
 
-/** In ascending order; what a kill left half written is removed. */
+/** In ascending order. */
 async function numbersIn(folder: string): Promise<number[]> {
-  const numbers: number[] = [];
-  for (const name of await filesIn(folder)) {
-    if (name.endsWith('.tmp')) await rm(join(folder, name));
+  const numbers = (await filesIn(folder)).flatMap((name) => {
     const [, digits] = /^(\d{8})\.checkpoint$/.exec(name) ?? [];
-    if (digits !== undefined) numbers.push(Number(digits));
-  }
+    return digits === undefined ? [] : [Number(digits)];
+  });
   return numbers.sort((a, b) => a - b);
+}
+
+/** What a kill left half written. */
+async function removeUnfinished(folder: string): Promise<void> {
+  for (const name of await filesIn(folder)) {
+    if (name.endsWith('.checkpoint.tmp')) await rm(join(folder, name));
+  }
 }
 
 async function filesIn(folder: string): Promise<string[]> {

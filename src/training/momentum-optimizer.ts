@@ -1,7 +1,7 @@
 import type { Tensor } from '@tensorflow/tfjs-node';
 import type { Tensorflow } from '../runtime/tensorflow.ts';
 import { nativeOperations, type OperationObserver } from './native-operations.ts';
-import { createVariable, type NativeVariable } from './native-variables.ts';
+import { createVariable, valuesOf, type NativeVariable } from './native-variables.ts';
 import {
   stateKey,
   stateShape,
@@ -95,20 +95,21 @@ export function createMomentumOptimizer(
       scalars.clear();
     },
     readState() {
-      const state = new Map<string, Float32Array>();
-      for (const [name, velocity] of velocities) {
-        const tensor = velocity.read();
-        // A copy, like `readWeights`.
-        state.set(stateKey(VELOCITY, name), tensor.dataSync<'float32'>());
-        tensor.dispose();
-      }
-      return state;
+      return new Map(
+        [...velocities].map(([name, velocity]) => [
+          stateKey(VELOCITY, name),
+          {
+            length: network.parameters.get(name)?.size ?? 0, // a velocity has a parameter
+            read: () => valuesOf(velocity),
+          },
+        ]),
+      );
     },
     writeState(state) {
       forget();
-      for (const [key, data] of state) {
-        const { parameter, shape } = stateShape(key, data.length, network);
-        const tensor = tf.tensor(data, shape, 'float32');
+      for (const [key, { length, read }] of state) {
+        const { parameter, shape } = stateShape(key, length, network);
+        const tensor = tf.tensor(read(), shape, 'float32');
         remember(parameter, tensor);
         tensor.dispose();
       }

@@ -2,6 +2,14 @@ import type { Tensor } from '@tensorflow/tfjs-node';
 import type { Tensorflow } from '../runtime/tensorflow.ts';
 import type { NativeOperations } from './native-operations.ts';
 
+/** A copy of what a variable holds. */
+export function valuesOf(variable: Pick<NativeVariable, 'read'>): Float32Array {
+  const tensor = variable.read();
+  const values = tensor.dataSync<'float32'>(); // copies out of TensorFlow's memory
+  tensor.dispose();
+  return values;
+}
+
 /**
  * float32 memory that operations of TensorFlow change in place (its resource variables), of any shape.
  * It shares the memory of a tensor assigned to it or read from it; a change copies where a tensor that
@@ -24,6 +32,23 @@ export interface NativeVariable {
     readonly rate: Tensor;
     readonly momentum: Tensor;
     readonly isNesterov: boolean;
+  }): void;
+  /**
+   * Adam with the factor of the step and epsilon as given, ready-made: mean := beta1 mean + (1 - beta1) g,
+   * square := beta2 square + (1 - beta2) g², value := value - rate · mean / (sqrt(square) + epsilon)
+   * (ApplyAdam in tensorflow/core/kernels/training_ops.cc, its own correction of the bias switched off).
+   */
+  adamStep(step: {
+    readonly mean: NativeVariable;
+    readonly square: NativeVariable;
+    readonly gradient: Tensor;
+    /** Scalars. */
+    readonly rate: Tensor;
+    readonly beta1: Tensor;
+    readonly beta2: Tensor;
+    readonly epsilon: Tensor;
+    /** A scalar 0. */
+    readonly zero: Tensor;
   }): void;
   /** For operations on several variables. */
   readonly handle: Tensor;
@@ -64,6 +89,15 @@ export function createVariable(tf: Tensorflow, native: NativeOperations): Native
         'ResourceApplyMomentum',
         [...updated, attribute('use_nesterov', 'BOOL', isNesterov)],
         [handle, velocity.handle, rate, gradient, momentum],
+        0,
+      );
+    },
+    adamStep: ({ mean, square, gradient, rate, beta1, beta2, epsilon, zero }) => {
+      native.execute(
+        'ResourceApplyAdam',
+        [...updated, attribute('use_nesterov', 'BOOL', false)],
+        // With powers of zero the rate stays what it is.
+        [handle, mean.handle, square.handle, zero, zero, rate, beta1, beta2, epsilon, gradient],
         0,
       );
     },

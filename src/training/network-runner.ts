@@ -1,7 +1,7 @@
 import type { Tensor } from '@tensorflow/tfjs-node';
 import { InternalError } from '../diagnostics/errors.ts';
 import { parameterSpecs, type ConvolutionLayer, type Network } from '../models/network.ts';
-import { weightOf, type Weights } from '../models/weights.ts';
+import { weightOf, type WeightLookup } from '../models/weights.ts';
 import type { Tensorflow } from '../runtime/tensorflow.ts';
 import { infer } from './inference-pass.ts';
 import { createKernels, type KernelOptions } from './kernels.ts';
@@ -24,7 +24,7 @@ export interface NetworkRunner {
   convolutionOutputs(x: Tensor, visit: (layer: ConvolutionLayer, z: Tensor) => void): void;
   /** A copy of all weights. */
   readWeights(): Map<string, Float32Array>;
-  writeWeights(weights: Weights): void;
+  writeWeights(weights: WeightLookup): void;
   dispose(): void;
 }
 
@@ -37,7 +37,7 @@ export interface NetworkRunner {
 export function createNetworkRunner(
   tf: Tensorflow,
   network: Network,
-  weights: Weights,
+  weights: WeightLookup,
   options: KernelOptions = {},
 ): NetworkRunner {
   const kernels = createKernels(tf, options);
@@ -51,7 +51,7 @@ export function createNetworkRunner(
     parameters.get(name)?.dispose();
     parameters.set(name, tf.keep(tensor));
   };
-  const writeWeights = (values: Weights): void => {
+  const writeWeights = (values: WeightLookup): void => {
     for (const spec of parameterSpecs(network)) {
       replace(spec.name, tf.tensor(weightOf(values, spec.name), [...spec.shape], 'float32'));
     }

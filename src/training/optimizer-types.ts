@@ -1,3 +1,4 @@
+import type { CheckpointTensor } from './checkpoint-file.ts';
 import type { NetworkRunner } from './network-runner.ts';
 import type { Gradients } from './training-pass.ts';
 
@@ -25,9 +26,9 @@ export type UpdatedNetwork = Pick<NetworkRunner, 'parameters' | 'replace' | 'tak
 export interface Optimizer {
   /** One update; disposes the gradients. Parameters without a gradient are left alone. */
   step(gradients: Gradients, groupOf: (name: string) => ParameterGroup): void;
-  /** A copy of all that the next step depends on besides weights and gradients. */
-  readState(): Map<string, Float32Array>;
-  writeState(state: ReadonlyMap<string, Float32Array>): void;
+  /** All that the next step depends on besides weights and gradients, to be read before that step. */
+  readState(): Map<string, CheckpointTensor>;
+  writeState(state: ReadonlyMap<string, CheckpointTensor>): void;
   dispose(): void;
 }
 

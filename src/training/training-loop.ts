@@ -91,7 +91,7 @@ export async function trainNetwork(options: TrainingOptions): Promise<TrainingRe
     // At least one epoch always runs: recipe.epochs >= 1 and the limit is looked at after the first.
     const last = epochs.at(-1)!;
     if (best !== null) runner.writeWeights(best.weights);
-    else if (parts.average !== null) runner.writeWeights(parts.average.read());
+    else parts.average?.exchange();
     const chosenEpoch = epochs.find(({ epoch }) => epoch === best?.epoch) ?? last;
     return { epochs, chosenEpoch, stoppedBy };
   } finally {
@@ -120,7 +120,7 @@ async function beginOrResume(
     return loaded;
   }
   await options.prepare?.();
-  parts.average?.write(options.runner.readWeights());
+  parts.average?.reset();
   return initialState(recipe.learningRate);
 }
 
@@ -149,7 +149,7 @@ async function trainEpochs(
       if (checkpoint === 'best' && isBetter(validation, best?.validation ?? null)) {
         state.best = {
           epoch: state.epoch,
-          weights: parts.average?.read() ?? parts.runner.readWeights(),
+          weights: valuesOf(parts.average?.tensors ?? parts.runner.parameters),
         };
       }
       state.epochs.push(record);
@@ -175,7 +175,7 @@ async function trainEpochs(
 /** Scores the weights that would be kept: the average where there is one. Null: there are no images. */
 async function validate(
   options: TrainingOptions,
-  { runner, average }: TrainedParts,
+  { average }: Pick<TrainedParts, 'average'>,
 ): Promise<Evaluation | null> {
   const { shards, validationSplit, recipe } = options;
   if (firstCopies(shards, validationSplit).length === 0) return null;
@@ -183,13 +183,17 @@ async function validate(
   const evaluate = (): Promise<Evaluation> =>
     evaluateNetwork({ ...options, split: validationSplit, batchSize });
   if (average === null) return evaluate();
-  const learning = runner.readWeights();
-  runner.writeWeights(average.read());
+  average.exchange();
   try {
     return await evaluate();
   } finally {
-    runner.writeWeights(learning); // the training goes on with them, also from a checkpoint of an abort
+    average.exchange(); // the training goes on with its own, also from a checkpoint of an abort
   }
+}
+
+function valuesOf(tensors: NetworkRunner['parameters']): Map<string, Float32Array> {
+  // All are float32, and `dataSync` copies out of TensorFlow's memory.
+  return new Map([...tensors].map(([name, tensor]) => [name, tensor.dataSync<'float32'>()]));
 }
 
 interface Saver {

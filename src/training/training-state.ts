@@ -1,5 +1,7 @@
+import type { Tensor } from '@tensorflow/tfjs-node';
 import { z } from 'zod';
-import type { CheckpointContent } from './checkpoint-file.ts';
+import type { WeightLookup } from '../models/weights.ts';
+import type { CheckpointContent, CheckpointTensor } from './checkpoint-file.ts';
 import type { NetworkRunner } from './network-runner.ts';
 import type { Optimizer } from './optimizer-types.ts';
 import type { WeightAverage } from './weight-average.ts';
@@ -127,7 +129,10 @@ export interface TrainedParts {
   readonly average: WeightAverage | null;
 }
 
-/** All that a training goes on from; every array is a copy or never changed. */
+/**
+ * All that a training goes on from. Nothing is copied before it is read, so no step may be taken until
+ * everything was.
+ */
 export function captureTraining(
   state: TrainingState,
   { runner, optimizer, average }: TrainedParts,
@@ -144,10 +149,10 @@ export function captureTraining(
   return {
     state: saved,
     tensors: new Map([
-      ...named('weights', runner.readWeights()),
+      ...named('weights', ofTensors(runner.parameters)),
       ...named('optimizer', optimizer.readState()),
-      ...named('average', average?.read() ?? new Map<string, Float32Array>()),
-      ...named('best', best?.weights ?? new Map<string, Float32Array>()),
+      ...named('average', average === null ? [] : ofTensors(average.tensors)),
+      ...named('best', best === null ? [] : ofArrays(best.weights)),
     ]),
   };
 }
@@ -165,30 +170,51 @@ export function restoreTraining(
     ([name, { size }]) => weights.get(name)?.length === size,
   );
   if (!isComplete) return null;
-  runner.writeWeights(weights);
-  average?.write(group('average', content.tensors));
+  runner.writeWeights(lookup(weights));
+  average?.write(lookup(group('average', content.tensors)));
   optimizer.writeState(group('optimizer', content.tensors));
   const now = performance.now();
   const best =
-    bestEpoch === null ? null : { epoch: bestEpoch, weights: group('best', content.tensors) };
+    bestEpoch === null
+      ? null
+      : { epoch: bestEpoch, weights: readAll(group('best', content.tensors)) };
   return { ...position, epochStartedAt: now - epochMs, startedAt: now - trainingMs, best };
 }
 
-function named(
-  prefix: string,
-  tensors: ReadonlyMap<string, Float32Array>,
-): [string, Float32Array][] {
-  return [...tensors].map(([name, data]) => [`${prefix}/${name}`, data]);
+type Named = Iterable<readonly [string, CheckpointTensor]>;
+
+function ofTensors(tensors: ReadonlyMap<string, Tensor>): Named {
+  // All are float32, and `dataSync` copies out of TensorFlow's memory.
+  return [...tensors].map(([name, tensor]) => [
+    name,
+    { length: tensor.size, read: () => tensor.dataSync<'float32'>() },
+  ]);
+}
+
+function ofArrays(arrays: ReadonlyMap<string, Float32Array>): Named {
+  return [...arrays].map(([name, data]) => [name, { length: data.length, read: () => data }]);
+}
+
+function named(prefix: string, tensors: Named): [string, CheckpointTensor][] {
+  return [...tensors].map(([name, tensor]) => [`${prefix}/${name}`, tensor]);
 }
 
 function group(
   prefix: string,
-  tensors: ReadonlyMap<string, Float32Array>,
-): Map<string, Float32Array> {
+  tensors: ReadonlyMap<string, CheckpointTensor>,
+): Map<string, CheckpointTensor> {
   const start = `${prefix}/`;
   return new Map(
     [...tensors].flatMap(([name, data]) =>
       name.startsWith(start) ? [[name.slice(start.length), data] as const] : [],
     ),
   );
+}
+
+function lookup(tensors: ReadonlyMap<string, CheckpointTensor>): WeightLookup {
+  return { get: (name) => tensors.get(name)?.read() };
+}
+
+function readAll(tensors: ReadonlyMap<string, CheckpointTensor>): Map<string, Float32Array> {
+  return new Map([...tensors].map(([name, tensor]) => [name, tensor.read()]));
 }

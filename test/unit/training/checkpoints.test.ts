@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import {
@@ -11,14 +11,24 @@ import { createCheckpoints, type Checkpoints } from '../../../src/training/check
 import { temporaryFolder } from '../../support/stage-context.ts';
 
 function contentOf(value: number): CheckpointContent {
-  return {
-    state: { value, loss: Infinity, none: NaN, text: 'NaN' },
-    tensors: new Map([
-      ['a', Float32Array.of(value, -0, NaN)],
-      ['empty', new Float32Array()],
-      ['b', Float32Array.of(1 / 3)],
-    ]),
-  };
+  const tensors = Object.entries({
+    a: Float32Array.of(value, -0, NaN),
+    empty: new Float32Array(),
+    b: Float32Array.of(1 / 3),
+  }).map(([name, data]) => [name, { length: data.length, read: () => data }] as const);
+  return { state: { value, loss: Infinity, none: NaN, text: 'NaN' }, tensors: new Map(tensors) };
+}
+
+async function write(path: string, content: CheckpointContent): Promise<void> {
+  await (await writeCheckpointFile(path, content)).finish();
+}
+
+function valuesOf({ state, tensors }: CheckpointContent) {
+  return { state, tensors: [...tensors].map(([name, tensor]) => [name, tensor.read()]) };
+}
+
+function isRead(path: string): Promise<unknown> {
+  return readCheckpointFile(path, () => 'read');
 }
 
 function open(folder: string, failures: string[] = []): Checkpoints {
@@ -32,21 +42,21 @@ function loadedValue(checkpoints: Checkpoints): Promise<unknown> {
 
 test('a checkpoint comes back as it was, bit for bit', async (context) => {
   const path = join(await temporaryFolder(context), 'c');
-  await writeCheckpointFile(path, contentOf(7));
-  assert.deepEqual(await readCheckpointFile(path), contentOf(7));
+  await write(path, contentOf(7));
+  assert.deepEqual(await readCheckpointFile(path, valuesOf), valuesOf(contentOf(7)));
 });
 
 test('a file cut off or altered anywhere is no checkpoint', async (context) => {
   const path = join(await temporaryFolder(context), 'c');
-  await writeCheckpointFile(path, contentOf(7));
+  await write(path, contentOf(7));
   const whole = await readFile(path);
   for (let i = 0; i < whole.length; i += 1) {
     await writeFile(path, whole.subarray(0, i));
-    assert.equal(await readCheckpointFile(path), null, `cut to ${i} bytes`);
+    assert.equal(await isRead(path), null, `cut to ${i} bytes`);
     const altered = Buffer.from(whole);
     altered[i] = (altered[i] ?? 0) ^ 1;
     await writeFile(path, altered);
-    assert.equal(await readCheckpointFile(path), null, `byte ${i} altered`);
+    assert.equal(await isRead(path), null, `byte ${i} altered`);
   }
 });
 
@@ -60,8 +70,10 @@ test('the two newest are kept; of a torn one the one before is taken', async (co
   assert.equal(await loadedValue(open(folder)), 3);
   await writeFile(join(folder, '00000003.checkpoint'), 'half a checkpo');
   await writeFile(join(folder, '00000004.checkpoint.tmp'), 'killed while it was written');
-  const resumed = open(folder);
+  const failures: string[] = [];
+  const resumed = open(folder, failures);
   assert.equal(await loadedValue(resumed), 2);
+  assert.match(failures.join(), /00000003\.checkpoint is damaged .* the one before is looked for$/);
   assert.deepEqual(await readdir(folder), ['00000002.checkpoint']);
   await resumed.save(contentOf(4));
   await resumed.finish();
@@ -78,7 +90,7 @@ test('what the caller does not accept is passed over', async (context) => {
   );
   assert.equal(first, 'first');
   await checkpoints.discard();
-  await assert.rejects(readdir(folder), { code: 'ENOENT' });
+  assert.deepEqual(await readdir(folder), []);
 });
 
 test('a disk that refuses is told and does not stop the training', async (context) => {
@@ -89,4 +101,23 @@ test('a disk that refuses is told and does not stop the training', async (contex
   await checkpoints.save(contentOf(1));
   await checkpoints.finish();
   assert.match(failures.join(), /^no checkpoint could be written: ENOTDIR/);
+});
+
+test('one that cannot be read leads to the one before, and stays', async (context) => {
+  const folder = await temporaryFolder(context);
+  const checkpoints = open(folder);
+  await checkpoints.save(contentOf(1));
+  await checkpoints.finish();
+  await mkdir(join(folder, '00000002.checkpoint')); // EISDIR, as a failing disk would say EIO
+  const failures: string[] = [];
+  const resumed = open(folder, failures);
+  assert.equal(await loadedValue(resumed), 1);
+  assert.match(failures.join(), /00000002\.checkpoint could not be read \(EISDIR/);
+  for (const value of [3, 4]) await resumed.save(contentOf(value));
+  await resumed.finish();
+  assert.deepEqual(await readdir(folder), ['00000003.checkpoint', '00000004.checkpoint']);
+  // A folder that cannot be looked into does not stop the training either.
+  const blocked = join(folder, '00000003.checkpoint', 'below');
+  assert.equal(await loadedValue(open(blocked, failures)), null);
+  assert.match(failures.at(-1) ?? '', /^no checkpoint is looked for: ENOTDIR/);
 });
