@@ -1,13 +1,13 @@
 import { parameterSpecs, type Network } from './network.ts';
 import { torchLayout } from './torch-layout.ts';
 import type { SafetensorsEntry } from './write-safetensors.ts';
-import { weightOf, type Weights } from './weights.ts';
+import { weightOf, type WeightLookup } from './weights.ts';
 
 /**
  * The network's state_dict with torchvision's names and layouts: what `load_state_dict(strict=True)` of
  * torchvision's model takes, counters of batch norm included (zero, as the network does not count).
  */
-export function torchStateDict(network: Network, weights: Weights): SafetensorsEntry[] {
+export function torchStateDict(network: Network, weights: WeightLookup): SafetensorsEntry[] {
   return parameterSpecs(network).flatMap((spec): SafetensorsEntry[] => {
     const { shape, toTorch } = torchLayout(network, spec);
     const entry: SafetensorsEntry = {

@@ -1,10 +1,10 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { DataError } from '../diagnostics/errors.ts';
 import { ARCHITECTURES, elementCount, headOf, parameterSpecs, type Network } from './network.ts';
 import { torchStateDict } from './torch-weights.ts';
-import { initialValues, weightOf, type Weights } from './weights.ts';
+import { initialValues, weightOf, type WeightLookup } from './weights.ts';
 import { writeSafetensors } from './write-safetensors.ts';
 
 const WEIGHTS_FILE = 'weights.bin';
@@ -50,6 +50,7 @@ const modelJsonSchema = z.strictObject({
   ]),
 });
 export type WeightsTopology = z.infer<typeof modelJsonSchema>['modelTopology'];
+export type WeightsDetails = Omit<WeightsTopology, 'network'>;
 
 /**
  * Writes a `model/tfjs` artifact: `model.json` and `weights.bin` (float32, little-endian, in order), and
@@ -58,8 +59,8 @@ export type WeightsTopology = z.infer<typeof modelJsonSchema>['modelTopology'];
 export async function writeWeightsFolder(
   folder: string,
   network: Network,
-  weights: Weights,
-  details: Omit<WeightsTopology, 'network'>,
+  weights: WeightLookup,
+  details: WeightsDetails,
 ): Promise<void> {
   const specs = parameterSpecs(network);
   const modelJson: z.infer<typeof modelJsonSchema> = {
@@ -74,20 +75,27 @@ export async function writeWeightsFolder(
     ],
   };
   await writeFile(join(folder, 'model.json'), `${JSON.stringify(modelJson, null, 2)}\n`);
-  const chunks = specs.map(({ name }) => {
-    const data = weightOf(weights, name);
-    return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  });
-  await writeFile(join(folder, WEIGHTS_FILE), chunks);
+  const file = await open(join(folder, WEIGHTS_FILE), 'w');
+  try {
+    for (const { name } of specs) {
+      const data = weightOf(weights, name);
+      await file.writeFile(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    }
+  } finally {
+    await file.close();
+  }
   await writeTorchWeights(join(folder, TORCH_WEIGHTS_FILE), network, weights, details);
 }
 
-/** Metadata of a safetensors file are texts; `format: pt` is what PyTorch's readers expect. */
-async function writeTorchWeights(
+/**
+ * Writes a network's state_dict as safetensors. Their metadata are texts; `format: pt` is what PyTorch's
+ * readers expect.
+ */
+export async function writeTorchWeights(
   path: string,
   network: Network,
-  weights: Weights,
-  { classes, normalization }: Omit<WeightsTopology, 'network'>,
+  weights: WeightLookup,
+  { classes, normalization }: WeightsDetails,
 ): Promise<void> {
   await writeSafetensors(path, torchStateDict(network, weights), {
     format: 'pt',

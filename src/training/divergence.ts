@@ -10,6 +10,8 @@ export interface StepPlace {
   readonly learningRate: number;
 }
 
+export const DIVERGED = 'training/diverged';
+
 /**
  * A mean cross-entropy that means logits thousands apart; guessing among a thousand classes costs 6.9. Beyond
  * it nothing was seen to come back.
@@ -20,30 +22,45 @@ const EXPLODED_LOSS = 1e4;
 export function requireSoundLoss(loss: number, place: StepPlace, recipe: Recipe): void {
   if (Number.isFinite(loss) && loss <= EXPLODED_LOSS) return;
   const { epoch, step, stepCount, learningRate } = place;
-  const what = Number.isFinite(loss)
-    ? `exploded to ${loss.toPrecision(3)}`
-    : `became ${String(loss)}`;
   throw diverged(
-    `the loss ${what} in epoch ${epoch}, step ${step + 1} of ${stepCount}, at learning rate ${learningRate.toPrecision(3)}`,
+    `the loss ${changeOf(loss)} in epoch ${epoch}, step ${step + 1} of ${stepCount}, at learning rate ${learningRate.toPrecision(3)}`,
     recipe,
   );
 }
+
+/**
+ * Running statistics of batch norm begin at 0 and 1 and keep 0.9 of themselves a step: after 44 steps a
+ * hundredth of that is left. Before, a deep network may validate as badly as one that has diverged.
+ */
+const STATISTICS_STEPS = 50;
 
 /** The last step of an epoch may ruin weights whose loss nobody sees but the validation. */
 export function requireSoundValidation(
   loss: number,
-  { epoch, learningRate }: Pick<StepPlace, 'epoch' | 'learningRate'>,
+  {
+    epoch,
+    learningRate,
+    stepsDone,
+  }: Pick<StepPlace, 'epoch' | 'learningRate'> & {
+    /** Of the whole training. */
+    readonly stepsDone: number;
+  },
   recipe: Recipe,
 ): void {
-  if (Number.isFinite(loss)) return;
+  const limit = stepsDone < STATISTICS_STEPS ? Number.MAX_VALUE : EXPLODED_LOSS;
+  if (loss <= limit) return;
   throw diverged(
-    `the validation loss became ${String(loss)} after epoch ${epoch}, at learning rate ${learningRate.toPrecision(3)}`,
+    `the validation loss ${changeOf(loss)} after epoch ${epoch}, at learning rate ${learningRate.toPrecision(3)}`,
     recipe,
   );
 }
 
+function changeOf(loss: number): string {
+  return Number.isFinite(loss) ? `exploded to ${loss.toPrecision(3)}` : `became ${String(loss)}`;
+}
+
 function diverged(message: string, recipe: Recipe): StageError {
-  return new StageError({ code: 'training/diverged', message, hint: hintFor(recipe) });
+  return new StageError({ code: DIVERGED, message, hint: hintFor(recipe) });
 }
 
 function hintFor(recipe: Recipe): string {

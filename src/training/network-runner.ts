@@ -79,16 +79,22 @@ export function createNetworkRunner(
         infer(exact, x, visit);
       });
     },
-    readWeights() {
-      const copy = new Map<string, Float32Array>();
-      // `dataSync` of this backend copies out of TensorFlow's memory, and all parameters are float32.
-      for (const [name, tensor] of parameters) copy.set(name, tensor.dataSync<'float32'>());
-      return copy;
-    },
+    readWeights: () => copyOf(parameters),
     writeWeights,
     dispose() {
       for (const tensor of parameters.values()) tensor.dispose();
       parameters.clear();
     },
   };
+}
+
+/** Copies of float32 tensors, one at a time as they are asked for. */
+export function lookupOf(tensors: ReadonlyMap<string, Tensor>): WeightLookup {
+  // `dataSync` of this backend copies out of TensorFlow's memory.
+  return { get: (name) => tensors.get(name)?.dataSync<'float32'>() };
+}
+
+/** Copies of float32 tensors, all at once. */
+export function copyOf(tensors: ReadonlyMap<string, Tensor>): Map<string, Float32Array> {
+  return new Map([...tensors].map(([name, tensor]) => [name, tensor.dataSync<'float32'>()]));
 }

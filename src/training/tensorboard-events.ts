@@ -19,17 +19,32 @@ export async function writeEventFile(
   folder: string,
   events: readonly ScalarEvent[],
 ): Promise<void> {
-  const startSeconds = events[0]?.wallTimeSeconds ?? 0;
+  await writeFile(join(folder, eventFileName(events)), encodeEventFile(events));
+}
+
+/** TensorBoard takes every file with "tfevents" in its name; the time of the first event orders several of them. */
+export function eventFileName(events: readonly ScalarEvent[]): string {
+  return `events.out.tfevents.${String(Math.floor(startOf(events))).padStart(10, '0')}.drq`;
+}
+
+/** A whole file. */
+export function encodeEventFile(events: readonly ScalarEvent[]): Buffer {
   const version = new BinaryWriter()
     .tag(1, WireType.Bit64)
-    .double(startSeconds)
+    .double(startOf(events))
     .tag(3, WireType.LengthDelimited)
     .string('brain.Event:2')
     .finish();
-  const records = [version, ...events.map(encodeScalar)].map(frameRecord);
-  // TensorBoard takes every file with "tfevents" in its name; the time orders several of them.
-  const name = `events.out.tfevents.${String(Math.floor(startSeconds)).padStart(10, '0')}.drq`;
-  await writeFile(join(folder, name), records);
+  return Buffer.concat([frameRecord(version), encodeEvents(events)]);
+}
+
+/** What more events add to the end of a file. */
+export function encodeEvents(events: readonly ScalarEvent[]): Buffer {
+  return Buffer.concat(events.map((event) => frameRecord(encodeScalar(event))));
+}
+
+function startOf(events: readonly ScalarEvent[]): number {
+  return events[0]?.wallTimeSeconds ?? 0;
 }
 
 /** Event { wall_time = 1, step = 2, summary = 5 { value = 1 { tag = 1, simple_value = 2 } } } */

@@ -1,23 +1,27 @@
 import type { Split } from '../data/dataset-index.ts';
 import type { ImageShards } from '../data/image-shards.ts';
 import { DataError, InterruptedError, StageError } from '../diagnostics/errors.ts';
+import type { WeightLookup } from '../models/weights.ts';
 import type { Tensorflow } from '../runtime/tensorflow.ts';
 import type { BatchSource } from './batches.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import { hasStalled, isBetter } from './choose-epoch.ts';
-import { requireSoundValidation } from './divergence.ts';
+import { DIVERGED, requireSoundValidation } from './divergence.ts';
 import { evaluateNetwork, firstCopies, type Evaluation } from './evaluate-network.ts';
-import type { NetworkRunner } from './network-runner.ts';
+import { copyOf, lookupOf, type NetworkRunner } from './network-runner.ts';
 import type { OperationObserver } from './native-operations.ts';
 import { createOptimizer } from './optimizer.ts';
 import type { Recipe } from './recipe.ts';
 import { trainEpoch } from './train-epoch.ts';
 import { createWeightAverage } from './weight-average.ts';
+import type { TrainingJournal } from './training-journal.ts';
 import {
   captureTraining,
   epochStart,
   initialState,
   restoreTraining,
+  soundWeights,
+  type SoundWeights,
   type EpochRecord,
   type TrainedParts,
   type TrainingState,
@@ -49,6 +53,15 @@ export interface TrainingOptions {
   readonly checkpoints: Checkpoints | null;
   /** Longest time between two checkpoints; there is one after each epoch besides. */
   readonly checkpointMs: number;
+  /** History and events while the training goes on. */
+  readonly journal?: TrainingJournal;
+  /**
+   * Takes the weights that were not chosen, before the chosen ones take their place in the runner: those of
+   * the best epoch or of the last. Not called when nothing was validated.
+   */
+  readonly keepOther?: (which: 'best' | 'last', weights: WeightLookup) => Promise<void>;
+  /** Keeps what a training that diverged had learnt, and gives the error that says where. */
+  readonly keepDiverged?: (error: StageError, kept: SoundWeights) => Promise<StageError>;
   readonly signal: AbortSignal;
   /** The training goes on from a checkpoint, after `step` steps of `epoch`. */
   onResume(place: { readonly epoch: number; readonly step: number }): void;
@@ -73,7 +86,7 @@ export interface TrainingResult {
  * @throws StageError `training/diverged` when the loss is no longer a number.
  */
 export async function trainNetwork(options: TrainingOptions): Promise<TrainingResult> {
-  const { runner, shards, checkpoints } = options;
+  const { shards, checkpoints } = options;
   if (shards.splits.train.entries.length === 0) {
     throw new DataError({
       code: 'training/no-images',
@@ -87,17 +100,31 @@ export async function trainNetwork(options: TrainingOptions): Promise<TrainingRe
     const saver = createSaver(options, parts, state);
     const stoppedBy = await trainEpochs(options, parts, state, saver);
     await checkpoints?.finish();
-    const { best, epochs } = state;
-    // At least one epoch always runs: recipe.epochs >= 1 and the limit is looked at after the first.
-    const last = epochs.at(-1)!;
-    if (best !== null) runner.writeWeights(best.weights);
-    else parts.average?.exchange();
-    const chosenEpoch = epochs.find(({ epoch }) => epoch === best?.epoch) ?? last;
-    return { epochs, chosenEpoch, stoppedBy };
+    const chosenEpoch = await chooseWeights(options, parts, state);
+    return { epochs: state.epochs, chosenEpoch, stoppedBy };
   } finally {
     parts.optimizer.dispose();
     parts.average?.dispose();
   }
+}
+
+/** Puts the weights to be kept into the runner; gives their epoch. */
+async function chooseWeights(
+  { runner, checkpoint, keepOther }: TrainingOptions,
+  { average }: TrainedParts,
+  { best, epochs }: TrainingState,
+): Promise<EpochRecord> {
+  average?.exchange();
+  // At least one epoch always runs: recipe.epochs >= 1 and the limit is looked at after the first.
+  const last = epochs.at(-1)!;
+  if (best === null) return last;
+  if (checkpoint === 'last') {
+    await keepOther?.('best', best.weights);
+    return last;
+  }
+  await keepOther?.('last', lookupOf(runner.parameters));
+  runner.writeWeights(best.weights);
+  return epochs.find(({ epoch }) => epoch === best.epoch) ?? last;
 }
 
 function createParts({ tf, runner, recipe, observe }: TrainingOptions): TrainedParts {
@@ -116,6 +143,7 @@ async function beginOrResume(
   const { checkpoints, recipe } = options;
   const loaded = (await checkpoints?.load((content) => restoreTraining(content, parts))) ?? null;
   if (loaded !== null) {
+    await options.journal?.write(loaded.epochs);
     options.onResume(loaded);
     return loaded;
   }
@@ -130,14 +158,18 @@ async function trainEpochs(
   state: TrainingState,
   saver: Saver,
 ): Promise<TrainingResult['stoppedBy']> {
-  const { recipe, checkpoint } = options;
+  const { recipe } = options;
   try {
     while (state.epoch <= recipe.epochs) {
       if (state.step === 0 && hasStalled(state.epochs, recipe.patience)) return 'early-stopping';
       if (state.step === 0 && !fitsTimeLimit(recipe, state)) return 'time-limit';
       const trained = await trainEpoch(options, parts, state, () => saver.whenDue());
       const validation = await validate(options, parts);
-      if (validation !== null) requireSoundValidation(validation.loss, state, recipe);
+      if (validation !== null) {
+        const { epoch, step, learningRate } = state;
+        const place = { epoch, learningRate, stepsDone: epoch * step }; // all epochs have as many
+        requireSoundValidation(validation.loss, place, recipe);
+      }
       const now = performance.now();
       const record: EpochRecord = {
         ...trained,
@@ -146,16 +178,17 @@ async function trainEpochs(
         endedAtSeconds: Date.now() / 1000,
       };
       const best = state.epochs.find(({ epoch }) => epoch === state.best?.epoch) ?? null;
-      if (checkpoint === 'best' && isBetter(validation, best?.validation ?? null)) {
+      if (isBetter(validation, best?.validation ?? null)) {
         state.best = {
           epoch: state.epoch,
-          weights: valuesOf(parts.average?.tensors ?? parts.runner.parameters),
+          weights: copyOf(parts.average?.tensors ?? parts.runner.parameters),
         };
       }
       state.epochs.push(record);
       state.epoch += 1;
       Object.assign(state, epochStart(recipe.learningRate, now));
       options.onEpoch(record);
+      await options.journal?.write(state.epochs);
       await saver.save();
     }
   } catch (error) {
@@ -163,9 +196,8 @@ async function trainEpochs(
       await saver.saveAndWait();
       options.onInterrupt(state);
     }
-    // The same settings would lead to the same end.
-    if (error instanceof StageError && error.code === 'training/diverged') {
-      await options.checkpoints?.discard();
+    if (error instanceof StageError && error.code === DIVERGED) {
+      throw await afterDivergence(options, state, error);
     }
     throw error;
   }
@@ -179,7 +211,7 @@ async function validate(
 ): Promise<Evaluation | null> {
   const { shards, validationSplit, recipe } = options;
   if (firstCopies(shards, validationSplit).length === 0) return null;
-  const batchSize = recipe.microBatchSize ?? recipe.batchSize;
+  const batchSize = Math.min(recipe.microBatchSize ?? Infinity, recipe.batchSize);
   const evaluate = (): Promise<Evaluation> =>
     evaluateNetwork({ ...options, split: validationSplit, batchSize });
   if (average === null) return evaluate();
@@ -191,9 +223,20 @@ async function validate(
   }
 }
 
-function valuesOf(tensors: NetworkRunner['parameters']): Map<string, Float32Array> {
-  // All are float32, and `dataSync` copies out of TensorFlow's memory.
-  return new Map([...tensors].map(([name, tensor]) => [name, tensor.dataSync<'float32'>()]));
+/**
+ * The same settings would lead to the same end, so no checkpoint is left to go on from; the weights of the
+ * best epoch are kept, or where nothing was validated the newest that were saved.
+ */
+async function afterDivergence(
+  { checkpoints, keepDiverged }: TrainingOptions,
+  { best }: TrainingState,
+  error: StageError,
+): Promise<StageError> {
+  await checkpoints?.finish();
+  const kept = best === null ? await checkpoints?.load(soundWeights) : { ...best, step: null };
+  const told = kept && keepDiverged ? await keepDiverged(error, kept) : error;
+  await checkpoints?.discard();
+  return told;
 }
 
 interface Saver {

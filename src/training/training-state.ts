@@ -181,6 +181,27 @@ export function restoreTraining(
   return { ...position, epochStartedAt: now - epochMs, startedAt: now - trainingMs, best };
 }
 
+/** Weights that a training could still be judged by. */
+export interface SoundWeights {
+  readonly epoch: number;
+  /** Steps of the epoch that are done; null: of the best validation, after the whole epoch. */
+  readonly step: number | null;
+  readonly weights: ReadonlyMap<string, Float32Array>;
+}
+
+/** Of a checkpoint: the average where there is one. Null when values are not finite. */
+export function soundWeights({ state, tensors }: CheckpointContent): SoundWeights | null {
+  const parsed = stateSchema.safeParse(state);
+  if (!parsed.success) return null;
+  const average = readAll(group('average', tensors));
+  const weights = average.size > 0 ? average : readAll(group('weights', tensors));
+  for (const values of weights.values()) {
+    if (!values.every(Number.isFinite)) return null;
+  }
+  const { epoch, step } = parsed.data;
+  return { epoch, step, weights };
+}
+
 type Named = Iterable<readonly [string, CheckpointTensor]>;
 
 function ofTensors(tensors: ReadonlyMap<string, Tensor>): Named {

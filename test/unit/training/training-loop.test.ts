@@ -1,91 +1,19 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import { openShardReader } from '../../../src/data/image-shards.ts';
-import { createNetworkBuilder } from '../../../src/models/network-builder.ts';
-import { randomWeights } from '../../../src/models/weights.ts';
-import type { Tensorflow } from '../../../src/runtime/tensorflow.ts';
-import { createBatchSource, NO_CHANGES } from '../../../src/training/batches.ts';
 import { createCheckpoints } from '../../../src/training/checkpoints.ts';
 import { evaluateNetwork } from '../../../src/training/evaluate-network.ts';
 import { relativeDifference } from '../../../src/training/export-checked-onnx.ts';
-import { createNetworkRunner } from '../../../src/training/network-runner.ts';
 import type { Recipe } from '../../../src/training/recipe.ts';
 import { trainNetwork, type TrainingOptions } from '../../../src/training/training-loop.ts';
 import type { EpochRecord } from '../../../src/training/training-state.ts';
-import { NETWORK_OPTIONS } from '../../support/formula-weights.ts';
+import { smallTraining } from '../../support/small-training.ts';
 import { temporaryFolder } from '../../support/stage-context.ts';
 import { tensorflowOrSkip } from '../../support/tensorflow.ts';
-import { writeColouredShards } from '../../support/coloured-shards.ts';
-
-const RECIPE: Recipe = {
-  epochs: 6,
-  batchSize: 4,
-  learningRate: 0.1,
-  schedule: { kind: 'constant' },
-  warmupEpochs: 0,
-  optimizer: 'sgd',
-  momentum: 0.9,
-  beta1: 0.9,
-  beta2: 0.999,
-  epsilon: 1e-8,
-  weightDecay: 0,
-  weightDecayOn: 'all',
-  microBatchSize: null,
-  labelSmoothing: 0,
-  classWeights: 'none',
-  sampling: 'shuffled',
-  imageChanges: NO_CHANGES,
-  headLearningRateFactor: 1,
-  headEpochs: 0,
-  frozenLayerCount: 0,
-  averageDecay: null,
-  patience: null,
-  timeLimitMs: null,
-  seed: 0,
-};
-
-async function optionsFor(
-  context: TestContext,
-  tf: Tensorflow,
-  recipe: Partial<Recipe> = {},
-  batchNorm: 'standard' | 'none' = 'standard',
-): Promise<TrainingOptions> {
-  const folder = await temporaryFolder(context);
-  await writeColouredShards(folder, { size: 8, imagesPerClass: { train: 8, validation: 3 } });
-  const reader = await openShardReader(folder);
-  context.after(() => reader.close());
-  const builder = createNetworkBuilder({
-    ...{ ...NETWORK_OPTIONS, batchNorm, classCount: 2, imageSize: 8 },
-  });
-  builder.convolution({
-    ...{ weightName: 'c', batchNormName: 'b', outputChannels: 4, kernelSize: 3 },
-    activation: 'relu',
-  });
-  builder.globalAveragePool();
-  builder.dense('d', 2, 'none');
-  const network = builder.build();
-  return {
-    tf,
-    runner: createNetworkRunner(tf, network, randomWeights(network, 0)),
-    source: createBatchSource(reader, 0),
-    shards: reader.shards,
-    recipe: { ...RECIPE, ...recipe },
-    validationSplit: 'validation',
-    checkpoint: 'best',
-    checkpoints: null,
-    checkpointMs: 60_000,
-    signal: new AbortController().signal,
-    onResume: () => undefined,
-    onInterrupt: () => undefined,
-    onProgress: () => undefined,
-    onEpoch: () => undefined,
-  };
-}
 
 test('two colours are learnt, no tensor is left over, and the chosen epoch is in the runner', async (context) => {
   const tf = await tensorflowOrSkip(context);
   if (tf === null) return;
-  const options = await optionsFor(context, tf);
+  const options = await smallTraining(context, tf);
   const before = tf.memory().numTensors;
   const progress: number[] = [];
   const result = await trainNetwork({
@@ -110,7 +38,7 @@ test('the same seed trains the same losses, another does not', async (context) =
   const tf = await tensorflowOrSkip(context);
   if (tf === null) return;
   const lossesOf = async (seed: number): Promise<string[]> => {
-    const { epochs } = await trainNetwork(await optionsFor(context, tf, { seed, epochs: 2 }));
+    const { epochs } = await trainNetwork(await smallTraining(context, tf, { seed, epochs: 2 }));
     return epochs.map(({ trainLoss }) => trainLoss.toFixed(5));
   };
   const first = await lossesOf(1);
@@ -121,7 +49,7 @@ test('the same seed trains the same losses, another does not', async (context) =
 test('the time limit ends the training after the epoch it falls in', async (context) => {
   const tf = await tensorflowOrSkip(context);
   if (tf === null) return;
-  const result = await trainNetwork(await optionsFor(context, tf, { timeLimitMs: 1e-3 }));
+  const result = await trainNetwork(await smallTraining(context, tf, { timeLimitMs: 1e-3 }));
   assert.equal(result.epochs.length, 1);
   assert.equal(result.stoppedBy, 'time-limit');
 });
@@ -129,7 +57,7 @@ test('the time limit ends the training after the epoch it falls in', async (cont
 test('a loss that is no number stops with the step and the rate', async (context) => {
   const tf = await tensorflowOrSkip(context);
   if (tf === null) return;
-  const options = await optionsFor(context, tf, { learningRate: 1e30 });
+  const options = await smallTraining(context, tf, { learningRate: 1e30 });
   await assert.rejects(trainNetwork(options), {
     code: 'training/diverged',
     message: /loss became (NaN|Infinity) in epoch 1, step [234] of 4, at learning rate 1\.00e\+30/,
@@ -140,7 +68,7 @@ test('an abort is noticed at the next step', async (context) => {
   const tf = await tensorflowOrSkip(context);
   if (tf === null) return;
   const controller = new AbortController();
-  const options = await optionsFor(context, tf);
+  const options = await smallTraining(context, tf);
   let steps = 0;
   const training = trainNetwork({
     ...options,
@@ -176,7 +104,7 @@ async function compareStopped(context: TestContext, settings: Partial<Recipe>): 
     ...{ epochs: 3, weightDecay: 0.01, imageChanges: { flip: 'both', shiftFraction: 0.2 } },
     ...settings,
   };
-  const whole = await optionsFor(context, tf, recipe);
+  const whole = await smallTraining(context, tf, recipe);
   const expected = await trainNetwork(whole);
   const expectedWeights = whole.runner.readWeights();
   for (const stopAfter of [1, 3, 4, 7, 12]) {
@@ -189,7 +117,7 @@ async function compareStopped(context: TestContext, settings: Partial<Recipe>): 
     let saved = '';
     let steps = 0;
     const stopped = trainNetwork({
-      ...(await optionsFor(context, tf, recipe)),
+      ...(await smallTraining(context, tf, recipe)),
       ...checkpointsOf(),
       signal: controller.signal,
       onInterrupt: ({ epoch, step }) => (saved = `${epoch}.${step}`),
@@ -199,7 +127,7 @@ async function compareStopped(context: TestContext, settings: Partial<Recipe>): 
       },
     });
     await assert.rejects(stopped, { code: 'run/interrupted' });
-    const resumed = await optionsFor(context, tf, recipe);
+    const resumed = await smallTraining(context, tf, recipe);
     const tensorCount: number = tf.memory().numTensors;
     let place = '';
     const result = await trainNetwork({
@@ -227,7 +155,7 @@ test('in parts without batch norm the weights are those of whole batches, to rou
   if (tf === null) return;
   const weightsWith = async (microBatchSize: number | null): Promise<number[]> => {
     const recipe = { microBatchSize, batchSize: 7, epochs: 2, classWeights: 'balanced' } as const;
-    const options = await optionsFor(context, tf, recipe, 'none');
+    const options = await smallTraining(context, tf, recipe, 'none');
     await trainNetwork(options);
     return [...options.runner.readWeights().values()].flatMap((values) => [...values]);
   };
@@ -243,7 +171,7 @@ test('first the head alone learns, frozen layers never do, with their batch norm
   const tf = await tensorflowOrSkip(context);
   if (tf === null) return;
   const changed = async (recipe: Partial<Recipe>): Promise<string[]> => {
-    const options = await optionsFor(context, tf, { ...recipe, weightDecay: 0.1 });
+    const options = await smallTraining(context, tf, { ...recipe, weightDecay: 0.1 });
     const before = options.runner.readWeights();
     await trainNetwork({ ...options, checkpoint: 'last' });
     return [...options.runner.readWeights()].flatMap(([name, values]) =>
@@ -261,7 +189,7 @@ test('patience ends a training that no longer gets better', async (context) => {
   if (tf === null) return;
   // Frozen, the network stays what it is but for a rate that changes nothing in float32.
   const recipe = { headEpochs: 9, learningRate: 1e-30, patience: 2, epochs: 9 };
-  const result = await trainNetwork(await optionsFor(context, tf, recipe));
+  const result = await trainNetwork(await smallTraining(context, tf, recipe));
   assert.equal(result.stoppedBy, 'early-stopping');
   assert.equal(result.epochs.length, 3);
   assert.equal(result.chosenEpoch.epoch, 1);
@@ -271,7 +199,7 @@ test('an average that follows at once is the weights, one that is slow is kept i
   const tf = await tensorflowOrSkip(context);
   if (tf === null) return;
   const lossesWith = async (averageDecay: number | null): Promise<(number | undefined)[]> => {
-    const options = await optionsFor(context, tf, { averageDecay, epochs: 2 });
+    const options = await smallTraining(context, tf, { averageDecay, epochs: 2 });
     const { epochs, chosenEpoch } = await trainNetwork({ ...options, checkpoint: 'last' });
     const kept = await evaluateNetwork({ ...options, split: 'validation', batchSize: 4 });
     assert.equal(kept.loss, chosenEpoch.validation?.loss, 'the weights that were scored are kept');
@@ -286,7 +214,7 @@ test('weight decay leaves biases and batch norm alone where the recipe says so',
   const tf = await tensorflowOrSkip(context);
   if (tf === null) return;
   const weightsWith = async (recipe: Partial<Recipe>): Promise<Map<string, Float32Array>> => {
-    const options = await optionsFor(context, tf, { ...recipe, epochs: 1, batchSize: 16 });
+    const options = await smallTraining(context, tf, { ...recipe, epochs: 1, batchSize: 16 });
     await trainNetwork(options); // one step
     return options.runner.readWeights();
   };

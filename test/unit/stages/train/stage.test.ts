@@ -1,9 +1,16 @@
 import assert from 'node:assert/strict';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { train } from '../../../../stages/train/stage.ts';
 import { trainParameters } from '../../../../stages/train/parameters.ts';
+import type { Normalization } from '../../../../src/data/image-shards.ts';
+import { StageError } from '../../../../src/diagnostics/errors.ts';
+import { readSafetensors } from '../../../../src/models/safetensors.ts';
+import { randomWeights } from '../../../../src/models/weights.ts';
+import { buildNetwork } from '../../../../src/models/zoo.ts';
+import { keepDiverged } from '../../../../stages/train/diverged-training.ts';
 import { openOnnxSession } from '../../../../src/runtime/onnx-session.ts';
 import { readOnnx } from '../../../../src/onnx/reader.ts';
 import { readMetricsFile } from '../../../../src/stage/metrics-file.ts';
@@ -11,6 +18,7 @@ import { writeColouredShards } from '../../../support/coloured-shards.ts';
 import { runStage, temporaryFolder } from '../../../support/stage-context.ts';
 import { tensorflowOrSkip } from '../../../support/tensorflow.ts';
 
+const NORMALIZATION: Normalization = { mean: [0, 0, 0], std: [1, 1, 1] };
 const PARAMETERS = {
   architecture: 'mobilenet-v2',
   widthMultiplier: 0.1,
@@ -55,6 +63,12 @@ test('a network is trained, exported and trained further from its weights', asyn
   );
   assert.equal(first.progress.at(-1)?.unit, 'images');
 
+  assert.deepEqual((await readdir(first.outputs['weights']!)).sort(), [
+    ...['last.safetensors', 'model.json', 'model.safetensors', 'weights.bin'],
+  ]);
+  const { tensors } = await readSafetensors(join(first.outputs['weights']!, 'last.safetensors'));
+  assert.deepEqual(tensors.get('classifier.1.weight')?.shape, [2, 1280]);
+
   const second = await runStage(context, train, {
     parameters: { ...PARAMETERS, epochs: 1, checkpoint: 'last' },
     inputs: { ...inputs, weights: { kind: 'model/tfjs', path: first.outputs['weights']! } },
@@ -62,6 +76,59 @@ test('a network is trained, exported and trained further from its weights', asyn
   assert.deepEqual((await readMetricsFile(second.outputs['metrics']!)).notes, [
     'trained 1 epoch from the weights of an earlier training',
   ]);
+});
+
+test('a training that diverged leaves weights, history and events, and is not repeated', async (context) => {
+  if ((await tensorflowOrSkip(context)) === null) return;
+  const images = await temporaryFolder(context);
+  await writeColouredShards(images, { size: 32, imagesPerClass: { train: 8, validation: 4 } });
+  const inputs = { images: { kind: 'image-shards', path: images } } as const;
+  const checkpointPath = join(await temporaryFolder(context), 'checkpoints');
+  // The rate rises to what nothing survives, over ten epochs.
+  const parameters = {
+    ...{ ...PARAMETERS, epochs: 12, warmupEpochs: 10, learningRate: 1e30, schedule: 'constant' },
+  };
+  const run = (): Promise<unknown> =>
+    runStage(context, train, { ...{ parameters, inputs, checkpointPath } });
+  await assert.rejects(run(), (error) => {
+    assert.ok(error instanceof StageError);
+    context.diagnostic(error.message);
+    assert.equal(error.code, 'training/diverged');
+    return true;
+  });
+  // In the first epoch there is nothing to keep.
+  assert.equal(existsSync(join(checkpointPath, 'diverged.json')), false);
+
+  await mkdir(checkpointPath, { recursive: true });
+  const network = buildNetwork({
+    ...{ architecture: 'mobilenet-v2', variant: 'paper', widthMultiplier: 0.1, padding: 'torch' },
+    ...{ batchNorm: 'standard', dropout: 0, classCount: 2, imageSize: 32 },
+  });
+  const place = { checkpointPath, projectRoot: join(checkpointPath, '..') };
+  const kept = { epoch: 7, step: null, weights: randomWeights(network, 1) };
+  const details = { classes: ['red', 'blue'], normalization: NORMALIZATION };
+  const cause = new StageError({
+    ...{ code: 'training/diverged', message: 'the loss became NaN', hint: 'lower the rate' },
+  });
+  const told = await keepDiverged(place, cause, { kept, network, details });
+  assert.equal(
+    told.message,
+    'the loss became NaN; the best weights, of epoch 7, are in checkpoints/diverged-weights, beside history.csv and events',
+  );
+  await assert.rejects(run(), {
+    code: 'train/diverged-before',
+    message: `a training with these parameters and images diverged before: ${told.message}`,
+    hint: /^lower the rate, from the start or with these weights as input "weights"; to train the same anew, remove /,
+  });
+  // What was kept is what another training can begin with.
+  const again = await runStage(context, train, {
+    parameters: { ...PARAMETERS, epochs: 1 },
+    inputs: {
+      ...inputs,
+      weights: { kind: 'folder', path: join(checkpointPath, 'diverged-weights') },
+    },
+  });
+  assert.match(again.logLines.join(), /the weights of an earlier training/);
 });
 
 test('without validation images the last epoch is kept, and a bad weights file is refused', async (context) => {

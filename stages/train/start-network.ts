@@ -1,0 +1,95 @@
+import type { z } from 'zod';
+import { cpuHasBfloat16 } from '../../src/benchmark/machine.ts';
+import type { ImageShards } from '../../src/data/image-shards.ts';
+import { DataError } from '../../src/diagnostics/errors.ts';
+import { loadInitialWeights, type InitialWeights } from '../../src/models/initial-weights.ts';
+import type { Network } from '../../src/models/network.ts';
+import { buildNetwork, defaultDropout } from '../../src/models/zoo.ts';
+import type { Tensorflow } from '../../src/runtime/tensorflow.ts';
+import type { StageContext } from '../../src/stage/definition.ts';
+import type { OperationObserver } from '../../src/training/native-operations.ts';
+import { createNetworkRunner, type NetworkRunner } from '../../src/training/network-runner.ts';
+import { usablePrecision, type Precision } from '../../src/training/precision.ts';
+import { requireMemory } from '../../src/training/require-memory.ts';
+import type { trainParameters } from './parameters.ts';
+
+type Parameters = z.output<typeof trainParameters>;
+type Context = StageContext<Parameters>;
+
+export interface StartedNetwork {
+  readonly network: Network;
+  readonly runner: NetworkRunner;
+  /** The weights themselves are the runner's and change with every step: a copy would only take memory. */
+  readonly initial: Omit<InitialWeights, 'weights'>;
+}
+
+/** The network of the parameters for these images, with its initial weights in TensorFlow. */
+export async function startNetwork(
+  context: Context,
+  tf: Tensorflow,
+  shards: ImageShards,
+  observe: OperationObserver | null,
+): Promise<StartedNetwork> {
+  const { parameters, inputs } = context;
+  const network = buildNetwork(networkOptions(parameters, shards));
+  const { weights, ...initial } = await loadInitialWeights(
+    network,
+    inputs['weights']?.path,
+    parameters.seed,
+    parameters.initialization,
+  );
+  describeStart(context, initial);
+  const { averageDecay, optimizer } = parameters;
+  const precision = precisionOf(parameters);
+  if (precision !== parameters.precision) context.warn(NO_BFLOAT16);
+  requireMemory({
+    network,
+    imageCount: imagesAtATime(parameters),
+    ...{ precision, optimizer },
+    hasWeightAverage: averageDecay !== null,
+  });
+  const runner = createNetworkRunner(tf, network, weights, {
+    precision,
+    ...(observe === null ? {} : { observe }),
+  });
+  return { network, runner, initial };
+}
+
+/** Images that go through the network at once. */
+export function imagesAtATime({
+  microBatchSize,
+  batchSize,
+}: Pick<Parameters, 'microBatchSize' | 'batchSize'>): number {
+  return Math.min(microBatchSize ?? batchSize, batchSize);
+}
+
+function networkOptions(parameters: Parameters, shards: ImageShards): Network['options'] {
+  if (shards.width !== shards.height) {
+    throw new DataError({
+      code: 'training/not-square',
+      message: `training takes square images, received ${shards.width} x ${shards.height}`,
+      hint: 'set a crop in the augment stage',
+    });
+  }
+  const { architecture, variant, widthMultiplier, padding, batchNorm, dropout } = parameters;
+  return {
+    ...{ architecture, variant, widthMultiplier, padding, batchNorm },
+    dropout: dropout ?? defaultDropout(architecture),
+    classCount: shards.classes.length,
+    imageSize: shards.width,
+  };
+}
+
+function describeStart(context: Context, initial: StartedNetwork['initial']): void {
+  context.log(`initial weights: ${initial.description}`);
+  if (initial.replaced.length > 0) {
+    context.log(`drawn anew, since their shapes differ: ${initial.replaced.join(', ')}`);
+  }
+}
+
+/** What this CPU trains in. */
+export function precisionOf({ precision }: Parameters): Precision {
+  return usablePrecision(precision, cpuHasBfloat16());
+}
+
+export const NO_BFLOAT16 = 'this CPU has no instructions for bfloat16, so float32 is used';
