@@ -1,7 +1,10 @@
 export type Schedule =
   /** PyTorch's MultiStepLR: multiplied by `gamma` at the start of each milestone epoch. */
   | { readonly kind: 'steps'; readonly milestones: readonly number[]; readonly gamma: number }
-  /** Half a cosine from the full rate to zero (Loshchilov and Hutter 2016, without restarts). */
+  /**
+   * Half a cosine from the full rate to zero over the steps after the warm-up (Loshchilov and Hutter 2016,
+   * without restarts): PyTorch's CosineAnnealingLR, behind the warm-up as SequentialLR puts it.
+   */
   | { readonly kind: 'cosine' }
   /**
    * PyTorch's OneCycleLR with cycle_momentum=False (Smith and Topin 2018): half a cosine up from 1/25 of the
@@ -16,38 +19,53 @@ const ONE_CYCLE_END = 1e-4;
 export interface LearningRateOptions {
   readonly learningRate: number;
   readonly schedule: Schedule;
-  /** Epochs over which the rate grows linearly from zero. */
+  /**
+   * Epochs over which the rate grows linearly, by the same amount a step: of n steps the first has 1/n of the
+   * rate and the last all of it, as PyTorch's LinearLR(start_factor=1 / n, total_iters=n - 1).
+   */
   readonly warmupEpochs: number;
 }
 
 export interface TrainingPlace {
-  /** 2.5: in the middle of the third epoch. */
-  readonly epochPosition: number;
-  /** Of the whole training, before this step. */
-  readonly doneFraction: number;
+  /** Of the whole training, from 0. */
+  readonly step: number;
+  readonly stepsPerEpoch: number;
   /** Of all epochs. */
   readonly stepCount: number;
+  /** Of the whole training, before this step; more than by steps where a time limit will end it first. */
+  readonly doneFraction: number;
 }
 
 /** The rate for the step that begins now. */
 export function learningRateAt(
   { learningRate, schedule, warmupEpochs }: LearningRateOptions,
-  { epochPosition, doneFraction, stepCount }: TrainingPlace,
+  { step, stepsPerEpoch, stepCount, doneFraction }: TrainingPlace,
 ): number {
-  if (epochPosition < warmupEpochs) return learningRate * (epochPosition / warmupEpochs);
+  const warmupSteps = warmupEpochs > 0 ? Math.max(1, Math.round(warmupEpochs * stepsPerEpoch)) : 0;
+  if (step < warmupSteps) return (learningRate * (step + 1)) / warmupSteps;
   switch (schedule.kind) {
     case 'steps': {
-      const epoch = Math.floor(epochPosition);
+      const epoch = Math.floor(step / stepsPerEpoch);
       const passed = schedule.milestones.filter((milestone) => epoch >= milestone).length;
       return learningRate * schedule.gamma ** passed;
     }
     case 'cosine':
-      return (learningRate * (1 + Math.cos(Math.PI * Math.min(doneFraction, 1)))) / 2;
+      return learningRate * anneal(1, 0, doneOfRest(doneFraction, step, warmupSteps));
     case 'one-cycle':
       return learningRate * oneCycle(doneFraction * stepCount, stepCount, schedule.riseFraction);
     case 'constant':
       return learningRate;
   }
+}
+
+/**
+ * Of what comes after the warm-up: by steps (step - warmupSteps) / (stepCount - warmupSteps). By time the
+ * warm-up took as much of `doneFraction` as of the steps so far.
+ */
+function doneOfRest(doneFraction: number, step: number, warmupSteps: number): number {
+  if (doneFraction >= 1) return 1;
+  const warmup = step === 0 ? 0 : (doneFraction * warmupSteps) / step;
+  return (doneFraction - warmup) / (1 - warmup);
 }
 
 /** Factor at step `step` (from 0) of `stepCount`; torch/optim/lr_scheduler.py, OneCycleLR.get_lr. */

@@ -42,16 +42,17 @@ export async function trainEpoch(
     // Lets the reads just asked for begin, and Ctrl-C be noticed, before the step blocks this thread.
     await setImmediate();
     if (signal.aborted) throw new InterruptedError();
-    const position = epoch - 1 + step / batches.length;
+    const stepsPerEpoch = batches.length;
+    const stepsDone = (epoch - 1) * stepsPerEpoch + step;
+    const stepCount = recipe.epochs * stepsPerEpoch;
     state.learningRate = learningRateAt(recipe, {
-      epochPosition: position,
-      doneFraction: doneFraction(recipe, position, state.startedAt),
-      stepCount: recipe.epochs * batches.length,
+      ...{ step: stepsDone, stepsPerEpoch, stepCount },
+      doneFraction: doneFraction(recipe, stepsDone / stepCount, state.startedAt),
     });
-    const place = { epoch, step, stepCount: batches.length, learningRate: state.learningRate };
+    const place = { epoch, step, stepCount: stepsPerEpoch, learningRate: state.learningRate };
     const stepOptions = { ...options, runner, optimizer, classWeights };
     const { loss, correctCount } = trainStep(stepOptions, batch, place);
-    average?.update((epoch - 1) * batches.length + step);
+    average?.update(stepsDone);
     state.step += 1;
     state.lossSum += loss * batch.labels.length;
     state.correctCount += correctCount;
@@ -95,9 +96,8 @@ function progressReporter(options: TrainingOptions, state: TrainingState): () =>
   };
 }
 
-/** By epochs, or by time when the limit will end the training first: a cosine then still reaches zero. */
-function doneFraction(recipe: Recipe, epochPosition: number, startedAt: number): number {
-  const byEpochs = epochPosition / recipe.epochs;
-  if (recipe.timeLimitMs === null) return byEpochs;
-  return Math.max(byEpochs, (performance.now() - startedAt) / recipe.timeLimitMs);
+/** By steps, or by time when the limit will end the training first: a cosine then still reaches zero. */
+function doneFraction(recipe: Recipe, bySteps: number, startedAt: number): number {
+  if (recipe.timeLimitMs === null) return bySteps;
+  return Math.max(bySteps, (performance.now() - startedAt) / recipe.timeLimitMs);
 }

@@ -58,7 +58,7 @@ export const trainParameters = z.strictObject({
     .nullable()
     .default(null)
     .describe(
-      'Images that go through the network at a time, their gradients summed up to those of the batch, so that it takes less memory; batch norm then sees only as many images. null: the whole batch.',
+      'Images that go through the network at a time, their gradients summed up to those of the batch, so that it takes less memory; batch norm then sees only as many images. At most batchSize. null: the whole batch.',
     ),
   precision: z
     .enum(PRECISIONS)
@@ -114,7 +114,7 @@ export const trainParameters = z.strictObject({
     .enum(['steps', 'cosine', 'one-cycle', 'constant'])
     .default('steps')
     .describe(
-      'steps: the rate times `gamma` at each of `milestones`. cosine: down to zero at the end of the epochs or of the time limit. one-cycle: up from 1/25 of the rate, then down to 1/250000 of it, as OneCycleLR without a cycle of the momentum.',
+      'steps: the rate times `gamma` at each of `milestones`. cosine: after the warm-up half a cosine down to zero at the end of the epochs or of the time limit, as CosineAnnealingLR. one-cycle: up from 1/25 of the rate, then down to 1/250000 of it, as OneCycleLR without a cycle of the momentum.',
     ),
   milestones: z
     .array(z.int().min(1))
@@ -132,7 +132,7 @@ export const trainParameters = z.strictObject({
     .min(0)
     .default(0)
     .describe(
-      'Epochs over which the rate grows from zero, fractions allowed; one-cycle rises by itself.',
+      'Epochs over which the rate grows, fractions allowed: in step i of n to i/n of it, as LinearLR. Fewer than epochs; 0 for one-cycle, which rises by itself.',
     ),
   headLearningRateFactor: z
     .number()
@@ -158,7 +158,7 @@ export const trainParameters = z.strictObject({
     .nullable()
     .default(null)
     .describe(
-      'Decay by step of a moving average of the weights, which is validated and kept in place of the last ones; 0.999 is usual. null: none.',
+      'Decay by step of a moving average of the weights, which is validated and kept in place of the last ones; 0.999 is usual. After step i (from 0) it is min(averageDecay, (1 + i) / (10 + i)), so that the initial weights are soon forgotten. null: none.',
     ),
   patience: z
     .int()

@@ -1,6 +1,28 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { learningRateAt, type LearningRateOptions } from '../../../src/training/schedule.ts';
+import {
+  learningRateAt,
+  type LearningRateOptions,
+  type TrainingPlace,
+} from '../../../src/training/schedule.ts';
+
+/** At each step of a training that ends by steps. */
+function rateAt(
+  options: LearningRateOptions,
+  step: number,
+  { stepsPerEpoch, stepCount }: Pick<TrainingPlace, 'stepsPerEpoch' | 'stepCount'>,
+): number {
+  const doneFraction = step / stepCount;
+  return learningRateAt(options, { step, stepsPerEpoch, stepCount, doneFraction });
+}
+
+function assertRates(actual: readonly number[], expected: readonly number[]): void {
+  assert.equal(actual.length, expected.length);
+  expected.forEach((rate, step) => {
+    const difference = Math.abs((actual[step] ?? NaN) - rate);
+    assert.ok(difference < 1e-9 * Math.max(rate, 1e-3), `step ${step}: ${actual[step]}, ${rate}`);
+  });
+}
 
 test("steps are PyTorch's MultiStepLR with milestones 100 and 150", () => {
   const options = {
@@ -11,24 +33,70 @@ test("steps are PyTorch's MultiStepLR with milestones 100 and 150", () => {
   // torch.optim.lr_scheduler.MultiStepLR(SGD(lr=1e-4), [100, 150], 0.1), epochs counted from 0
   const expected = { 0: 1e-4, 99.9: 1e-4, 100: 1e-5, 149: 1e-5, 150: 1e-6, 199: 1e-6 };
   for (const [position, rate] of Object.entries(expected)) {
-    const actual = rateAt(options, Number(position), Number(position) / 200);
+    const size = { stepsPerEpoch: 10, stepCount: 2000 };
+    const actual = rateAt(options, 10 * Number(position), size);
     assert.ok(Math.abs(actual / rate - 1) < 1e-12, `${position}: ${actual}`);
   }
 });
 
 test('a cosine goes from the full rate over its half to zero, and stays there', () => {
   const options = { learningRate: 0.2, schedule: { kind: 'cosine' }, warmupEpochs: 0 } as const;
-  const rates = [0, 0.5, 1, 1.2].map((done) => rateAt(options, 10 * done, done));
-  assert.deepEqual(
-    rates.map((rate) => Number(rate.toFixed(12))),
+  const size = { stepsPerEpoch: 2, stepCount: 20 };
+  assertRates(
+    [0, 10, 20, 24].map((step) => rateAt(options, step, size)),
     [0.2, 0.1, 0, 0],
   );
 });
 
-test('the warm-up grows linearly by steps', () => {
+test('the warm-up grows linearly from the first step and ends at the full rate', () => {
   const options = { learningRate: 0.2, schedule: { kind: 'constant' }, warmupEpochs: 2 } as const;
-  const rates = [0, 0.5, 1, 2, 3].map((position) => rateAt(options, position, 0));
-  assert.deepEqual(rates, [0, 0.05, 0.1, 0.2, 0.2]);
+  const size = { stepsPerEpoch: 2, stepCount: 20 };
+  assertRates(
+    [0, 1, 2, 3, 4, 19].map((step) => rateAt(options, step, size)),
+    [0.05, 0.1, 0.15, 0.2, 0.2, 0.2],
+  );
+  // Part of a step is none, but a warm-up has one at least.
+  assertRates(
+    [0, 1].map((step) => rateAt({ ...options, warmupEpochs: 0.1 }, step, size)),
+    [0.2, 0.2],
+  );
+  assertRates(
+    [0, 1, 2].map((step) => rateAt({ ...options, warmupEpochs: 0.8 }, step, size)),
+    [0.1, 0.2, 0.2],
+  );
+});
+
+// SequentialLR(SGD(lr=0.2), [LinearLR(start_factor=1/5, total_iters=4), CosineAnnealingLR(T_max=15)],
+// milestones=[5]), PyTorch 2.15
+const WARM_COSINE = [
+  0.04000000000000001, 0.08000000000000002, 0.12000000000000002, 0.16000000000000003,
+  0.20000000000000004, 0.2, 0.19781476007338059, 0.1913545457642601, 0.18090169943749476,
+  0.16691306063588585, 0.15000000000000002, 0.13090169943749477, 0.11045284632676539,
+  0.0895471536732347, 0.0690983005625053, 0.05000000000000004, 0.03308693936411422,
+  0.01909830056250527, 0.008645454235739905, 0.002185239926619432,
+];
+
+test("a cosine after a warm-up is PyTorch's SequentialLR of LinearLR and CosineAnnealingLR", () => {
+  const options = { learningRate: 0.2, schedule: { kind: 'cosine' }, warmupEpochs: 1 } as const;
+  const size = { stepsPerEpoch: 5, stepCount: 20 };
+  assertRates(
+    WARM_COSINE.map((_, step) => rateAt(options, step, size)),
+    WARM_COSINE,
+  );
+});
+
+test('where a time limit ends the training first, the cosine still starts at the full rate and ends at zero', () => {
+  const options = { learningRate: 0.2, schedule: { kind: 'cosine' }, warmupEpochs: 1 } as const;
+  // At this pace 20 of 100 steps fit.
+  const rates = WARM_COSINE.map((_, step) =>
+    learningRateAt(options, {
+      ...{ step, stepsPerEpoch: 5, stepCount: 100 },
+      doneFraction: step / 20,
+    }),
+  );
+  assertRates(rates, WARM_COSINE);
+  const beyond = { step: 20, stepsPerEpoch: 5, stepCount: 100, doneFraction: 1.2 };
+  assertRates([learningRateAt(options, beyond)], [0]);
 });
 
 test("a one-cycle is PyTorch's OneCycleLR", () => {
@@ -42,16 +110,12 @@ test("a one-cycle is PyTorch's OneCycleLR", () => {
   ];
   const schedule = { kind: 'one-cycle', riseFraction: 0.3 } as const;
   const options = { learningRate: 0.2, schedule, warmupEpochs: 0 };
+  const size = { stepsPerEpoch: 4, stepCount: 20 };
   expected.forEach((rate, step) => {
-    const actual = rateAt(options, step / 4, step / 20);
+    const actual = rateAt(options, step, size);
     assert.ok(Math.abs(actual / rate - 1) < 1e-9, `step ${step}: ${actual}`);
   });
   // One step, and more steps than were foreseen, still have a rate.
-  const single = { doneFraction: 0, epochPosition: 0, stepCount: 1 };
-  assert.equal(learningRateAt(options, single), 0.2);
-  assert.ok(Math.abs(rateAt(options, 6, 1.2) - 8e-7) < 1e-12);
+  assert.equal(rateAt(options, 0, { stepsPerEpoch: 1, stepCount: 1 }), 0.2);
+  assert.ok(Math.abs(rateAt(options, 24, size) - 8e-7) < 1e-12);
 });
-
-function rateAt(options: LearningRateOptions, epochPosition: number, doneFraction: number): number {
-  return learningRateAt(options, { epochPosition, doneFraction, stepCount: 20 });
-}
