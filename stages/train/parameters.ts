@@ -2,8 +2,9 @@ import { z } from 'zod';
 import { ARCHITECTURES } from '../../src/models/network.ts';
 import { PRECISIONS } from '../../src/training/precision.ts';
 import { OPTIMIZERS } from '../../src/training/optimizer-types.ts';
+import { recipeProblems } from './recipe-problems.ts';
 
-export const trainParameters = z.strictObject({
+const fields = z.strictObject({
   architecture: z.enum(ARCHITECTURES).describe('Network to train.'),
   variant: z
     .enum(['paper', 'torchvision'])
@@ -216,4 +217,11 @@ export const trainParameters = z.strictObject({
       'Longest time between two checkpoints, from which a killed or interrupted training goes on; there is one after each epoch besides.',
     ),
   seed: z.int().min(0).default(0).describe('For initial weights, order of images, flips, dropout.'),
+});
+
+/** Mistakes that parameters alone show are told before anything runs; see also `recipeWarnings`. */
+export const trainParameters = fields.superRefine((parameters, context) => {
+  for (const { name, problem } of recipeProblems(parameters)) {
+    context.addIssue({ code: 'custom', path: [name], message: problem });
+  }
 });

@@ -26,6 +26,7 @@ import { createTrainingJournal } from '../../src/training/training-journal.ts';
 import { keepDiverged, refuseKnownDivergence, shownFolder } from './diverged-training.ts';
 import { trainParameters } from './parameters.ts';
 import { recipeOf } from './recipe-of.ts';
+import { recipeWarnings } from './recipe-problems.ts';
 import { imagesAtATime, startNetwork } from './start-network.ts';
 import { writeMetrics } from './write-metrics.ts';
 
@@ -85,6 +86,7 @@ export const train = defineStage({
   async run(context) {
     const { parameters, inputs } = context;
     await refuseKnownDivergence(context);
+    for (const warning of recipeWarnings(parameters)) context.warn(warning);
     const reader = await openShardReader(inputs['images']!.path); // declared as required
     try {
       const tf = await loadTensorflow();
