@@ -4,7 +4,7 @@ import type { OptionValues } from './options.ts';
 /** What a command may know of the process it runs in. */
 export interface CommandContext {
   readonly cwd: string;
-  /** Aborted on the first Ctrl-C or SIGTERM. */
+  /** Aborted on the first Ctrl-C, SIGTERM or SIGHUP. */
   readonly signal: AbortSignal;
   readonly stdout: Writable;
   readonly stderr: Writable;

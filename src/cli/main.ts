@@ -77,11 +77,14 @@ function packageVersion(): string {
   return version;
 }
 
-/** `drq table x.yaml | head` closes our stdout early; that is no error, and a run must still finish. */
+/**
+ * `drq table x.yaml | head` closes our stdout early, a closed window takes the terminal away (EIO); that is
+ * no error, and a run must still finish or save.
+ */
 function quietBrokenPipes(): void {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
+      if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
     });
   }
 }
@@ -100,11 +103,15 @@ function catchCrashes(): () => void {
 /** `npm` and `timeout` pass a signal on that the terminal has sent to the whole group: one Ctrl-C, twice. */
 const SAME_SIGNAL_MS = 300;
 
-/** The first signal asks everything to stop and tidy up; a second one exits at once. */
+/**
+ * The first signal asks everything to stop and tidy up; a second one exits at once. Not SIGHUP, of a closed
+ * window or a lost connection: nobody is there to be in a hurry, and the kernel and the shell may both send it.
+ */
 function listenForSignals(abort: AbortController): () => void {
   let firstAt = 0;
-  const onSignal = (): void => {
+  const onSignal = (name: NodeJS.Signals): void => {
     if (abort.signal.aborted) {
+      if (name === 'SIGHUP') return;
       if (performance.now() - firstAt < SAME_SIGNAL_MS) return;
       exitAtOnce();
     }
@@ -112,11 +119,10 @@ function listenForSignals(abort: AbortController): () => void {
     say('stopping … (once more to exit at once)');
     abort.abort(new InterruptedError());
   };
-  process.on('SIGINT', onSignal);
-  process.on('SIGTERM', onSignal);
+  const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  for (const name of names) process.on(name, onSignal);
   return () => {
-    process.off('SIGINT', onSignal);
-    process.off('SIGTERM', onSignal);
+    for (const name of names) process.off(name, onSignal);
   };
 }
 

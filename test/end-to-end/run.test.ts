@@ -203,7 +203,7 @@ test('an experiments folder that cannot be made: exit 1 and a message', async (c
   assert.ok(!refused.stderr.includes('    at '), 'no stack trace');
 });
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   test(`${signal} stops the run: exit 130, nothing half-written, and it can be repeated`, async (context) => {
     const rig = await tinyRig(context);
     const child = rig.start(

@@ -65,10 +65,9 @@ export async function serveStage(
 function listenToParent(): AbortSignal {
   const abort = new AbortController();
   process.on('disconnect', () => process.exit(1));
-  // Ctrl-C reaches the whole process group; the parent decides and sends SIGTERM.
-  process.removeAllListeners('SIGINT');
-  process.removeAllListeners('SIGTERM');
-  process.on('SIGINT', () => undefined);
+  // Ctrl-C and the end of a terminal reach the whole process group; the parent decides and sends SIGTERM.
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.removeAllListeners(name);
+  for (const name of ['SIGINT', 'SIGHUP']) process.on(name, () => undefined);
   process.on('SIGTERM', () => abort.abort());
   return abort.signal;
 }

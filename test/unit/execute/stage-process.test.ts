@@ -105,6 +105,17 @@ test('a process that crashes or exits fails its stage', async (t) => {
   assert.equal(killed.record.stages[0]?.error?.code, 'stage/killed');
 });
 
+test('what ends a terminal reaches the stage too, which leaves it to its parent', async (t) => {
+  const root = await temporaryProject(t);
+  const { record } = await runOwn(
+    root,
+    `for (const name of ['SIGINT', 'SIGHUP']) process.kill(process.pid, name);
+     await new Promise((resolve) => setTimeout(resolve, 50));
+     writeFileSync(outputs.out, 'done');`,
+  );
+  assert.equal(record.ran, 1);
+});
+
 test('an abort ends the process and leaves nothing', async (t) => {
   const root = await temporaryProject(t);
   const abort = new AbortController();
