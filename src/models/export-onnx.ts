@@ -13,7 +13,7 @@ import {
   type Padding,
 } from './network.ts';
 import { convolutionSizes, denseLayout } from './torch-layout.ts';
-import { weightOf, type Weights } from './weights.ts';
+import { weightOf, type WeightLookup } from './weights.ts';
 
 export const ONNX_INPUT = 'input';
 export const ONNX_OUTPUT = 'logits';
@@ -33,7 +33,11 @@ export interface ExportDetails {
  * into the convolutions, in the forms that onnxruntime fuses to int8 once quantized: Reshape before
  * Gemm, GlobalAveragePool, Clip for ReLU6, explicit pads.
  */
-export function exportOnnx(network: Network, weights: Weights, details: ExportDetails): OnnxModel {
+export function exportOnnx(
+  network: Network,
+  weights: WeightLookup,
+  details: ExportDetails,
+): OnnxModel {
   const { imageSize, classCount, architecture } = network.options;
   const graph = createGraph();
   const head = network.layers.at(-1);
@@ -70,7 +74,7 @@ function createGraph(): GraphParts {
 function exportLayer(
   graph: GraphParts,
   network: Network,
-  weights: Weights,
+  weights: WeightLookup,
   layer: Layer,
   output: string,
 ): void {
@@ -125,7 +129,7 @@ function exportLayer(
 function exportConvolution(
   graph: GraphParts,
   layer: ConvolutionLayer,
-  weights: Weights,
+  weights: WeightLookup,
   input: string,
   output: string,
 ): void {
@@ -156,7 +160,7 @@ function exportDense(
   graph: GraphParts,
   network: Network,
   layer: DenseLayer,
-  weights: Weights,
+  weights: WeightLookup,
   input: string,
   output: string,
 ): void {

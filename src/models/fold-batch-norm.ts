@@ -1,5 +1,5 @@
 import { BATCH_NORM_EPSILON, type ConvolutionLayer } from './network.ts';
-import { weightOf, type Weights } from './weights.ts';
+import { weightOf, type WeightLookup } from './weights.ts';
 
 export interface FoldedConvolution {
   /** [kh, kw, in, out], depthwise [kh, kw, channels, 1] */
@@ -12,7 +12,7 @@ export interface FoldedConvolution {
  * One convolution with its batch norm's inference form folded in (Jacob et al. 2017, section 3.2):
  * w' = w * gamma / sqrt(variance + epsilon), b' = beta - mean * gamma / sqrt(variance + epsilon).
  */
-export function foldBatchNorm(layer: ConvolutionLayer, weights: Weights): FoldedConvolution {
+export function foldBatchNorm(layer: ConvolutionLayer, weights: WeightLookup): FoldedConvolution {
   const weightsHwio = weightOf(weights, `${layer.weightName}.weight`);
   if (layer.batchNormName === null) {
     return { weightsHwio, bias: weightOf(weights, `${layer.weightName}.bias`) };

@@ -6,6 +6,8 @@ import { randomWeights, type Initialization } from './weights.ts';
 
 export interface InitialWeights {
   readonly weights: Map<string, Float32Array>;
+  /** Whose layouts and conventions the weights were made for. */
+  readonly origin: 'random' | 'training' | 'torchvision' | 'keras';
   /** For people: `random weights`, `torchvision weights`. */
   readonly description: string;
   /** Parameters drawn anew since their shapes differ from the source's. */
@@ -27,6 +29,7 @@ export async function loadInitialWeights(
   if (path === undefined) {
     return {
       weights: randomWeights(network, seed, initialization),
+      origin: 'random',
       description: 'random weights',
       replaced: [],
       foldedBatchNorm: false,
@@ -35,7 +38,7 @@ export async function loadInitialWeights(
   if ((await stat(path)).isDirectory()) {
     const { weights, replaced } = weightsFromFolder(network, await readWeightsFolder(path), seed);
     const description = 'the weights of an earlier training';
-    return { weights, replaced, description, foldedBatchNorm: false };
+    return { weights, replaced, origin: 'training', description, foldedBatchNorm: false };
   }
   const loaded = await loadWeights(network, path, seed);
   const names = loaded.origin === 'keras' ? 'Keras' : 'torchvision';

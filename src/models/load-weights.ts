@@ -1,4 +1,3 @@
-import { distance } from 'fastest-levenshtein';
 import { DataError } from '../diagnostics/errors.ts';
 import { kerasNames } from './keras-names.ts';
 import {
@@ -8,6 +7,7 @@ import {
   type Network,
   type ParameterSpec,
 } from './network.ts';
+import { missingWeights, type MissingWeights, type StoredPlace } from './missing-weights.ts';
 import { readWeightsFile } from './read-weights-file.ts';
 import type { StoredTensor } from './safetensors.ts';
 import { torchLayout } from './torch-layout.ts';
@@ -58,6 +58,7 @@ export function weightsFromTensors(
   const weights = new Map<string, Float32Array>();
   const replaced: string[] = [];
   const used = new Set<string>();
+  const missing: MissingWeights['missing'][number][] = [];
   let foldedBatchNorm = false;
   for (const spec of parameterSpecs(network)) {
     const found = source(spec);
@@ -67,7 +68,10 @@ export function weightsFromTensors(
       continue;
     }
     const tensor = tensors.get(found.storedName);
-    if (tensor === undefined) throw missing(path, found, tensors, network);
+    if (tensor === undefined) {
+      missing.push({ spec, ...found });
+      continue;
+    }
     used.add(found.storedName);
     if (!sameShape(tensor.shape, found.storedShape)) {
       if (!isReplaceable(network, spec)) throw wrongShape(path, found, tensor, spec);
@@ -77,13 +81,18 @@ export function weightsFromTensors(
     }
     weights.set(spec.name, found.convert(tensor.data));
   }
+  if (missing.length > 0) {
+    const neededCount = parameterSpecs(network).length;
+    throw missingWeights({
+      ...{ path, network, missing, neededCount },
+      unusedNames: [...tensors.keys()].filter((name) => !used.has(name)),
+    });
+  }
   rejectUnknown(path, tensors, used);
   return { weights, origin: keras ? 'keras' : 'torchvision', replaced, foldedBatchNorm };
 }
 
-interface StoredParameter {
-  readonly storedName: string;
-  readonly storedShape: readonly number[];
+interface StoredParameter extends StoredPlace {
   convert(data: Float32Array): Float32Array;
 }
 type Source = (spec: ParameterSpec) => StoredParameter | 'folded';
@@ -161,24 +170,6 @@ function sameShape(a: readonly number[], b: readonly number[]): boolean {
     (a.length === b.length && a.every((size, i) => size === b[i])) ||
     (elementCount(a) === elementCount(b) && b.at(-1) === 1 && sameShape(a, b.slice(0, -1)))
   );
-}
-
-function missing(
-  path: string,
-  { storedName, storedShape }: StoredParameter,
-  tensors: Tensors,
-  network: Network,
-): DataError {
-  const known = new Set(parameterSpecs(network).map((spec) => spec.name));
-  const [nearest] = [...tensors.keys()]
-    .filter((name) => !known.has(name))
-    .sort((a, b) => distance(a, storedName) - distance(b, storedName));
-  const similar = nearest === undefined ? '' : `; a similar name in the file is "${nearest}"`;
-  return new DataError({
-    code: 'models/missing-weights',
-    message: `${path} has no tensor "${storedName}" of shape [${storedShape.join(', ')}], which the network needs`,
-    hint: `check "architecture", "widthMultiplier" and "batchNorm"${similar}`,
-  });
 }
 
 function wrongShape(

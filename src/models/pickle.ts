@@ -11,8 +11,8 @@ export interface PickleHost {
   unsafe(reason: string): Error;
 }
 
-/** The one protocol that torch.save writes unless told otherwise (torch/serialization.py, DEFAULT_PROTOCOL). */
-const PROTOCOL = 2;
+/** torch.save writes 2 unless told otherwise (torch/serialization.py, DEFAULT_PROTOCOL); 5 is Python's newest. */
+const PROTOCOLS = { first: 2, last: 5 };
 const STOP = 0x2e;
 
 interface Machine {
@@ -26,7 +26,7 @@ interface Machine {
 }
 
 /**
- * The value of a pickle of protocol 2 as far as `torch.save` of tensors needs it (opcodes of Python's
+ * The value of a pickle of protocol 2 to 5 as far as `torch.save` of tensors needs it (opcodes of Python's
  * Lib/pickletools.py): dicts become maps, tuples and lists arrays, None null; attributes of objects are
  * dropped. All other opcodes are refused, those that make objects by name above all.
  * @throws what the host's functions make of it.
@@ -60,6 +60,16 @@ const OPERATIONS: ReadonlyMap<number, (machine: Machine) => void> = new Map([
   pushing('G', (machine) => take(machine, 8).readDoubleBE()),
   // BINUNICODE
   pushing('X', (machine) => take(machine, take(machine, 4).readUInt32LE()).toString('utf8')),
+  // SHORT_BINUNICODE
+  [
+    0x8c,
+    (machine: Machine) => {
+      const text = take(machine, take(machine, 1).readUInt8()).toString('utf8');
+      machine.stack.push(text);
+    },
+  ],
+  // FRAME says how much may be read ahead, and nothing of the value.
+  [0x95, (machine: Machine) => take(machine, 8)],
   // Collections: EMPTY_DICT, EMPTY_LIST, EMPTY_TUPLE, MARK, TUPLE, TUPLE1 to TUPLE3.
   pushing('}', () => new Map()),
   pushing(']', () => []),
@@ -95,6 +105,8 @@ const OPERATIONS: ReadonlyMap<number, (machine: Machine) => void> = new Map([
   at('r', (machine) => {
     machine.memo.set(take(machine, 4).readUInt32LE(), top(machine));
   }),
+  // MEMOIZE: under the next number.
+  [0x94, (machine: Machine) => machine.memo.set(machine.memo.size, top(machine))],
   pushing('h', (machine) => recall(machine, take(machine, 1).readUInt8())),
   pushing('j', (machine) => recall(machine, take(machine, 4).readUInt32LE())),
   // Objects: GLOBAL, REDUCE, BUILD, BINPERSID.
@@ -102,6 +114,17 @@ const OPERATIONS: ReadonlyMap<number, (machine: Machine) => void> = new Map([
     const module = line(machine);
     return machine.host.global(`${module}.${line(machine)}`);
   }),
+  // STACK_GLOBAL
+  [
+    0x93,
+    (machine: Machine) => {
+      const [module, name] = popMany(machine, 2);
+      if (typeof module !== 'string' || typeof name !== 'string') {
+        throw machine.host.malformed('a global in it has no name');
+      }
+      machine.stack.push(machine.host.global(`${module}.${name}`));
+    },
+  ],
   pushing('R', (machine) => {
     const [target, parts] = popMany(machine, 2);
     if (!Array.isArray(parts)) throw machine.host.malformed('a call in it has no arguments');
@@ -130,8 +153,10 @@ function pushing(
 
 function protocol(machine: Machine): void {
   const version = take(machine, 1).readUInt8();
-  if (version === PROTOCOL) return;
-  throw machine.host.unsafe(`pickle protocol ${version} (torch.save writes ${PROTOCOL})`);
+  if (version >= PROTOCOLS.first && version <= PROTOCOLS.last) return;
+  throw machine.host.malformed(
+    `its pickle is of protocol ${version}, and ${PROTOCOLS.first} to ${PROTOCOLS.last} are read`,
+  );
 }
 
 /** Little-endian two's complement of up to 8 bytes: sizes and counts. */

@@ -2,27 +2,57 @@ import { open } from 'node:fs/promises';
 import { DataError } from '../diagnostics/errors.ts';
 import { readSafetensors, type StoredTensor } from './safetensors.ts';
 import { readTorchFile } from './torch-file.ts';
+import { withoutWrappers } from './wrapper-prefixes.ts';
 
 /** Signature of a zip's first entry (APPNOTE.TXT 4.3.7); as a safetensors length it would be 67 MB of header. */
 const ZIP_SIGNATURE = Buffer.from('PK\x03\x04', 'latin1');
 /** How a pickle of protocol 2 begins with PyTorch's magic number (torch/serialization.py, `_legacy_save`). */
 const LEGACY_SIGNATURE = Buffer.from([0x80, 0x02, 0x8a, 0x0a]);
 
+/** How people name files of torch.save, whatever is in them. */
+const TORCH_NAME = /\.(pth|pt|bin|ckpt)$/i;
+
 /**
- * The float tensors of a weights file: PyTorch's zip or safetensors, told apart by their first bytes.
+ * The float tensors of a weights file: PyTorch's zip or safetensors, told apart by their first bytes, under
+ * the model's own names.
  * @throws DataError `models/malformed-weights` or `models/unsafe-pickle`.
  */
 export async function readWeightsFile(path: string): Promise<ReadonlyMap<string, StoredTensor>> {
-  const signature = await firstBytes(path, 4);
-  if (signature.equals(ZIP_SIGNATURE)) return readTorchFile(path);
-  if (signature.equals(LEGACY_SIGNATURE)) {
-    throw new DataError({
-      code: 'models/malformed-weights',
-      message: `${path} is a PyTorch file of the format before 1.6, which is not read`,
-      hint: 'load and save it once with a later PyTorch: torch.save(torch.load(path, weights_only=True), path)',
-    });
+  const signature = await firstBytes(path, 9);
+  if (signature.length === 0) throw malformed(path, 'is empty', DOWNLOAD_AGAIN);
+  if (startsWith(signature, ZIP_SIGNATURE)) return readTorchFile(path);
+  if (startsWith(signature, LEGACY_SIGNATURE)) {
+    throw malformed(
+      path,
+      'is a PyTorch file of the format before 1.6, which is not read',
+      'load and save it once with a later PyTorch: torch.save(torch.load(path, weights_only=True), path)',
+    );
   }
-  return (await readSafetensors(path)).tensors;
+  // The header of safetensors, which some name as they please: a length of 8 bytes and an object.
+  const looksLikeSafetensors = signature[8] === '{'.charCodeAt(0);
+  if (TORCH_NAME.test(path) && !looksLikeSafetensors) {
+    throw malformed(
+      path,
+      'is no file of PyTorch 1.6 or later, which is a zip, nor safetensors',
+      DOWNLOAD_AGAIN,
+    );
+  }
+  return withoutWrappers((await readSafetensors(path)).tensors);
+}
+
+const DOWNLOAD_AGAIN =
+  'download or export the file again: torch.save(model.state_dict(), path), or as safetensors';
+
+function malformed(path: string, what: string, hint: string): DataError {
+  return new DataError({
+    code: 'models/malformed-weights',
+    message: `${path} ${what}`,
+    hint,
+  });
+}
+
+function startsWith(bytes: Buffer, signature: Buffer): boolean {
+  return bytes.subarray(0, signature.length).equals(signature);
 }
 
 async function firstBytes(path: string, count: number): Promise<Buffer> {

@@ -4,7 +4,7 @@ import { DataError } from '../diagnostics/errors.ts';
 import { BYTES_OF_FLOAT, decodeFloats, type FloatFormat } from './float-formats.ts';
 import { elementCount } from './network.ts';
 
-/** A tensor of a weights file; 16-bit floats come out as float32. */
+/** A tensor of a weights file; floats of all widths come out as float32. */
 export interface StoredTensor {
   readonly shape: readonly number[];
   readonly data: Float32Array;
@@ -22,7 +22,9 @@ const entrySchema = z.strictObject({
 });
 /** The format allows 100 MB; a header of weights this project knows is far below one. */
 const LARGEST_HEADER_BYTES = 100_000_000;
-const READ_FORMATS: readonly FloatFormat[] = ['F32', 'F16', 'BF16'];
+const READ_FORMATS: readonly FloatFormat[] = ['F32', 'F16', 'BF16', 'F64'];
+/** Types of integers, whose tensors count something and are no weights. */
+const INTEGER_TYPE = /^(U|I)\d+$|^BOOL$/;
 
 /**
  * Reads a safetensors file (huggingface/safetensors, "Format": length, JSON header, data) whole.
@@ -98,7 +100,9 @@ async function readTensors(
   const tensors = new Map<string, StoredTensor>();
   for (const [name, { dtype, shape, data_offsets: offsets }] of header) {
     const format = READ_FORMATS.find((candidate) => candidate === dtype);
-    if (format === undefined) continue;
+    if (format === undefined && INTEGER_TYPE.test(dtype)) continue;
+    if (format === undefined)
+      throw malformed(path, `"${name}" has type ${dtype}, which is not read`);
     const [start, end] = offsets;
     const byteCount = elementCount(shape) * BYTES_OF_FLOAT[format];
     if (end - start !== byteCount) {
@@ -126,7 +130,7 @@ function malformed(path: string, reason: string, cause?: unknown): DataError {
   return new DataError({
     code: 'models/malformed-weights',
     message: `${path} is not a complete safetensors file of finite weights: ${reason}`,
-    hint: 'download or export the file again; safetensors with F32, F16 or BF16 tensors are read',
+    hint: 'download or export the file again; safetensors with F64, F32, F16 or BF16 tensors are read',
     cause,
   });
 }

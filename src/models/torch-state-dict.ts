@@ -1,5 +1,6 @@
 import { readPickle, type PickleHost } from './pickle.ts';
 import type { FloatFormat } from './float-formats.ts';
+import { withoutWrappers } from './wrapper-prefixes.ts';
 
 /** Where the numbers of a tensor stand: a strided view of a storage. */
 export interface TensorView {
@@ -35,8 +36,6 @@ const REBUILD_PARAMETER = 'torch._utils._rebuild_parameter';
 const KNOWN = new Set([ORDERED_DICT, REBUILD_TENSOR, REBUILD_PARAMETER, ...Object.keys(STORAGES)]);
 /** Under which training scripts put the state_dict beside epoch and optimizer. */
 const NESTED_KEYS = ['state_dict', 'model_state_dict', 'model'];
-/** `DataParallel` and `DistributedDataParallel` put it before every name. */
-const WRAPPER_PREFIX = 'module.';
 
 /** Objects of their own, so that no text in a pickle can pass for one. */
 class KnownGlobal {
@@ -65,16 +64,14 @@ class Tensor {
 }
 
 /** The tensors of the state_dict in `data.pkl` of a file of torch.save, nested in a checkpoint or not. */
-export function readStateDict(pickle: Buffer, faults: Faults): Map<string, TensorView> {
+export function readStateDict(pickle: Buffer, faults: Faults): ReadonlyMap<string, TensorView> {
   const root = readPickle(pickle, torchHost(faults));
   const views = new Map<string, TensorView>();
   for (const [name, value] of stateDictOf(root, faults)) {
     if (typeof name === 'string' && value instanceof Tensor) views.set(name, value.view);
   }
   if (views.size === 0) throw faults.malformed('it holds no tensors by name, as a state_dict does');
-  const isWrapped = [...views.keys()].every((name) => name.startsWith(WRAPPER_PREFIX));
-  if (!isWrapped) return views;
-  return new Map([...views].map(([name, view]) => [name.slice(WRAPPER_PREFIX.length), view]));
+  return withoutWrappers(views);
 }
 
 function stateDictOf(root: unknown, faults: Faults): Map<unknown, unknown> {

@@ -8,7 +8,7 @@ import { openOnnxSession } from '../runtime/onnx-session.ts';
 import type { Tensorflow } from '../runtime/tensorflow.ts';
 import { NO_CHANGES, type BatchSource } from './batches.ts';
 import { firstCopies } from './evaluate-network.ts';
-import type { NetworkRunner } from './network-runner.ts';
+import { lookupOf, type NetworkRunner } from './network-runner.ts';
 
 /** Largest |onnx - network| over largest |network|, over all logits; float32 rounding gives about 1e-6. */
 export const LARGEST_EXPORT_ERROR = 1e-4;
@@ -29,11 +29,7 @@ export interface CheckedExportOptions {
  * @throws InternalError when they differ by more than `LARGEST_EXPORT_ERROR`.
  */
 export async function exportCheckedOnnx(options: CheckedExportOptions): Promise<number> {
-  const { runner, shards, path } = options;
-  const { classes, normalization } = shards;
-  const model = exportOnnx(runner.network, runner.readWeights(), { classes, normalization });
-  const bytes = encodeOnnx(model);
-  await writeFile(path, bytes);
+  await writeModel(options);
   const error = await exportError(options);
   if (!(error <= LARGEST_EXPORT_ERROR)) {
     throw new InternalError(
@@ -41,6 +37,14 @@ export async function exportCheckedOnnx(options: CheckedExportOptions): Promise<
     );
   }
   return error;
+}
+
+/** On its own, so that nothing of it is held while onnxruntime takes its memory. */
+async function writeModel({ runner, shards, path }: CheckedExportOptions): Promise<void> {
+  const { classes, normalization } = shards;
+  const weights = lookupOf(runner.parameters);
+  const model = exportOnnx(runner.network, weights, { classes, normalization });
+  await writeFile(path, encodeOnnx(model));
 }
 
 async function exportError({

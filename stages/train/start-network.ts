@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import { cpuHasBfloat16 } from '../../src/benchmark/machine.ts';
-import type { ImageShards } from '../../src/data/image-shards.ts';
+import type { ImageShards, Normalization } from '../../src/data/image-shards.ts';
+import { NORMALIZATION_PRESETS } from '../../src/data/normalization-presets.ts';
 import { DataError } from '../../src/diagnostics/errors.ts';
 import { loadInitialWeights, type InitialWeights } from '../../src/models/initial-weights.ts';
 import type { Network } from '../../src/models/network.ts';
@@ -39,6 +40,8 @@ export async function startNetwork(
     parameters.initialization,
   );
   describeStart(context, initial);
+  const unlike = kerasWarning(initial.origin, parameters.padding, shards.normalization);
+  if (unlike !== null) context.warn(unlike);
   const { averageDecay, optimizer } = parameters;
   const precision = precisionOf(parameters);
   if (precision !== parameters.precision) context.warn(NO_BFLOAT16);
@@ -53,6 +56,23 @@ export async function startNetwork(
     ...(observe === null ? {} : { observe }),
   });
   return { network, runner, initial };
+}
+
+/** Keras's weights give other answers on padding and pixels that are not as in their training. */
+export function kerasWarning(
+  origin: InitialWeights['origin'],
+  padding: Parameters['padding'],
+  { mean, std }: Normalization,
+): string | null {
+  if (origin !== 'keras') return null;
+  const { tf } = NORMALIZATION_PRESETS;
+  const isTf = [...mean, ...std].every((value, i) => value === [...tf.mean, ...tf.std][i]);
+  const wanted = [
+    ...(padding === 'same' ? [] : ['"padding: same" in the train stage']),
+    ...(isTf ? [] : ['"normalization: tf" in the augment stage']),
+  ];
+  if (wanted.length === 0) return null;
+  return `the initial weights have Keras's names, and Keras trains with other padding and normalization: they fit ${wanted.join(' and ')}`;
 }
 
 /** Images that go through the network at once. */

@@ -155,7 +155,7 @@ test('bad initial weights', async (context) => {
     });
   const damaged = 'ROOT/w.safetensors is not a complete safetensors file of finite weights:';
   const damagedHint =
-    'hint: download or export the file again; safetensors with F32, F16 or BF16 tensors are read';
+    'hint: download or export the file again; safetensors with F64, F32, F16 or BF16 tensors are read';
   for (const [bytes, message] of [
     [
       tensor([2], 1, 2).subarray(0, -3),
@@ -172,7 +172,7 @@ test('bad initial weights', async (context) => {
     ],
     [
       safetensorsBytes({ x: { dtype: 'F32', shape: [1], data: Float32Array.of(1) } }),
-      `ROOT/w.safetensors has no tensor "features.0.0.weight" of shape [8, 3, 3, 3], which the network needs (models/missing-weights)
+      `ROOT/w.safetensors has no tensor "features.0.0.weight" of shape [8, 3, 3, 3], which the network needs, nor 261 more of the 262 needed (models/missing-weights)
   hint: check "architecture", "widthMultiplier" and "batchNorm"; a similar name in the file is "x"`,
     ],
     [

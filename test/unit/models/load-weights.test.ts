@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { DataError } from '../../../src/diagnostics/errors.ts';
 import { exportOnnx } from '../../../src/models/export-onnx.ts';
 import { loadWeights, weightsFromTensors } from '../../../src/models/load-weights.ts';
 import { parameterSpecs, type NetworkOptions } from '../../../src/models/network.ts';
@@ -67,6 +68,32 @@ test('a missing tensor is named, with the nearest name of the file', () => {
     message: /no tensor "features\.18\.0\.weight"/,
     hint: /similar name in the file is "features\.18\.0\.wieght"/,
   });
+});
+
+test('the hint tells an incomplete file from one of fewer layers and one without statistics', () => {
+  const hintWithout = (isMissing: (name: string) => boolean): string | undefined => {
+    const tensors = formulaStateDict(buildNetwork(SMALL));
+    for (const name of [...tensors.keys()]) if (isMissing(name)) tensors.delete(name);
+    try {
+      weightsFromTensors(buildNetwork(SMALL), tensors, SOURCE);
+    } catch (error) {
+      assert.ok(error instanceof DataError);
+      return error.hint;
+    }
+    return undefined;
+  };
+  assert.match(
+    hintWithout((name) => name === 'features.18.0.weight') ?? '',
+    /^layers in the file are incomplete: save the whole of model\.state_dict/,
+  );
+  assert.match(
+    hintWithout((name) => name.startsWith('features.17.')) ?? '',
+    /"architecture".*: the file has fewer layers$/,
+  );
+  assert.match(
+    hintWithout((name) => name.includes('running_')) ?? '',
+    /no running statistics of batch norm: save model\.state_dict\(\)/,
+  );
 });
 
 test('tensors the network does not have are refused', () => {

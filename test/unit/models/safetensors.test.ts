@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { readWeightsFile } from '../../../src/models/read-weights-file.ts';
 import { readSafetensors } from '../../../src/models/safetensors.ts';
 import { safetensorsBytes } from '../../support/safetensors-fixture.ts';
 import { temporaryFolder } from '../../support/stage-context.ts';
@@ -18,26 +19,45 @@ const GOOD = safetensorsBytes({
   half: { dtype: 'F16', shape: [4], data: Uint16Array.of(0x3c00, 0xc000, 0x7bff, 0x0001) },
   // bfloat16 of 1 and -3.140625: the upper halves of their float32
   brain: { dtype: 'BF16', shape: [2], data: Uint16Array.of(0x3f80, 0xc049) },
+  double: { dtype: 'F64', shape: [1], data: Float64Array.of(0.1) },
   num_batches_tracked: { dtype: 'I64', shape: [], data: BigInt64Array.of(7n) },
 });
 
-test('floats of three widths are read, counters are left out', async (context) => {
+test('floats of four widths are read, counters are left out', async (context) => {
   const { tensors } = await readSafetensors(await fileOf(context, GOOD));
-  assert.deepEqual([...tensors.keys()], ['a', 'half', 'brain']);
+  assert.deepEqual([...tensors.keys()], ['a', 'half', 'brain', 'double']);
   assert.deepEqual(tensors.get('a'), { shape: [2, 2], data: Float32Array.of(1, -2, 0.5, 4) });
   assert.deepEqual(tensors.get('half')?.data, Float32Array.of(1, -2, 65504, 2 ** -24));
   assert.deepEqual(tensors.get('brain')?.data, Float32Array.of(1, -3.140625));
+  assert.deepEqual(tensors.get('double'), { shape: [1], data: Float32Array.of(0.1) });
+});
+
+test("the wrappers of PyTorch's models are dropped from every name, or from none", async (context) => {
+  const tensor = { dtype: 'F32', shape: [1], data: Float32Array.of(1) };
+  const namesOf = async (...names: string[]): Promise<string[]> => {
+    const bytes = safetensorsBytes(Object.fromEntries(names.map((name) => [name, tensor])));
+    return [...(await readWeightsFile(await fileOf(context, bytes))).keys()];
+  };
+  assert.deepEqual(await namesOf('module.a', 'module.b'), ['a', 'b']);
+  assert.deepEqual(await namesOf('_orig_mod.a.weight'), ['a.weight']);
+  assert.deepEqual(await namesOf('module._orig_mod.a'), ['a']);
+  assert.deepEqual(await namesOf('module.a', 'b'), ['module.a', 'b']);
 });
 
 for (const [what, bytes, pattern] of [
   ['an empty file', Buffer.alloc(0), /ends after 0 of 8 bytes/],
   ['a text file', Buffer.from('this is no weights file'), /does not begin with the length/],
   ['a file cut inside its header', GOOD.subarray(0, 40), /ends inside its header \(40 of/],
-  ['a file cut inside a tensor', GOOD.subarray(0, GOOD.length - 10), /ends inside "brain"/],
+  ['a file cut inside a tensor', GOOD.subarray(0, GOOD.length - 10), /ends inside "double"/],
   [
     'a header that contradicts itself',
     safetensorsBytes({ a: { dtype: 'F32', shape: [3], data: Float32Array.of(1) } }),
     /"a" should hold 12 bytes for shape \[3\], it holds 4/,
+  ],
+  [
+    'floats of eight bits',
+    safetensorsBytes({ a: { dtype: 'F8_E4M3', shape: [1], data: Uint8Array.of(1) } }),
+    /"a" has type F8_E4M3, which is not read/,
   ],
   [
     'a NaN',

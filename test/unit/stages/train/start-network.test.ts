@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { NORMALIZATION_PRESETS } from '../../../../src/data/normalization-presets.ts';
+import { imagesAtATime, kerasWarning } from '../../../../stages/train/start-network.ts';
+
+test("Keras's weights want its padding and its pixels", () => {
+  const { tf, imagenet } = NORMALIZATION_PRESETS;
+  const normalization = (preset: typeof tf | typeof imagenet) => ({
+    mean: [...preset.mean] as [number, number, number],
+    std: [...preset.std] as [number, number, number],
+  });
+  assert.equal(kerasWarning('keras', 'same', normalization(tf)), null);
+  assert.equal(kerasWarning('torchvision', 'torch', normalization(imagenet)), null);
+  assert.match(
+    kerasWarning('keras', 'torch', normalization(imagenet)) ?? '',
+    /they fit "padding: same" in the train stage and "normalization: tf" in the augment stage$/,
+  );
+  assert.match(
+    kerasWarning('keras', 'torch', normalization(tf)) ?? '',
+    /they fit "padding: same" in the train stage$/,
+  );
+});
+
+test('no more images go through the network than a batch has', () => {
+  assert.equal(imagesAtATime({ batchSize: 8, microBatchSize: null }), 8);
+  assert.equal(imagesAtATime({ batchSize: 8, microBatchSize: 4 }), 4);
+  assert.equal(imagesAtATime({ batchSize: 8, microBatchSize: 64 }), 8);
+});
