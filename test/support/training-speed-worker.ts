@@ -11,7 +11,7 @@ import { buildNetwork, defaultDropout } from '../../src/models/zoo.ts';
 import { createRandom } from '../../src/numeric/random.ts';
 import { loadTensorflow } from '../../src/runtime/tensorflow.ts';
 import { createBatchSource, type Batch } from '../../src/training/batches.ts';
-import { estimateTrainingBytes } from '../../src/training/memory-estimate.ts';
+import { estimateStepBytes } from '../../src/training/memory-estimate.ts';
 import { createNetworkRunner } from '../../src/training/network-runner.ts';
 import { createOptimizer } from '../../src/training/optimizer.ts';
 import { trainNetwork } from '../../src/training/training-loop.ts';
@@ -43,11 +43,11 @@ async function answer(command: WorkerCommand, steps: { next: Step | null }): Pro
   }
 }
 
-/** What the train stage would say before such a training. */
+/** Of the bare steps that are measured; the train stage adds what checkpoints and the export take. */
 function estimateOf(setting: TrainingSetting): number {
   const { recipe, network } = planOf({ ...setting, widthMultiplier: 1, epochs: 1 });
   const { precision, batchSize } = setting;
-  return estimateTrainingBytes({
+  return estimateStepBytes({
     ...{ network, precision, imageCount: batchSize, optimizer: recipe.optimizer },
     hasWeightAverage: false,
   });

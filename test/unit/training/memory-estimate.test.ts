@@ -4,6 +4,7 @@ import { StageError } from '../../../src/diagnostics/errors.ts';
 import { buildNetwork, defaultDropout } from '../../../src/models/zoo.ts';
 import type { Architecture } from '../../../src/models/network.ts';
 import {
+  estimateStepBytes,
   estimateTrainingBytes,
   largestImageCount,
   type MemoryPlan,
@@ -35,6 +36,54 @@ test('what the optimizer keeps counts: two slots of Adam, one of SGD', () => {
   const adam = { ...sgd, optimizer: 'adamw' as const };
   const difference = estimateTrainingBytes(adam) - estimateTrainingBytes(sgd);
   assert.equal(difference, 4 * 61_100_840); // torchvision's count of AlexNet's parameters
+});
+
+/** Peak of resident memory of whole train stages (VmHWM of their process), two epochs each. */
+const MEASURED = [
+  {
+    architecture: 'alexnet',
+    imageSize: 224,
+    imageCount: 6,
+    optimizer: 'adamw',
+    average: true,
+    peak: 2.77e9,
+  },
+  {
+    architecture: 'alexnet',
+    imageSize: 224,
+    imageCount: 64,
+    optimizer: 'sgd',
+    average: false,
+    peak: 2.65e9,
+  },
+  {
+    architecture: 'alexnet',
+    imageSize: 384,
+    imageCount: 6,
+    optimizer: 'adamw',
+    average: true,
+    peak: 7.46e9,
+  },
+] as const;
+
+for (const { architecture, imageSize, imageCount, optimizer, average, peak } of MEASURED) {
+  test(`${architecture}, ${imageCount} images of ${imageSize} px, ${optimizer}: within 15 % of what was measured`, () => {
+    const network = buildNetwork({
+      ...{ architecture, imageSize, variant: 'paper', widthMultiplier: 1, padding: 'torch' },
+      ...{ batchNorm: 'standard', dropout: defaultDropout(architecture), classCount: 3 },
+    });
+    const estimate = estimateTrainingBytes({
+      ...{ network, imageCount, optimizer, hasWeightAverage: average, precision: 'float32' },
+    });
+    assert.ok(Math.abs(estimate / peak - 1) < 0.15, `${estimate} and ${peak}`);
+  });
+}
+
+test('bare steps hold less than a whole training', () => {
+  for (const architecture of ['alexnet', 'resnet50', 'mobilenet-v2'] as const) {
+    const of = plan(architecture);
+    assert.ok(estimateStepBytes(of) < estimateTrainingBytes(of));
+  }
 });
 
 test('a training that cannot fit is told how many images would', () => {
