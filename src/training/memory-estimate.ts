@@ -24,31 +24,36 @@ const FLOAT32_BYTES = 4;
 const BASE_BYTES = 450e6;
 
 /**
- * Of the weights at the end of a training, besides its state: as ONNX's tensors and bytes, and in
- * onnxruntime. They find no room in what training has freed where that lies in pieces (below).
+ * Of the weights at the end of a training: as ONNX's tensors and bytes, and in onnxruntime. They come on top of
+ * all before, since they find little room in the pieces that training has freed.
  */
-const EXPORT_COPIES = 3.5;
+const EXPORT_COPIES = 4.4;
+/** Of onnxruntime and what it holds of the images that the export is checked on. */
+const EXPORT_BYTES = 100e6;
 /**
- * Of the largest parameter: while it is updated, read for a checkpoint, laid out for PyTorch and ONNX, each
- * time in new memory. These numbers are fitted to whole stages with AlexNet, whose first dense layer is 56 % of
- * its weights at 224 px (2.77 GB with AdamW and averages, 2.65 with SGD) and 84 % at 384 px (7.46 GB).
+ * Of the largest parameter: while it is updated, read for a checkpoint and laid out for PyTorch. This number and
+ * the one above are fitted to whole stages: AlexNet at 224 px with AdamW and averages (2.77 GB) and with SGD
+ * (2.65), at 384 px (7.46), a ResNet-50 (2.86), a ResNet-18 (0.97) and a MobileNetV2 (2.94).
  */
-const LARGEST_COPIES = { inSteps: 3, atEnd: 6 };
+const LARGEST_COPIES = 3;
 /** Gradients by a layer's output and input, and the kernels' copies of them in another layout. */
 const WORKING_COPIES = 2;
 
 /**
- * What a training holds at its peak, in bytes: in a step, or at its end, when the weights are written in
- * several forms. glibc keeps what was freed (see the stage's environment), and the activations' memory is
- * taken again for those.
+ * What a training holds at its peak, in bytes: at its end, when the weights are written in several forms, since
+ * glibc keeps what was freed before (see the stage's environment).
  */
 export function estimateTrainingBytes(plan: MemoryPlan): number {
   const { weightBytes, largestBytes } = sizesOf(plan.network);
   // Weights, gradients, the best weights so far, what the optimizer keeps and the average.
   const copies = 3 + slotCount(plan) + (plan.hasWeightAverage ? 1 : 0);
-  const inStep = activationBytes(plan) + LARGEST_COPIES.inSteps * largestBytes;
-  const atEnd = EXPORT_COPIES * weightBytes + LARGEST_COPIES.atEnd * largestBytes;
-  return BASE_BYTES + copies * weightBytes + Math.max(inStep, atEnd);
+  return (
+    BASE_BYTES +
+    EXPORT_BYTES +
+    (copies + EXPORT_COPIES) * weightBytes +
+    activationBytes(plan) +
+    LARGEST_COPIES * largestBytes
+  );
 }
 
 /**
