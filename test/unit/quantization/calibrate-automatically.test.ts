@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { bestOf, drawHeldOut, scoreDb } from '../../../src/quantization/calibrate-automatically.ts';
+import { bestOf, drawHeldOut } from '../../../src/quantization/calibrate-automatically.ts';
 import { calibrate } from '../../../src/quantization/calibrate.ts';
 import { prepareModel } from '../../../src/quantization/prepare-model.ts';
 import { withRangeTrials } from '../../../src/quantization/try-ranges.ts';
@@ -84,11 +84,4 @@ test('a value that is not finite is told with its tensor and image', async (t) =
     code: 'quantization/not-finite',
     message: /tensor "r1" .* on image 2 of split train/,
   });
-});
-
-test('an image that a range ruins outweighs what the others gain', () => {
-  // Relative errors 0.1 and 0.1; 0.01 and 1, of which the mean is 0.505.
-  assert.equal(scoreDb([20, 20]), 20);
-  assert.ok(Math.abs(scoreDb([40, 0])! - 5.934) < 1e-3);
-  assert.equal(scoreDb([]), null);
 });
