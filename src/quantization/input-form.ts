@@ -1,8 +1,8 @@
 import type { Normalization } from '../data/image-shards.ts';
 import { OnnxError } from '../diagnostics/errors.ts';
-import type { OnnxModel } from '../onnx/model.ts';
 import { handOver } from '../onnx/reader.ts';
 import type { InputRounding, InputType } from './choices.ts';
+import { normalizationOf, type NormalizationChoice } from './normalization-choice.ts';
 import { makePixelInput } from './pixel-head.ts';
 import { takePixels } from './pixel-input.ts';
 import type { QuantizeCalibratedOptions } from './quantize-calibrated.ts';
@@ -58,16 +58,21 @@ export async function inputFormFor(options: InputFormOptions): Promise<InputForm
 }
 
 /**
- * Verifies that a model of uint8 input can be made; told before images are decoded and calibrated on.
+ * How photographs are normalized for the model, which is read here and let go of; that pixels can be its
+ * input where they shall be is told before images are decoded and calibrated on.
  * @throws OnnxError `quantization/pixel-input`
  */
-export function requirePixelInput(
-  model: OnnxModel,
-  { inputType, normalization }: Partial<Pick<InputFormOptions, 'inputType' | 'normalization'>>,
-  shownName: string,
-): void {
-  const isWanted = inputType === 'uint8' && normalization !== undefined;
-  if (isWanted && takePixels(model, normalization) === null) throw cannotFold(shownName);
+export async function photographNormalization(
+  choice: NormalizationChoice,
+  { readModel, shownName }: Pick<InputFormOptions, 'readModel' | 'shownName'>,
+  inputType: InputType = 'float32',
+): Promise<Normalization> {
+  const model = await readModel();
+  const normalization = normalizationOf(choice, model);
+  if (inputType === 'uint8' && takePixels(model, normalization) === null) {
+    throw cannotFold(shownName);
+  }
+  return normalization;
 }
 
 /** A normalization inside the model counts as a layer when channels are equalized. */

@@ -5,12 +5,12 @@ import { writeTensorShards } from '../data/tensor-shards.ts';
 import { DataError } from '../diagnostics/errors.ts';
 import type { ReadModel } from '../onnx/reader.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
+import { photographNormalization } from './input-form.ts';
 import type {
   CalibrateModelOptions,
   InputTensors,
   QuantizeModelOptions,
 } from './library-options.ts';
-import { normalizationOf } from './normalization-choice.ts';
 import { packImages } from './pack-images.ts';
 import type { ComparedImages } from './report-quantization.ts';
 import {
@@ -24,6 +24,8 @@ import {
 /** What the model takes, and where its inputs are put for worker threads to find. */
 export interface ImagesPlace {
   readonly readModel: ReadModel;
+  /** What messages call the model. */
+  readonly shownName: string;
   readonly inputLayout: 'nchw' | 'nhwc';
   readonly height: number;
   readonly width: number;
@@ -44,7 +46,7 @@ export async function prepareCalibration(
 ): Promise<PreparedImages> {
   const { images, count } = options;
   if (!('folder' in images)) return { images: await takeTensors(images, options, place) };
-  const normalization = normalizationOf(images, await place.readModel());
+  const normalization = await photographNormalization(images, place);
   const { calibration } = splitPhotographs(await findPhotographs(images.folder), count);
   return {
     images: await takePhotographs(calibration, normalization, options, place),
@@ -62,7 +64,7 @@ export async function prepareComparison(
     const selection = await takeTensors(images, options, place);
     return { images: selection, compared: await takeCompared(options, [], null, place) };
   }
-  const normalization = normalizationOf(images, await place.readModel());
+  const normalization = await photographNormalization(images, place, options.inputType);
   const files = await findPhotographs(images.folder);
   const split =
     compare === undefined
@@ -108,7 +110,7 @@ async function takeCompared(
   const isGiven = [compare.preset, compare.mean, compare.std].some((value) => value !== undefined);
   const own =
     normalization === null || isGiven
-      ? normalizationOf(compare, await place.readModel())
+      ? await photographNormalization(compare, place)
       : normalization;
   const selection = await takePhotographs(comparedOf(unused), own, options, place);
   return { ...selection, shown: compare.folder };

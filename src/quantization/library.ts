@@ -69,14 +69,14 @@ export async function quantizeModel(
   given: QuantizeModelOptions,
 ): Promise<LibraryQuantization> {
   const options = parseQuantizeOptions(given);
-  return withModel(model, options, async ({ shared, modelPath, shownName, ...place }) => {
+  return withModel(model, options, async ({ shared, modelPath, ...place }) => {
     const { run, ranges, report, markdown } = await quantizeImages({
       ...options,
       ...(await prepareComparison(options, { ...place, ...shared })),
       ...shared,
       readModel: place.readModel,
       modelPath,
-      shownName,
+      shownName: place.shownName,
       quantizedPath: join(shared.scratchPath, 'int8.onnx'),
       operatorTimes: 'none',
       onProgress: (phase, done, total) => options.onProgress?.({ phase, done, total }),
@@ -93,9 +93,8 @@ export async function quantizeModel(
 }
 
 interface Opened extends Omit<ImagesPlace, 'scratchPath'> {
-  /** A file of the model, and what messages call it. */
+  /** A file of the model. */
   readonly modelPath: string;
-  readonly shownName: string;
   readonly shared: {
     readonly workerCount: number;
     readonly scratchPath: string;

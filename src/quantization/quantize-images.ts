@@ -12,7 +12,6 @@ import {
   type Target,
 } from './choices.ts';
 import { equalizeAndCalibrate } from './equalize-and-calibrate.ts';
-import { requirePixelInput } from './input-form.ts';
 import { localTarget } from './local-target.ts';
 import {
   EMBEDDED,
@@ -81,8 +80,6 @@ export async function quantizeImages(options: QuantizeImagesOptions): Promise<Qu
   const { equalization, weightRange, ...corrections } = withDefaults(options);
   const { inputType = 'float32' } = options;
   const shared = { workerCount, scratchPath, ...(signal === undefined ? {} : { signal }) };
-  if (inputType === 'uint8')
-    requirePixelInput(await options.readModel(), options, options.shownName);
   const { calibrationMethod, ...table } = await rangesOf({ ...options, ...shared }, equalization);
   options.log?.(`ranges by ${calibrationMethod}`);
   const run = await runQuantization({

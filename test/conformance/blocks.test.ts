@@ -3,7 +3,13 @@ import { test } from 'node:test';
 import { createSqnrAccumulator } from '../../src/metrics/sqnr.ts';
 import { makeTensor, type NodeSpec } from '../../src/onnx/build.ts';
 import type { Initializer } from '../../src/onnx/model.ts';
-import { normalValues, quantizeOne, smallModel } from '../support/quantize-one.ts';
+import {
+  nodeSpec,
+  normalTensor,
+  normalValues,
+  quantizeOne,
+  smallModel,
+} from '../support/quantize-one.ts';
 
 /** A small network with one kind of connection, and the operators its optimised graph may have. */
 interface Block {
@@ -13,44 +19,41 @@ interface Block {
   readonly operators: readonly string[];
 }
 
-const node = (
-  opType: string,
-  inputs: readonly string[],
-  output: string,
-  attributes: NodeSpec['attributes'] = {},
-): NodeSpec => ({ opType, name: output, inputs, outputs: [output], attributes });
-const random = (name: string, dims: readonly number[], deviation = 1): Initializer => {
-  const count = dims.reduce((a, b) => a * b, 1);
-  return makeTensor(name, dims, normalValues(name, count, deviation));
-};
-
 /** [N, from, H, W] → [N, to, H, W] with a square kernel, weights of a sane size. */
 function conv(output: string, input: string, from: number, to: number, kernel = 3, group = 1) {
   const pad = (kernel - 1) / 2;
   const inner = from / group;
   return {
     nodes: [
-      node('Conv', [input, `${output}_w`, `${output}_b`], output, {
+      nodeSpec('Conv', [input, `${output}_w`, `${output}_b`], output, {
         group,
         pads: [pad, pad, pad, pad],
         kernel_shape: [kernel, kernel],
       }),
     ],
     tensors: [
-      random(`${output}_w`, [to, inner, kernel, kernel], Math.sqrt(2 / (inner * kernel * kernel))),
-      random(`${output}_b`, [to], 0.1),
+      normalTensor(
+        `${output}_w`,
+        [to, inner, kernel, kernel],
+        Math.sqrt(2 / (inner * kernel * kernel)),
+      ),
+      normalTensor(`${output}_b`, [to], 0.1),
     ],
   };
 }
 
 const batchNorm = (output: string, input: string, channels: number) => ({
   nodes: [
-    node('BatchNormalization', [input, ...'gbmv'.split('').map((p) => `${output}_${p}`)], output),
+    nodeSpec(
+      'BatchNormalization',
+      [input, ...'gbmv'.split('').map((p) => `${output}_${p}`)],
+      output,
+    ),
   ],
   tensors: [
-    random(`${output}_g`, [channels]),
-    random(`${output}_b`, [channels]),
-    random(`${output}_m`, [channels], 0.1),
+    normalTensor(`${output}_g`, [channels]),
+    normalTensor(`${output}_b`, [channels]),
+    normalTensor(`${output}_m`, [channels], 0.1),
     makeTensor(
       `${output}_v`,
       [channels],
@@ -59,16 +62,16 @@ const batchNorm = (output: string, input: string, channels: number) => ({
   ],
 });
 const only = (...nodes: readonly NodeSpec[]) => ({ nodes, tensors: [] as readonly Initializer[] });
-const relu = (output: string, input: string) => only(node('Relu', [input], output));
+const relu = (output: string, input: string) => only(nodeSpec('Relu', [input], output));
 
 /** Average over the image, five classes. */
 const head = (input: string, channels: number) => ({
   nodes: [
-    node('GlobalAveragePool', [input], 'pooled'),
-    node('Flatten', ['pooled'], 'flat'),
-    node('Gemm', ['flat', 'head_w', 'head_b'], 'y', { transB: 1 }),
+    nodeSpec('GlobalAveragePool', [input], 'pooled'),
+    nodeSpec('Flatten', ['pooled'], 'flat'),
+    nodeSpec('Gemm', ['flat', 'head_w', 'head_b'], 'y', { transB: 1 }),
   ],
-  tensors: [random('head_w', [5, channels], 0.3), random('head_b', [5], 0.1)],
+  tensors: [normalTensor('head_w', [5, channels], 0.3), normalTensor('head_b', [5], 0.1)],
 });
 
 interface Part {
@@ -101,7 +104,7 @@ const BLOCKS: readonly Block[] = [
       conv('c2', 'r1', 16, 32),
       batchNorm('n2', 'c2', 32),
       conv('p', 'r0', 16, 32, 1),
-      only(node('Sum', ['n2', 'p'], 's')),
+      only(nodeSpec('Sum', ['n2', 'p'], 's')),
       relu('r2', 's'),
       head('r2', 32),
     ]),
@@ -119,16 +122,16 @@ const BLOCKS: readonly Block[] = [
       conv('b', 'rb1', 16, 16, 5),
       relu('rb', 'b'),
       only(
-        node('AveragePool', ['r0'], 'd1', {
+        nodeSpec('AveragePool', ['r0'], 'd1', {
           kernel_shape: [3, 3],
           pads: [1, 1, 1, 1],
           count_include_pad: 1,
         }),
-        node('MaxPool', ['r0'], 'm', { kernel_shape: [3, 3], pads: [1, 1, 1, 1] }),
+        nodeSpec('MaxPool', ['r0'], 'm', { kernel_shape: [3, 3], pads: [1, 1, 1, 1] }),
       ),
       conv('d', 'd1', 16, 16, 1),
       relu('rd', 'd'),
-      only(node('Concat', ['ra', 'rb', 'rd', 'm'], 'k', { axis: 1 })),
+      only(nodeSpec('Concat', ['ra', 'rb', 'rd', 'm'], 'k', { axis: 1 })),
       conv('e', 'k', 64, 16, 1),
       relu('re', 'e'),
       head('re', 16),
@@ -139,19 +142,19 @@ const BLOCKS: readonly Block[] = [
     name: 'squeeze-and-excite, with SiLU and HardSigmoid, means by ReduceMean',
     ...joined([
       conv('stem', 'input', 3, 16),
-      only(node('Sigmoid', ['stem'], 'g0'), node('Mul', ['stem', 'g0'], 'r0')),
+      only(nodeSpec('Sigmoid', ['stem'], 'g0'), nodeSpec('Mul', ['stem', 'g0'], 'r0')),
       conv('dw', 'r0', 16, 16, 3, 16),
       relu('r1', 'dw'),
-      only(node('ReduceMean', ['r1'], 'q', { axes: [2, 3], keepdims: 1 })),
+      only(nodeSpec('ReduceMean', ['r1'], 'q', { axes: [2, 3], keepdims: 1 })),
       conv('s1', 'q', 16, 4, 1),
       relu('rs1', 's1'),
       conv('s2', 'rs1', 4, 16, 1),
       only(
-        node('HardSigmoid', ['s2'], 'gate', { alpha: { float: 1 / 6 } }),
-        node('Mul', ['gate', 'r1'], 'excited'),
+        nodeSpec('HardSigmoid', ['s2'], 'gate', { alpha: { float: 1 / 6 } }),
+        nodeSpec('Mul', ['gate', 'r1'], 'excited'),
       ),
       conv('e', 'excited', 16, 16, 1),
-      only(node('Add', ['e', 'r0'], 'sum')),
+      only(nodeSpec('Add', ['e', 'r0'], 'sum')),
       head('sum', 16),
     ]),
     operators: [...ALWAYS, 'Pad', 'QLinearSigmoid', 'QLinearMul', 'QLinearAdd'],
@@ -162,10 +165,10 @@ const BLOCKS: readonly Block[] = [
       conv('stem', 'input', 3, 16),
       {
         nodes: [
-          node('Add', ['stem', 'three'], 'a'),
-          node('Clip', ['a', 'zero', 'six'], 'k'),
-          node('Mul', ['stem', 'k'], 'm'),
-          node('Div', ['m', 'six'], 'h'),
+          nodeSpec('Add', ['stem', 'three'], 'a'),
+          nodeSpec('Clip', ['a', 'zero', 'six'], 'k'),
+          nodeSpec('Mul', ['stem', 'k'], 'm'),
+          nodeSpec('Div', ['m', 'six'], 'h'),
         ],
         tensors: [
           makeTensor('zero', [], Float32Array.of(0)),
@@ -185,11 +188,11 @@ const BLOCKS: readonly Block[] = [
       batchNorm('n1', 'x0', 16),
       relu('r1', 'n1'),
       conv('x1', 'r1', 16, 16),
-      only(node('Concat', ['x0', 'x1'], 'k1', { axis: 1 })),
+      only(nodeSpec('Concat', ['x0', 'x1'], 'k1', { axis: 1 })),
       batchNorm('n2', 'k1', 32),
       relu('r2', 'n2'),
       conv('x2', 'r2', 32, 16),
-      only(node('Concat', ['x0', 'x1', 'x2'], 'k2', { axis: 1 })),
+      only(nodeSpec('Concat', ['x0', 'x1', 'x2'], 'k2', { axis: 1 })),
       batchNorm('n3', 'k2', 48),
       relu('r3', 'n3'),
       head('r3', 48),

@@ -9,28 +9,20 @@ import {
 } from '../../src/onnx/generated/onnx_pb.ts';
 import { makeNode, makeTensor, type NodeSpec } from '../../src/onnx/build.ts';
 import type { Initializer, OnnxModel } from '../../src/onnx/model.ts';
-import { normalValues, quantizeOne, smallModel } from '../support/quantize-one.ts';
+import {
+  nodeSpec,
+  normalTensor,
+  normalValues,
+  quantizeOne,
+  smallModel,
+} from '../support/quantize-one.ts';
 
 const tensor = (name: string, dims: readonly number[], deviation = 0.1): Initializer =>
-  makeTensor(
-    name,
-    dims,
-    normalValues(
-      name,
-      dims.reduce((a, b) => a * b, 1),
-      deviation,
-    ),
-  );
+  normalTensor(name, dims, deviation);
 const integers = (name: string, ...values: number[]): Initializer =>
   makeTensor(name, [values.length], BigInt64Array.from(values, BigInt));
-const node = (
-  opType: string,
-  inputs: readonly string[],
-  output: string,
-  attributes: NodeSpec['attributes'] = {},
-): NodeSpec => ({ opType, name: output, inputs, outputs: [output], attributes });
 const conv = (output = 'c', input = 'input', weight = `${output}_w`): NodeSpec =>
-  node('Conv', [input, weight], output, { pads: [1, 1, 1, 1] });
+  nodeSpec('Conv', [input, weight], output, { pads: [1, 1, 1, 1] });
 const weightsOf = (output = 'c'): Initializer => tensor(`${output}_w`, [8, 8, 3, 3]);
 const asHalf = ({ name, dims }: Initializer, values: Float32Array): Initializer =>
   create(TensorProtoSchema, {
@@ -51,7 +43,7 @@ interface Form {
 }
 
 const pool = (attributes: NodeSpec['attributes']): NodeSpec =>
-  node('AveragePool', ['c'], 'p', { kernel_shape: [3, 3], strides: [2, 2], ...attributes });
+  nodeSpec('AveragePool', ['c'], 'p', { kernel_shape: [3, 3], strides: [2, 2], ...attributes });
 const second = [conv(), conv('y', 'p')] as const;
 const POOLED = [weightsOf(), weightsOf('y')];
 
@@ -60,7 +52,7 @@ const FORMS: readonly Form[] = [
     name: 'a pool in ceil mode whose last window would start in the padding',
     nodes: [
       second[0],
-      node('MaxPool', ['c'], 'p', {
+      nodeSpec('MaxPool', ['c'], 'p', {
         ...{ kernel_shape: [2, 2], strides: [3, 3], pads: [0, 0, 1, 1], ceil_mode: 1 },
       }),
       second[1],
@@ -86,10 +78,10 @@ const FORMS: readonly Form[] = [
     nodes: [
       second[0],
       {
-        ...node('MaxPool', ['c'], 'm', { kernel_shape: [2, 2], strides: [2, 2] }),
+        ...nodeSpec('MaxPool', ['c'], 'm', { kernel_shape: [2, 2], strides: [2, 2] }),
         outputs: ['m', 'places'],
       },
-      node('MaxUnpool', ['m', 'places'], 'p', { kernel_shape: [2, 2], strides: [2, 2] }),
+      nodeSpec('MaxUnpool', ['m', 'places'], 'p', { kernel_shape: [2, 2], strides: [2, 2] }),
       second[1],
     ],
     tensors: POOLED,
@@ -98,7 +90,7 @@ const FORMS: readonly Form[] = [
   },
   {
     name: 'pads of two axes',
-    nodes: [second[0], node('Pad', ['c', 'pads', '', 'axes'], 'p'), second[1]],
+    nodes: [second[0], nodeSpec('Pad', ['c', 'pads', '', 'axes'], 'p'), second[1]],
     tensors: [...POOLED, integers('pads', 1, 2, 1, 0), integers('axes', -1, 2)],
     opset: 18,
   },
@@ -106,13 +98,13 @@ const FORMS: readonly Form[] = [
     name: 'a linear layer on each place of an image',
     nodes: [
       conv(),
-      node('Transpose', ['c'], 't', { perm: [0, 2, 3, 1] }),
-      node('MatMul', ['t', 'w'], 'm'),
-      node('Add', ['m', 'b'], 'a'),
-      node('Relu', ['a'], 'r'),
-      node('MatMul', ['r', 'w2'], 'm2'),
-      node('Clip', ['m2', 'zero'], 'k'),
-      node('Transpose', ['k'], 't2', { perm: [0, 3, 1, 2] }),
+      nodeSpec('Transpose', ['c'], 't', { perm: [0, 2, 3, 1] }),
+      nodeSpec('MatMul', ['t', 'w'], 'm'),
+      nodeSpec('Add', ['m', 'b'], 'a'),
+      nodeSpec('Relu', ['a'], 'r'),
+      nodeSpec('MatMul', ['r', 'w2'], 'm2'),
+      nodeSpec('Clip', ['m2', 'zero'], 'k'),
+      nodeSpec('Transpose', ['k'], 't2', { perm: [0, 3, 1, 2] }),
       conv('y', 't2'),
     ],
     tensors: [
@@ -122,17 +114,17 @@ const FORMS: readonly Form[] = [
   },
   {
     name: 'weights in float16 behind a Cast',
-    nodes: [node('Cast', ['half'], 'c_w', { to: DataType.FLOAT }), conv('y', 'input', 'c_w')],
+    nodes: [nodeSpec('Cast', ['half'], 'c_w', { to: DataType.FLOAT }), conv('y', 'input', 'c_w')],
     tensors: [asHalf(tensor('half', [8, 8, 3, 3]), normalValues('half', 576, 0.1))],
   },
   {
     name: 'a mean over height and width of [N, H, W, C], axes kept',
     nodes: [
       conv(),
-      node('Transpose', ['c'], 't', { perm: [0, 2, 3, 1] }),
-      node('Relu', ['t'], 'r'),
-      node('ReduceMean', ['r'], 'm', { axes: [1, 2], keepdims: 1 }),
-      node('Mul', ['r', 'm'], 'y'),
+      nodeSpec('Transpose', ['c'], 't', { perm: [0, 2, 3, 1] }),
+      nodeSpec('Relu', ['t'], 'r'),
+      nodeSpec('ReduceMean', ['r'], 'm', { axes: [1, 2], keepdims: 1 }),
+      nodeSpec('Mul', ['r', 'm'], 'y'),
     ],
     tensors: [weightsOf()],
   },
@@ -140,9 +132,9 @@ const FORMS: readonly Form[] = [
     name: 'a mean over the height, then over the width',
     nodes: [
       conv(),
-      node('ReduceMean', ['c', 'rows'], 'h', { keepdims: 0 }),
-      node('ReduceMean', ['h', 'columns'], 'm', { keepdims: 0 }),
-      node('Gemm', ['m', 'w'], 'y'),
+      nodeSpec('ReduceMean', ['c', 'rows'], 'h', { keepdims: 0 }),
+      nodeSpec('ReduceMean', ['h', 'columns'], 'm', { keepdims: 0 }),
+      nodeSpec('Gemm', ['m', 'w'], 'y'),
     ],
     tensors: [weightsOf(), integers('rows', 2), integers('columns', -1), tensor('w', [8, 5], 0.5)],
     opset: 18,
@@ -150,8 +142,8 @@ const FORMS: readonly Form[] = [
   {
     name: 'functions of the model, one calling the other',
     nodes: [
-      { ...node('Block', ['input', 'c_w'], 'c'), domain: 'local' },
-      { ...node('Block', ['c', 'y_w'], 'y'), domain: 'local' },
+      { ...nodeSpec('Block', ['input', 'c_w'], 'c'), domain: 'local' },
+      { ...nodeSpec('Block', ['c', 'y_w'], 'y'), domain: 'local' },
     ],
     tensors: POOLED,
     change: (model) => {
@@ -163,10 +155,10 @@ const FORMS: readonly Form[] = [
         });
       model.functions.push(
         block('Block', [
-          { ...node('Convolved', ['x', 'w'], 'inner'), domain: 'local' },
-          node('Relu', ['inner'], 'result'),
+          { ...nodeSpec('Convolved', ['x', 'w'], 'inner'), domain: 'local' },
+          nodeSpec('Relu', ['inner'], 'result'),
         ]),
-        block('Convolved', [node('Conv', ['x', 'w'], 'result', { pads: [1, 1, 1, 1] })]),
+        block('Convolved', [nodeSpec('Conv', ['x', 'w'], 'result', { pads: [1, 1, 1, 1] })]),
       );
       model.opsetImport.push(create(OperatorSetIdProtoSchema, { domain: 'local', version: 1n }));
       for (const called of model.functions) called.opsetImport = [...model.opsetImport];

@@ -2,7 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { makeTensor, type NodeSpec } from '../../src/onnx/build.ts';
 import { graphOf, type Initializer } from '../../src/onnx/model.ts';
-import { normalValues, quantizeOne, smallModel } from '../support/quantize-one.ts';
+import {
+  nodeSpec,
+  normalTensor,
+  normalValues,
+  quantizeOne,
+  smallModel,
+} from '../support/quantize-one.ts';
 
 interface OperatorCase {
   readonly name: string;
@@ -15,29 +21,15 @@ interface OperatorCase {
 }
 
 const weights = (name: string, dims: readonly number[], deviation = 0.2): Initializer =>
-  makeTensor(
-    name,
-    dims,
-    normalValues(
-      name,
-      dims.reduce((a, b) => a * b, 1),
-      deviation,
-    ),
-  );
+  normalTensor(name, dims, deviation);
 const integers = (name: string, values: readonly number[]): Initializer =>
   makeTensor(name, [values.length], BigInt64Array.from(values, BigInt));
 const scalar = (name: string, value: number): Initializer =>
   makeTensor(name, [], Float32Array.of(value));
-const node = (
-  opType: string,
-  inputs: readonly string[],
-  output: string,
-  attributes: NodeSpec['attributes'] = {},
-): NodeSpec => ({ opType, name: output, inputs, outputs: [output], attributes });
 
 /** A convolution before the operator under test, as networks have it. */
 const conv = (output = 'c', input = 'input'): NodeSpec =>
-  node('Conv', [input, `${output}_w`, `${output}_b`], output, { pads: [1, 1, 1, 1] });
+  nodeSpec('Conv', [input, `${output}_w`, `${output}_b`], output, { pads: [1, 1, 1, 1] });
 const convTensors = (output = 'c'): Initializer[] => [
   weights(`${output}_w`, [16, 16, 3, 3], 0.1),
   weights(`${output}_b`, [16]),
@@ -48,28 +40,32 @@ const CASES: readonly OperatorCase[] = [
   { name: 'Conv', nodes: [conv('y')], tensors: convTensors('y'), fused: { [CONV]: 1 } },
   {
     name: 'Conv without bias',
-    nodes: [node('Conv', ['input', 'w'], 'y', { strides: [2, 2] })],
+    nodes: [nodeSpec('Conv', ['input', 'w'], 'y', { strides: [2, 2] })],
     tensors: [weights('w', [8, 16, 3, 3])],
     fused: { [CONV]: 1 },
   },
   {
     name: 'depthwise Conv with uneven pads and Clip to 6',
     nodes: [
-      node('Conv', ['input', 'w', 'b'], 'c', { group: 16, pads: [0, 0, 1, 1], strides: [2, 2] }),
-      node('Clip', ['c', 'zero', 'six'], 'y'),
+      nodeSpec('Conv', ['input', 'w', 'b'], 'c', {
+        group: 16,
+        pads: [0, 0, 1, 1],
+        strides: [2, 2],
+      }),
+      nodeSpec('Clip', ['c', 'zero', 'six'], 'y'),
     ],
     tensors: [weights('w', [16, 1, 3, 3]), weights('b', [16]), scalar('zero', 0), scalar('six', 6)],
     fused: { [CONV]: 1 },
   },
   {
     name: 'Conv and Relu',
-    nodes: [conv(), node('Relu', ['c'], 'y')],
+    nodes: [conv(), nodeSpec('Relu', ['c'], 'y')],
     tensors: convTensors(),
     fused: { [CONV]: 1 },
   },
   {
     name: 'Conv and BatchNormalization',
-    nodes: [conv(), node('BatchNormalization', ['c', 'g', 'be', 'm', 'v'], 'y')],
+    nodes: [conv(), nodeSpec('BatchNormalization', ['c', 'g', 'be', 'm', 'v'], 'y')],
     tensors: [
       ...convTensors(),
       weights('g', [16]),
@@ -86,15 +82,15 @@ const CASES: readonly OperatorCase[] = [
   {
     name: 'Pad before Conv',
     nodes: [
-      node('Pad', ['input', 'pads'], 'p'),
-      node('Conv', ['p', 'w'], 'y', { strides: [2, 2] }),
+      nodeSpec('Pad', ['input', 'pads'], 'p'),
+      nodeSpec('Conv', ['p', 'w'], 'y', { strides: [2, 2] }),
     ],
     tensors: [integers('pads', [0, 0, 0, 0, 0, 0, 1, 1]), weights('w', [8, 16, 3, 3])],
     fused: { [CONV]: 1 },
   },
   {
     name: 'Gemm, last',
-    nodes: [node('Gemm', ['input', 'w', 'b'], 'y', { transB: 1 })],
+    nodes: [nodeSpec('Gemm', ['input', 'w', 'b'], 'y', { transB: 1 })],
     tensors: [weights('w', [5, 32]), weights('b', [5])],
     input: [2, 32],
     fused: { 'com.microsoft.QGemm': 1 },
@@ -102,9 +98,9 @@ const CASES: readonly OperatorCase[] = [
   {
     name: 'two Gemm with Relu between, weights as [K, N]',
     nodes: [
-      node('Gemm', ['input', 'w', 'b'], 'g'),
-      node('Relu', ['g'], 'r'),
-      node('Gemm', ['r', 'w2', 'b2'], 'y'),
+      nodeSpec('Gemm', ['input', 'w', 'b'], 'g'),
+      nodeSpec('Relu', ['g'], 'r'),
+      nodeSpec('Gemm', ['r', 'w2', 'b2'], 'y'),
     ],
     tensors: [
       weights('w', [32, 12]),
@@ -117,26 +113,31 @@ const CASES: readonly OperatorCase[] = [
   },
   {
     name: 'MatMul and Add',
-    nodes: [node('MatMul', ['input', 'w'], 'm'), node('Add', ['m', 'b'], 'y')],
+    nodes: [nodeSpec('MatMul', ['input', 'w'], 'm'), nodeSpec('Add', ['m', 'b'], 'y')],
     tensors: [weights('w', [32, 5]), weights('b', [5])],
     input: [2, 32],
     fused: { 'com.microsoft.QGemm': 1 },
   },
   {
     name: 'residual Add and Relu',
-    nodes: [conv('a'), conv('b', 'a'), node('Add', ['a', 'b'], 's'), node('Relu', ['s'], 'y')],
+    nodes: [
+      conv('a'),
+      conv('b', 'a'),
+      nodeSpec('Add', ['a', 'b'], 's'),
+      nodeSpec('Relu', ['s'], 'y'),
+    ],
     tensors: [...convTensors('a'), ...convTensors('b')],
     fused: { [CONV]: 2, 'com.microsoft.QLinearAdd': 1 },
   },
   {
     name: 'Add of a constant',
-    nodes: [conv(), node('Add', ['c', 'k'], 'y')],
+    nodes: [conv(), nodeSpec('Add', ['c', 'k'], 'y')],
     tensors: [...convTensors(), weights('k', [1, 1, 9, 9])],
     fused: { [CONV]: 1, 'com.microsoft.QLinearAdd': 1 },
   },
   {
     name: 'Mul',
-    nodes: [conv('a'), conv('b', 'a'), node('Mul', ['a', 'b'], 'y')],
+    nodes: [conv('a'), conv('b', 'a'), nodeSpec('Mul', ['a', 'b'], 'y')],
     tensors: [...convTensors('a'), ...convTensors('b')],
     fused: { 'com.microsoft.QLinearMul': 1 },
   },
@@ -144,9 +145,9 @@ const CASES: readonly OperatorCase[] = [
     name: 'GlobalAveragePool, Flatten, Gemm',
     nodes: [
       conv(),
-      node('GlobalAveragePool', ['c'], 'p'),
-      node('Flatten', ['p'], 'f'),
-      node('Gemm', ['f', 'w', 'b'], 'y', { transB: 1 }),
+      nodeSpec('GlobalAveragePool', ['c'], 'p'),
+      nodeSpec('Flatten', ['p'], 'f'),
+      nodeSpec('Gemm', ['f', 'w', 'b'], 'y', { transB: 1 }),
     ],
     tensors: [...convTensors(), weights('w', [5, 16]), weights('b', [5])],
     fused: { [CONV]: 1, 'com.microsoft.QLinearGlobalAveragePool': 1, 'com.microsoft.QGemm': 1 },
@@ -155,9 +156,9 @@ const CASES: readonly OperatorCase[] = [
     name: 'ReduceMean over the image, Reshape, Gemm',
     nodes: [
       conv(),
-      node('ReduceMean', ['c'], 'p', { axes: [2, 3], keepdims: 1 }),
-      node('Reshape', ['p', 'shape'], 'f'),
-      node('Gemm', ['f', 'w', 'b'], 'y', { transB: 1 }),
+      nodeSpec('ReduceMean', ['c'], 'p', { axes: [2, 3], keepdims: 1 }),
+      nodeSpec('Reshape', ['p', 'shape'], 'f'),
+      nodeSpec('Gemm', ['f', 'w', 'b'], 'y', { transB: 1 }),
     ],
     tensors: [
       ...convTensors(),
@@ -169,7 +170,7 @@ const CASES: readonly OperatorCase[] = [
   },
   {
     name: 'ReduceMean of opset 18 without the axes kept',
-    nodes: [conv(), node('ReduceMean', ['c', 'axes'], 'y', { keepdims: 0 })],
+    nodes: [conv(), nodeSpec('ReduceMean', ['c', 'axes'], 'y', { keepdims: 0 })],
     tensors: [...convTensors(), integers('axes', [-1, -2])],
     opset: 18,
     fused: { 'com.microsoft.QLinearGlobalAveragePool': 1 },
@@ -178,8 +179,8 @@ const CASES: readonly OperatorCase[] = [
     name: 'MaxPool between convolutions',
     nodes: [
       conv('a'),
-      node('Relu', ['a'], 'r'),
-      node('MaxPool', ['r'], 'p', { kernel_shape: [3, 3], strides: [2, 2] }),
+      nodeSpec('Relu', ['a'], 'r'),
+      nodeSpec('MaxPool', ['r'], 'p', { kernel_shape: [3, 3], strides: [2, 2] }),
       conv('y', 'p'),
     ],
     tensors: [...convTensors('a'), ...convTensors('y')],
@@ -187,7 +188,7 @@ const CASES: readonly OperatorCase[] = [
   },
   {
     name: 'AveragePool, as a depthwise convolution',
-    nodes: [conv(), node('AveragePool', ['c'], 'y', { kernel_shape: [2, 2], strides: [2, 2] })],
+    nodes: [conv(), nodeSpec('AveragePool', ['c'], 'y', { kernel_shape: [2, 2], strides: [2, 2] })],
     tensors: convTensors(),
     fused: { [CONV]: 2 },
   },
@@ -195,7 +196,7 @@ const CASES: readonly OperatorCase[] = [
     name: 'AveragePool that counts its padding',
     nodes: [
       conv(),
-      node('AveragePool', ['c'], 'y', {
+      nodeSpec('AveragePool', ['c'], 'y', {
         ...{ kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1] },
         count_include_pad: 1,
       }),
@@ -205,25 +206,28 @@ const CASES: readonly OperatorCase[] = [
   },
   {
     name: 'AveragePool that leaves its padding out',
-    nodes: [conv(), node('AveragePool', ['c'], 'y', { kernel_shape: [3, 3], pads: [1, 1, 1, 1] })],
+    nodes: [
+      conv(),
+      nodeSpec('AveragePool', ['c'], 'y', { kernel_shape: [3, 3], pads: [1, 1, 1, 1] }),
+    ],
     tensors: convTensors(),
     fused: { [CONV]: 1, 'com.microsoft.QLinearAveragePool': 1 },
   },
   {
     name: 'Concat',
-    nodes: [conv('a'), conv('b', 'a'), node('Concat', ['a', 'b'], 'y', { axis: 1 })],
+    nodes: [conv('a'), conv('b', 'a'), nodeSpec('Concat', ['a', 'b'], 'y', { axis: 1 })],
     tensors: [...convTensors('a'), ...convTensors('b')],
     fused: { 'com.microsoft.QLinearConcat': 1 },
   },
   {
     name: 'LeakyRelu',
-    nodes: [conv(), node('LeakyRelu', ['c'], 'y', { alpha: { float: 0.1 } })],
+    nodes: [conv(), nodeSpec('LeakyRelu', ['c'], 'y', { alpha: { float: 0.1 } })],
     tensors: convTensors(),
     fused: { 'com.microsoft.QLinearLeakyRelu': 1 },
   },
   {
     name: 'Sigmoid',
-    nodes: [conv(), node('Sigmoid', ['c'], 'y')],
+    nodes: [conv(), nodeSpec('Sigmoid', ['c'], 'y')],
     tensors: convTensors(),
     fused: { 'com.microsoft.QLinearSigmoid': 1 },
   },
@@ -231,11 +235,11 @@ const CASES: readonly OperatorCase[] = [
     name: 'Slice and Split between convolutions',
     nodes: [
       conv('a'),
-      node('Slice', ['a', 'starts', 'ends', 'axes'], 's'),
-      { ...node('Split', ['s', 'sizes'], 't', { axis: 1 }), outputs: ['t', 'u'] },
-      node('Conv', ['t', 'w'], 'v'),
-      node('Conv', ['u', 'w'], 'w2'),
-      node('Concat', ['v', 'w2'], 'y', { axis: 1 }),
+      nodeSpec('Slice', ['a', 'starts', 'ends', 'axes'], 's'),
+      { ...nodeSpec('Split', ['s', 'sizes'], 't', { axis: 1 }), outputs: ['t', 'u'] },
+      nodeSpec('Conv', ['t', 'w'], 'v'),
+      nodeSpec('Conv', ['u', 'w'], 'w2'),
+      nodeSpec('Concat', ['v', 'w2'], 'y', { axis: 1 }),
     ],
     tensors: [
       ...convTensors('a'),
@@ -251,8 +255,8 @@ const CASES: readonly OperatorCase[] = [
     name: 'Pad between a pool and a convolution',
     nodes: [
       conv('a'),
-      node('Pad', ['a', 'pads'], 'p'),
-      node('MaxPool', ['p'], 'm', { kernel_shape: [3, 3], strides: [2, 2] }),
+      nodeSpec('Pad', ['a', 'pads'], 'p'),
+      nodeSpec('MaxPool', ['p'], 'm', { kernel_shape: [3, 3], strides: [2, 2] }),
       conv('y', 'm'),
     ],
     tensors: [...convTensors('a'), integers('pads', [0, 0, 1, 0, 0, 0, 0, 1]), ...convTensors('y')],
@@ -262,7 +266,7 @@ const CASES: readonly OperatorCase[] = [
     name: 'Resize to the double size',
     nodes: [
       conv('a'),
-      node('Resize', ['a', '', 'scales'], 'r', {
+      nodeSpec('Resize', ['a', '', 'scales'], 'r', {
         coordinate_transformation_mode: 'asymmetric',
         nearest_mode: 'floor',
       }),
@@ -279,11 +283,11 @@ const CASES: readonly OperatorCase[] = [
     name: 'Relu and Clip with no layer before them',
     nodes: [
       conv('a'),
-      node('MaxPool', ['a'], 'm', { kernel_shape: [3, 3], strides: [2, 2] }),
-      node('Relu', ['m'], 'r'),
+      nodeSpec('MaxPool', ['a'], 'm', { kernel_shape: [3, 3], strides: [2, 2] }),
+      nodeSpec('Relu', ['m'], 'r'),
       conv('b', 'r'),
-      node('MaxPool', ['b'], 'n', { kernel_shape: [2, 2] }),
-      node('Clip', ['n', 'low', 'high'], 'k'),
+      nodeSpec('MaxPool', ['b'], 'n', { kernel_shape: [2, 2] }),
+      nodeSpec('Clip', ['n', 'low', 'high'], 'k'),
       conv('y', 'k'),
     ],
     tensors: [
@@ -297,27 +301,29 @@ const CASES: readonly OperatorCase[] = [
   },
   {
     name: 'HardSigmoid after a convolution goes into it',
-    nodes: [conv(), node('HardSigmoid', ['c'], 'y', { alpha: { float: 1 / 6 } })],
+    nodes: [conv(), nodeSpec('HardSigmoid', ['c'], 'y', { alpha: { float: 1 / 6 } })],
     tensors: convTensors(),
     fused: { [CONV]: 1 },
   },
   {
     name: 'channels first by a Transpose of the input, as tf2onnx writes',
-    nodes: [node('Transpose', ['input'], 't', { perm: [0, 3, 1, 2] }), conv('y', 't')],
+    nodes: [nodeSpec('Transpose', ['input'], 't', { perm: [0, 3, 1, 2] }), conv('y', 't')],
     tensors: convTensors('y'),
     input: [1, 9, 9, 16],
     fused: { [CONV]: 1 },
   },
   {
     name: 'dilated and grouped Conv',
-    nodes: [node('Conv', ['input', 'w'], 'y', { group: 4, dilations: [2, 2], pads: [2, 2, 2, 2] })],
+    nodes: [
+      nodeSpec('Conv', ['input', 'w'], 'y', { group: 4, dilations: [2, 2], pads: [2, 2, 2, 2] }),
+    ],
     tensors: [weights('w', [16, 4, 3, 3])],
     fused: { [CONV]: 1 },
   },
   {
     name: 'Gemm with alpha, beta and a bias of one row',
     nodes: [
-      node('Gemm', ['input', 'w', 'b'], 'y', {
+      nodeSpec('Gemm', ['input', 'w', 'b'], 'y', {
         transB: 1,
         alpha: { float: 0.5 },
         beta: { float: 2 },
@@ -331,8 +337,8 @@ const CASES: readonly OperatorCase[] = [
     name: 'opset 10: Clip with attributes, Dropout',
     nodes: [
       conv(),
-      node('Clip', ['c'], 'k', { min: { float: 0 }, max: { float: 6 } }),
-      node('Dropout', ['k'], 'd', { ratio: { float: 0.2 } }),
+      nodeSpec('Clip', ['c'], 'k', { min: { float: 0 }, max: { float: 6 } }),
+      nodeSpec('Dropout', ['k'], 'd', { ratio: { float: 0.2 } }),
       conv('y', 'd'),
     ],
     tensors: [...convTensors(), ...convTensors('y')],

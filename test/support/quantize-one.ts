@@ -32,6 +32,22 @@ export function normalValues(name: string, count: number, deviation = 1): Float3
   return Float32Array.from({ length: count }, () => random.normal() * deviation);
 }
 
+/** float32 of these dimensions, filled by `normalValues`. */
+export function normalTensor(name: string, dims: readonly number[], deviation = 1): Initializer {
+  const count = dims.reduce((a, b) => a * b, 1);
+  return makeTensor(name, dims, normalValues(name, count, deviation));
+}
+
+/** A node of one output that bears its name. */
+export function nodeSpec(
+  opType: string,
+  inputs: readonly string[],
+  output: string,
+  attributes: NodeSpec['attributes'] = {},
+): NodeSpec {
+  return { opType, name: output, inputs, outputs: [output], attributes };
+}
+
 export function smallModel(options: {
   readonly nodes: readonly NodeSpec[];
   readonly input: readonly number[];

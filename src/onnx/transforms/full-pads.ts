@@ -6,6 +6,7 @@ import { readIntegers } from '../tensor-data.ts';
 
 /** Writes pads of some axes only (an input of Pad from opset 18 on) as pads of all, where they are constant. */
 export function fullPads(graph: OnnxGraph): void {
+  if (!graph.node.some(({ opType, input }) => opType === 'Pad' && (input[3] ?? '') !== '')) return;
   const { shapes } = inferGraph(graph);
   const { initializers } = indexGraph(graph);
   const newName = nameMaker(graph);

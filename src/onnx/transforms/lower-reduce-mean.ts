@@ -11,6 +11,7 @@ import { readIntegers } from '../tensor-data.ts';
  * over one axis and then the other counts as one over both.
  */
 export function lowerReduceMean(graph: OnnxGraph): void {
+  if (!graph.node.some(({ opType }) => opType === 'ReduceMean')) return;
   joinMeans(graph);
   const newName = nameMaker(graph);
   const { shapes } = inferGraph(graph);

@@ -5,25 +5,16 @@ import { encodeOnnx } from '../../../../src/onnx/writer.ts';
 import { graphOf, type Initializer } from '../../../../src/onnx/model.ts';
 import { opsetOf } from '../../../../src/onnx/check.ts';
 import { prepareModel } from '../../../../src/quantization/prepare-model.ts';
-import { normalValues, run, smallModel } from '../../../support/quantize-one.ts';
+import {
+  nodeSpec,
+  normalTensor,
+  normalValues,
+  run,
+  smallModel,
+} from '../../../support/quantize-one.ts';
 
 const positive = (name: string, count: number): Float32Array =>
   normalValues(name, count).map((value) => Math.abs(value) + 0.1);
-const tensor = (name: string, dims: readonly number[]): Initializer =>
-  makeTensor(
-    name,
-    dims,
-    normalValues(
-      name,
-      dims.reduce((a, b) => a * b, 1),
-    ),
-  );
-const node = (
-  opType: string,
-  inputs: readonly string[],
-  output: string,
-  attributes: NodeSpec['attributes'] = {},
-): NodeSpec => ({ opType, name: output, inputs, outputs: [output], attributes });
 
 const cases: readonly {
   readonly name: string;
@@ -39,29 +30,29 @@ const cases: readonly {
     name: 'batch norm after convolutions with and without bias, and after Gemm',
     input: [2, 3, 6, 6],
     nodes: [
-      node('Conv', ['input', 'w1'], 'c1'),
-      node('BatchNormalization', ['c1', 'g1', 'b1', 'm1', 'v1'], 'n1', {
+      nodeSpec('Conv', ['input', 'w1'], 'c1'),
+      nodeSpec('BatchNormalization', ['c1', 'g1', 'b1', 'm1', 'v1'], 'n1', {
         epsilon: { float: 1e-3 },
       }),
-      node('Conv', ['n1', 'w2', 'cb'], 'c2', { group: 4 }),
-      node('BatchNormalization', ['c2', 'g1', 'b1', 'm1', 'v1'], 'n2'),
-      node('Flatten', ['n2'], 'f'),
-      node('Gemm', ['f', 'w3', 'gb'], 'g'),
-      node('BatchNormalization', ['g', 'g3', 'b3', 'm3', 'v3'], 'y'),
+      nodeSpec('Conv', ['n1', 'w2', 'cb'], 'c2', { group: 4 }),
+      nodeSpec('BatchNormalization', ['c2', 'g1', 'b1', 'm1', 'v1'], 'n2'),
+      nodeSpec('Flatten', ['n2'], 'f'),
+      nodeSpec('Gemm', ['f', 'w3', 'gb'], 'g'),
+      nodeSpec('BatchNormalization', ['g', 'g3', 'b3', 'm3', 'v3'], 'y'),
     ],
     tensors: [
-      tensor('w1', [4, 3, 3, 3]),
-      tensor('w2', [4, 1, 3, 3]),
-      tensor('cb', [4]),
-      tensor('g1', [4]),
-      tensor('b1', [4]),
-      tensor('m1', [4]),
+      normalTensor('w1', [4, 3, 3, 3]),
+      normalTensor('w2', [4, 1, 3, 3]),
+      normalTensor('cb', [4]),
+      normalTensor('g1', [4]),
+      normalTensor('b1', [4]),
+      normalTensor('m1', [4]),
       makeTensor('v1', [4], positive('v1', 4)),
-      tensor('w3', [16, 5]),
-      tensor('gb', [5]),
-      tensor('g3', [5]),
-      tensor('b3', [5]),
-      tensor('m3', [5]),
+      normalTensor('w3', [16, 5]),
+      normalTensor('gb', [5]),
+      normalTensor('g3', [5]),
+      normalTensor('b3', [5]),
+      normalTensor('m3', [5]),
       makeTensor('v3', [5], positive('v3', 5)),
     ],
     operators: ['Conv', 'Conv', 'Flatten', 'Gemm'],
@@ -70,11 +61,14 @@ const cases: readonly {
     name: 'Constant, Identity, Dropout',
     input: [2, 4],
     nodes: [
-      { ...node('Constant', [], 'k'), attributes: { tensor: { tensor: tensor('any', [4]) } } },
-      node('Identity', ['input'], 'i'),
-      node('Mul', ['i', 'half'], 'm'),
-      node('Dropout', ['m'], 'd'),
-      node('Identity', ['d'], 'y'),
+      {
+        ...nodeSpec('Constant', [], 'k'),
+        attributes: { tensor: { tensor: normalTensor('any', [4]) } },
+      },
+      nodeSpec('Identity', ['input'], 'i'),
+      nodeSpec('Mul', ['i', 'half'], 'm'),
+      nodeSpec('Dropout', ['m'], 'd'),
+      nodeSpec('Identity', ['d'], 'y'),
     ].slice(1),
     tensors: [makeTensor('half', [], Float32Array.of(0.5))],
     operators: ['Mul'],
@@ -83,33 +77,33 @@ const cases: readonly {
     name: 'mean over the image axes, kept and dropped',
     input: [2, 3, 5, 4],
     nodes: [
-      node('ReduceMean', ['input'], 'p', { axes: [-2, 3], keepdims: 0 }),
-      node('MatMul', ['p', 'w'], 'm'),
-      node('Add', ['b', 'm'], 'y'),
+      nodeSpec('ReduceMean', ['input'], 'p', { axes: [-2, 3], keepdims: 0 }),
+      nodeSpec('MatMul', ['p', 'w'], 'm'),
+      nodeSpec('Add', ['b', 'm'], 'y'),
     ],
-    tensors: [tensor('w', [3, 4]), tensor('b', [4])],
+    tensors: [normalTensor('w', [3, 4]), normalTensor('b', [4])],
     operators: ['GlobalAveragePool', 'Flatten', 'Gemm'],
   },
   {
     name: 'a mean over other axes stays, a MatMul of more axes is one of rows',
     input: [2, 3, 5, 4],
     nodes: [
-      node('ReduceMean', ['input'], 'p', { axes: [1], keepdims: 1 }),
-      node('MatMul', ['p', 'w'], 'y'),
+      nodeSpec('ReduceMean', ['input'], 'p', { axes: [1], keepdims: 1 }),
+      nodeSpec('MatMul', ['p', 'w'], 'y'),
     ],
-    tensors: [tensor('w', [4, 4])],
+    tensors: [normalTensor('w', [4, 4])],
     operators: ['ReduceMean', 'Reshape', 'Gemm', 'Reshape'],
   },
   {
     name: 'zeros round an image before a convolution with pads of its own',
     input: [1, 3, 5, 5],
     nodes: [
-      node('Pad', ['input', 'pads'], 'p'),
-      node('Conv', ['p', 'w'], 'y', { pads: [1, 0, 0, 1], strides: [2, 2] }),
+      nodeSpec('Pad', ['input', 'pads'], 'p'),
+      nodeSpec('Conv', ['p', 'w'], 'y', { pads: [1, 0, 0, 1], strides: [2, 2] }),
     ],
     tensors: [
       makeTensor('pads', [8], BigInt64Array.from([0, 0, 0, 1, 0, 0, 2, 1], BigInt)),
-      tensor('w', [2, 3, 3, 3]),
+      normalTensor('w', [2, 3, 3, 3]),
     ],
     operators: ['Conv'],
   },
@@ -118,19 +112,19 @@ const cases: readonly {
     input: [2, 3, 5, 4],
     batch: 'N',
     nodes: [
-      node('GlobalAveragePool', ['input'], 'p'),
-      node('Shape', ['p'], 's'),
-      node('Gather', ['s', 'zero'], 'g', { axis: 0 }),
-      node('Unsqueeze', ['g', 'first'], 'u'),
-      node('Concat', ['u', 'minus'], 'k', { axis: 0 }),
-      node('Reshape', ['p', 'k'], 'f'),
-      node('MatMul', ['f', 'w'], 'y'),
+      nodeSpec('GlobalAveragePool', ['input'], 'p'),
+      nodeSpec('Shape', ['p'], 's'),
+      nodeSpec('Gather', ['s', 'zero'], 'g', { axis: 0 }),
+      nodeSpec('Unsqueeze', ['g', 'first'], 'u'),
+      nodeSpec('Concat', ['u', 'minus'], 'k', { axis: 0 }),
+      nodeSpec('Reshape', ['p', 'k'], 'f'),
+      nodeSpec('MatMul', ['f', 'w'], 'y'),
     ],
     tensors: [
       makeTensor('zero', [], BigInt64Array.of(0n)),
       makeTensor('first', [1], BigInt64Array.of(0n)),
       makeTensor('minus', [1], BigInt64Array.of(-1n)),
-      tensor('w', [3, 4]),
+      normalTensor('w', [3, 4]),
     ],
     operators: ['GlobalAveragePool', 'Reshape', 'Gemm'],
   },
@@ -138,13 +132,13 @@ const cases: readonly {
     name: 'a constant sub-graph',
     input: [2, 3, 5, 4],
     nodes: [
-      node('ConstantOfShape', ['dims'], 'ones'),
-      node('Range', ['zero', 'three', 'one'], 'r'),
-      node('Cast', ['r'], 'rf', { to: 1 }),
-      node('Unsqueeze', ['rf', 'axes'], 'ru'),
-      node('Add', ['ones', 'ru'], 'sum'),
-      node('Slice', ['sum', 'begin', 'end'], 'cut'),
-      node('Mul', ['input', 'cut'], 'y'),
+      nodeSpec('ConstantOfShape', ['dims'], 'ones'),
+      nodeSpec('Range', ['zero', 'three', 'one'], 'r'),
+      nodeSpec('Cast', ['r'], 'rf', { to: 1 }),
+      nodeSpec('Unsqueeze', ['rf', 'axes'], 'ru'),
+      nodeSpec('Add', ['ones', 'ru'], 'sum'),
+      nodeSpec('Slice', ['sum', 'begin', 'end'], 'cut'),
+      nodeSpec('Mul', ['input', 'cut'], 'y'),
     ],
     tensors: [
       makeTensor('dims', [4], BigInt64Array.of(2n, 3n, 5n, 4n)),
@@ -161,20 +155,20 @@ const cases: readonly {
     name: 'scalings before a layer: into it, or a depthwise convolution where it pads',
     input: [2, 4, 6, 6],
     nodes: [
-      node('Sub', ['input', 's4'], 'a'),
-      node('Div', ['a', 's4'], 'b'),
-      node('Conv', ['b', 'w1'], 'c'),
-      node('MaxPool', ['c'], 'p', { kernel_shape: [2, 2] }),
-      node('BatchNormalization', ['p', 'm4', 'd4', 'm4', 'd4'], 'n'),
-      node('Conv', ['n', 'w2', 'm4'], 'e', { pads: [1, 1, 1, 1], group: 2 }),
-      node('MaxPool', ['e'], 'q', { kernel_shape: [2, 2] }),
-      node('Mul', ['q', 's4'], 'z'),
-      node('Conv', ['z', 'w2', 'm4'], 'y', { pads: [1, 1, 1, 1], group: 2 }),
+      nodeSpec('Sub', ['input', 's4'], 'a'),
+      nodeSpec('Div', ['a', 's4'], 'b'),
+      nodeSpec('Conv', ['b', 'w1'], 'c'),
+      nodeSpec('MaxPool', ['c'], 'p', { kernel_shape: [2, 2] }),
+      nodeSpec('BatchNormalization', ['p', 'm4', 'd4', 'm4', 'd4'], 'n'),
+      nodeSpec('Conv', ['n', 'w2', 'm4'], 'e', { pads: [1, 1, 1, 1], group: 2 }),
+      nodeSpec('MaxPool', ['e'], 'q', { kernel_shape: [2, 2] }),
+      nodeSpec('Mul', ['q', 's4'], 'z'),
+      nodeSpec('Conv', ['z', 'w2', 'm4'], 'y', { pads: [1, 1, 1, 1], group: 2 }),
     ],
     tensors: [
-      tensor('w1', [4, 4, 1, 1]),
-      tensor('w2', [4, 2, 3, 3]),
-      tensor('m4', [4]),
+      normalTensor('w1', [4, 4, 1, 1]),
+      normalTensor('w2', [4, 2, 3, 3]),
+      normalTensor('m4', [4]),
       makeTensor('s4', [1, 4, 1, 1], Float32Array.of(1, -2, 0.5, 3)),
       makeTensor('d4', [4], Float32Array.of(0.5, 2, 1, 4)),
     ],
@@ -183,8 +177,8 @@ const cases: readonly {
   {
     name: 'Sum of three and Identity',
     input: [2, 4],
-    nodes: [node('Identity', ['input'], 'i'), node('Sum', ['i', 'k', 'input'], 'y')],
-    tensors: [tensor('k', [4])],
+    nodes: [nodeSpec('Identity', ['input'], 'i'), nodeSpec('Sum', ['i', 'k', 'input'], 'y')],
+    tensors: [normalTensor('k', [4])],
     operators: ['Add', 'Add'],
   },
   {
@@ -192,10 +186,10 @@ const cases: readonly {
     opset: 9,
     input: [2, 3, 4, 4],
     nodes: [
-      node('Clip', ['input'], 'c', { min: { float: 0 }, max: { float: 0.75 } }),
-      node('Squeeze', ['pooled'], 's', { axes: [2, 3] }),
-      node('GlobalAveragePool', ['c'], 'pooled'),
-      node('Softmax', ['s'], 'y'),
+      nodeSpec('Clip', ['input'], 'c', { min: { float: 0 }, max: { float: 0.75 } }),
+      nodeSpec('Squeeze', ['pooled'], 's', { axes: [2, 3] }),
+      nodeSpec('GlobalAveragePool', ['c'], 'pooled'),
+      nodeSpec('Softmax', ['s'], 'y'),
     ].sort(
       (a, b) =>
         ['c', 'pooled', 's', 'y'].indexOf(a.name) - ['c', 'pooled', 's', 'y'].indexOf(b.name),
@@ -239,7 +233,7 @@ for (const { name, input, nodes, tensors, operators, opset, batch } of cases) {
 }
 
 test('an operator that changed its meaning before opset 13 is refused by name', () => {
-  const nodes = [node('TopK', ['input'], 'y')];
+  const nodes = [nodeSpec('TopK', ['input'], 'y')];
   const model = smallModel({ nodes, input: [1, 1, 2, 2], output: 'y', opset: 9 });
   assert.throws(() => prepareModel(model), {
     code: 'onnx/cannot-upgrade',
