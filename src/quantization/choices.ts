@@ -10,6 +10,7 @@ export const RANGE_METHODS = [
   'moving-average',
   'percentile',
   'mse',
+  'relative-mse',
   'l2-histogram',
   'entropy',
 ] as const;

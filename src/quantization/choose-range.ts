@@ -2,7 +2,7 @@ import { entropyRange } from './observers/entropy.ts';
 import { l2HistogramRange } from './observers/l2-histogram.ts';
 import { meanRange } from './observers/mean-range.ts';
 import { movingAverageRange } from './observers/moving-average.ts';
-import { mseRange } from './observers/mse.ts';
+import { mseRange, relativeMseRange } from './observers/mse.ts';
 import type { ObserverState } from './observers/observer.ts';
 import { percentileRange } from './observers/percentile.ts';
 import type { TensorRange } from './parameters.ts';
@@ -38,6 +38,8 @@ export function chooseRange(
       return entropyRange(state);
     case 'mse':
       return mseRange(state);
+    case 'relative-mse':
+      return relativeMseRange(state);
     case 'l2-histogram':
       return l2HistogramRange(state);
   }

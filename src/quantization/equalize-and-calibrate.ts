@@ -86,14 +86,14 @@ async function calibrateBothWays(options: EqualizeAndCalibrateOptions): Promise<
   const equalized = await calibrateEqualized({ ...options, onProgress: half(1) }, 'activations');
   if (equalized.equalization?.changes.length === 0) return plain;
   const isHeldOut = (plain.selection?.heldOutImageCount ?? 0) < images.indices.length;
-  const gainDb = bestDb(equalized) - bestDb(plain);
+  const gainDb = chosenDb(equalized) - chosenDb(plain);
   return gainDb >= LEAST_GAIN_DB[isHeldOut ? 'heldOut' : 'same'] ? equalized : plain;
 }
 
 /** Of the ranges that were chosen; Infinity: no noise at all. */
-function bestDb({ selection }: Calibration): number {
-  const scores = selection?.candidates.map(({ sqnrDb }) => sqnrDb ?? Infinity) ?? [];
-  return Math.max(-Infinity, ...scores);
+function chosenDb({ selection }: Calibration): number {
+  const chosen = selection?.candidates.find(({ method }) => method === selection.method);
+  return chosen === undefined ? -Infinity : (chosen.sqnrDb ?? Infinity);
 }
 
 /** A function of its own, so that nothing holds the model as it was read once this has ended. */

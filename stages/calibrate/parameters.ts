@@ -14,7 +14,7 @@ export const calibrateParameters = z.strictObject({
     .enum(CALIBRATION_METHODS)
     .default('auto')
     .describe(
-      'How a range is chosen: everything seen (min-max), the mean of the images’ ranges (mean-min-max), their moving average (moving-average), without outliers (percentile), with the least squared error (mse; l2-histogram as PyTorch does), with the least loss of information (entropy), or by what keeps the outputs closest on held-out calibration images (auto).',
+      'How a range is chosen: everything seen (min-max), the mean of the images’ ranges (mean-min-max), their moving average (moving-average), without outliers (percentile), with the least squared error (mse; l2-histogram as PyTorch does; relative-mse in relation to each image’s size), with the least loss of information (entropy), or by what keeps the outputs closest on held-out calibration images (auto).',
     ),
   percentile: z
     .number()

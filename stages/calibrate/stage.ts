@@ -10,7 +10,7 @@ import { calibrateParameters } from './parameters.ts';
 
 export const calibrate = defineStage({
   kind: 'calibrate',
-  version: 12,
+  version: 13,
   description: 'Runs a float model over images and chooses the range of every activation.',
   parameters: calibrateParameters,
   inputs: {

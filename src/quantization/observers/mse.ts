@@ -1,6 +1,6 @@
 import { saturate } from '../../numeric/rounding.ts';
 import { activationParameters, type TensorRange } from '../parameters.ts';
-import type { ObserverState } from './observer.ts';
+import type { Histogram, ObserverState } from './observer.ts';
 
 /**
  * The range whose uint8 quantization has the least squared error over the histogram: first a coarse
@@ -8,11 +8,29 @@ import type { ObserverState } from './observer.ts';
  * middle of their bin, exact zeros at zero. Never wider than what was seen.
  */
 export function mseRange(state: ObserverState): TensorRange {
+  return rangeOfLeastError(state, ({ counts, zeroCount }) => ({ counts, zeroCount }));
+}
+
+/**
+ * The same for the mean of the images' relative squared errors: an image with small values counts like
+ * one with large ones, whose noise it would drown in. A network's outputs follow each image by its own.
+ */
+export function relativeMseRange(state: ObserverState): TensorRange {
+  return rangeOfLeastError(state, ({ relativeCounts, relativeZeroCount }) => ({
+    counts: relativeCounts,
+    zeroCount: relativeZeroCount,
+  }));
+}
+
+function rangeOfLeastError(
+  state: ObserverState,
+  weightsOf: (histogram: Histogram) => Pick<Histogram, 'counts' | 'zeroCount'>,
+): TensorRange {
   const { histogram } = state;
   const min = Math.min(state.min, 0);
   const max = Math.max(state.max, 0);
   if (histogram === undefined || min === max) return { min: state.min, max: state.max };
-  const points = weightedPoints(state);
+  const points = weightedPoints(state, { ...histogram, ...weightsOf(histogram) });
 
   let best = { low: 1, high: 1, error: squaredError(points, { min, max }) };
   const attempt = (low: number, high: number): void => {
@@ -44,16 +62,18 @@ interface WeightedPoints {
 }
 
 /** The bins that hold anything, as values with counts. */
-function weightedPoints({ min, max, histogram }: ObserverState): WeightedPoints {
+function weightedPoints(
+  { min, max }: TensorRange,
+  histogram: Pick<Histogram, 'exponent' | 'firstBin' | 'counts' | 'zeroCount'>,
+): WeightedPoints {
   const values: number[] = [];
   const counts: number[] = [];
-  if (histogram === undefined) return { values: new Float64Array(), counts: new Float64Array() };
   const width = 2 ** histogram.exponent;
   for (let i = 0; i < histogram.counts.length; i += 1) {
     const bin = histogram.firstBin + i;
     let count = histogram.counts[i]!; // i < length
     if (bin === 0) count -= histogram.zeroCount; // they cost nothing: zero is exact
-    if (count === 0) continue;
+    if (count <= 0) continue; // less by the rounding of sums
     values.push(saturate((bin + 0.5) * width, min, max));
     counts.push(count);
   }

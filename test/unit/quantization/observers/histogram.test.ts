@@ -13,6 +13,16 @@ function observed(...batches: readonly (readonly number[])[]): ObserverState {
   return observer.finish();
 }
 
+/** Counts exactly; sums of quotients up to their rounding. */
+function assertSameHistogram(actual: ObserverState, expected: ObserverState): void {
+  const [a, b] = [actual.histogram!, expected.histogram!];
+  const exact = { relativeCounts: null, relativeZeroCount: 0 };
+  assert.deepEqual({ ...a, ...exact }, { ...b, ...exact });
+  const near = (x: number, y: number) => Math.abs(x - y) <= 1e-12 * Math.abs(y);
+  assert.ok(near(a.relativeZeroCount, b.relativeZeroCount));
+  assert.ok(a.relativeCounts.every((count, bin) => near(count, b.relativeCounts[bin]!)));
+}
+
 const value = fc.oneof(
   fc.float({ min: -1e3, max: 1e3, noNaN: true }),
   fc.float({ min: Math.fround(-1e-3), max: Math.fround(1e-3), noNaN: true }),
@@ -24,11 +34,16 @@ test('the state depends on the values only, not on order, batches or threads', (
   fc.assert(
     fc.property(batch, batch, batch, (a, b, c) => {
       const whole = observed(a, b, c);
-      assert.deepEqual(observed(c, a, b).histogram, whole.histogram);
-      assert.deepEqual(mergeHistograms(observed(a), observed(b, c)), whole);
-      assert.deepEqual(mergeHistograms(observed(a, b), observed(c)), whole);
-      const reversed = mergeHistograms(mergeHistograms(observed(c), observed(b)), observed(a));
-      assert.deepEqual(reversed.histogram, whole.histogram);
+      for (const other of [
+        observed(c, a, b),
+        mergeHistograms(observed(a), observed(b, c)),
+        mergeHistograms(observed(a, b), observed(c)),
+        mergeHistograms(mergeHistograms(observed(c), observed(b)), observed(a)),
+      ]) {
+        assertSameHistogram(other, whole);
+      }
+      const merged = mergeHistograms(observed(a), observed(b, c));
+      assert.deepEqual({ ...merged, histogram: null }, { ...whole, histogram: null });
     }),
   );
 });
@@ -54,6 +69,17 @@ test('no count is lost and every value lies in its bin', () => {
       }
     }),
   );
+});
+
+test('relative counts are those of each image over its mean square', () => {
+  // Mean squares 4 and 25 / 2; bins by the value.
+  const { histogram } = observed([2, -2, 2, 2], [4, 3, 0, 5]);
+  const { exponent, firstBin, relativeCounts, relativeZeroCount } = histogram!;
+  const at = (value: number) => relativeCounts[Math.floor(value / 2 ** exponent) - firstBin];
+  assert.deepEqual([at(-2), at(2), at(4), at(0)], [1 / 4, 3 / 4, 2 / 25, 2 / 25]);
+  assert.equal(relativeZeroCount, 2 / 25);
+  const zeros = observed([0, 0], [1, 0]).histogram!;
+  assert.equal(zeros.relativeZeroCount, 2); // of the second image alone
 });
 
 test('bins are as fine as the capacity allows', () => {

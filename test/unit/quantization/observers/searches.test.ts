@@ -69,6 +69,34 @@ test('entropy and L2 clip what is far out, and a spike of zeros does not decide'
   assert.equal(entropyRange(withZeros).max, entropyRange(observed(positive)).max);
 });
 
+test('relative MSE minds each image by its own size', () => {
+  // 63 images of the same values at a sixteenth of the size of one.
+  const large = normalValues('size', 4096).map(Math.abs);
+  const small = large.map((value) => value / 16);
+  const state = observed(large, ...Array.from({ length: 63 }, () => small));
+  const [absolute, relative] = (['mse', 'relative-mse'] as const).map(
+    (method) => chooseRange(state, { method, percentile: 99.9 }).max,
+  );
+  const errorOf = (image: Float32Array, max: number): number => {
+    const { scale } = activationParameters({ min: 0, max });
+    const squares = image.reduce((sum, value) => sum + value * value, 0);
+    return (
+      image.reduce((sum, value) => {
+        const code = Math.min(Math.round(value / scale), 255);
+        return sum + (value - code * scale) ** 2;
+      }, 0) / squares
+    );
+  };
+  const meanError = (max: number): number => (errorOf(large, max) + 63 * errorOf(small, max)) / 64;
+  // By itself, without histograms: the best of 400 ranges.
+  const seen = Math.max(...large);
+  const best = Math.min(
+    ...Array.from({ length: 400 }, (_, i) => meanError((seen * (i + 1)) / 400)),
+  );
+  assert.ok(meanError(relative!) < 1.02 * best, `${meanError(relative!)} ${best}`);
+  assert.ok(meanError(absolute!) > 1.5 * best, `${meanError(absolute!)} ${best}`);
+});
+
 test('every method’s range lies in what was seen, and zero stays exact', () => {
   const value = fc.oneof(
     fc.float({ min: -100, max: 100, noNaN: true }),
