@@ -152,6 +152,7 @@ async function collectStatistics(options: CorrectLayersOptions): Promise<Collect
     runOverImages<StatisticsRequest, null>({
       ...options,
       task: 'layer-statistics',
+      chunkSize: 4, // of few images, so that two or three workers have as many
       run: { ...file, images, batchSize: 1 },
       request: (run) => ({
         ...{ run, layers: sent, targets },

@@ -35,7 +35,7 @@ function rangeOfLeastError(
   let best = { low: 1, high: 1, error: squaredError(points, { min, max }) };
   const attempt = (low: number, high: number): void => {
     if (low < 0.02 || high < 0.02 || low > 1 || high > 1) return;
-    const error = squaredError(points, { min: min * low, max: max * high });
+    const error = squaredError(points, { min: min * low, max: max * high }, best.error);
     if (error < best.error) best = { low, high, error };
   };
   const stepCount = min < 0 && max > 0 ? COARSE_STEPS / 2 : COARSE_STEPS;
@@ -80,18 +80,28 @@ function weightedPoints(
   return { values: Float64Array.from(values), counts: Float64Array.from(counts) };
 }
 
-function squaredError({ values, counts }: WeightedPoints, range: TensorRange): number {
+/** Or something not below `limit` as soon as it is reached: what is clipped comes first. */
+function squaredError(
+  { values, counts }: WeightedPoints,
+  range: TensorRange,
+  limit = Infinity,
+): number {
   const { scale, zeroPoint } = activationParameters(range);
   const low = -zeroPoint;
   const high = 255 - zeroPoint;
   const inverse = 1 / scale;
   let error = 0;
-  for (let i = 0; i < values.length; i += 1) {
-    const value = values[i]!; // i < length of both
-    const code = Math.round(value * inverse);
-    const limited = code < low ? low : code > high ? high : code;
-    const difference = value - limited * scale;
-    error += counts[i]! * difference * difference;
+  for (let end = values.length; end > 0 && error < limit; end -= STRETCH) {
+    // Indices are below the length of both.
+    for (let i = Math.max(0, end - STRETCH); i < end; i += 1) {
+      const value = values[i]!;
+      const code = Math.round(value * inverse);
+      const limited = code < low ? low : code > high ? high : code;
+      const difference = value - limited * scale;
+      error += counts[i]! * difference * difference;
+    }
   }
   return error;
 }
+
+const STRETCH = 128;
