@@ -1,6 +1,7 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { DrqError, InternalError, PipelineError, StageError } from '../diagnostics/errors.ts';
+import { systemErrorCode } from '../store/system-error.ts';
 
 /** Says one error on stderr the way all are said, and returns its exit code. */
 export async function reportError(thrown: unknown, say: (text: string) => void): Promise<number> {
@@ -54,9 +55,14 @@ function uncaughtInOwnKind(thrown: Error): StageError | undefined {
   });
 }
 
-/** The file may have gone since it was read; the message is then shown without its excerpt. */
+/** What is wrong may be that the file cannot be read; the message is then shown without an excerpt. */
 function readTextIfPresent(file: string): string | undefined {
-  return existsSync(file) ? readFileSync(file, 'utf8') : undefined;
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    if (systemErrorCode(error) === undefined) throw error;
+    return undefined;
+  }
 }
 
 function describeStack(thrown: unknown): string {

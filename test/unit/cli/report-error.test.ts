@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -61,7 +61,7 @@ test('what a stage kind of the user throws where nobody waits for it is no bug o
   });
 });
 
-test('a wrong pipeline: every problem with its excerpt; a file that has gone is no new error', async (context) => {
+test('a wrong pipeline: every problem with its excerpt; a file that has gone, or a folder, is no new error', async (context) => {
   const folder = await mkdtemp(join(tmpdir(), 'drq-test-'));
   context.after(() => rm(folder, { recursive: true, force: true }));
   const file = join(folder, 'p.yaml');
@@ -75,5 +75,7 @@ test('a wrong pipeline: every problem with its excerpt; a file that has gone is 
   assert.match(text, /p\.yaml:2:1 error pipeline\/one\n {2}first\n {2}2 \| vars: b\n {4}\| ~~~~/);
   assert.match(text, /error pipeline\/two\n {2}second\n {2}hint: look/);
   await rm(file);
+  assert.match((await report(error)).text, /error pipeline\/one\n {2}first/);
+  await mkdir(file);
   assert.match((await report(error)).text, /error pipeline\/one\n {2}first/);
 });
