@@ -30,6 +30,21 @@ export function requireFloat32Weights(model: OnnxModel, shownName: string): void
   }
 }
 
+/** What computes in integers or makes them; weights may come from integers by a DequantizeLinear. */
+const QUANTIZED =
+  /^(QuantizeLinear|DynamicQuantizeLinear|QLinear\w+|QGemm|ConvInteger|MatMulInteger)$/;
+
+/** Verifies that the model was not quantized before. @throws OnnxError `onnx/quantized` */
+export function requireFloatModel(model: OnnxModel, shownName: string): void {
+  const node = graphOf(model).node.find(({ opType }) => QUANTIZED.test(opType));
+  if (node === undefined) return;
+  throw new OnnxError({
+    code: 'onnx/quantized',
+    message: `${shownName} is quantized already: node "${shownNode(node)}" is a ${node.opType}; expected a float32 model`,
+    hint: 'give the float32 model that it was made from',
+  });
+}
+
 /**
  * Verifies that the bias of every convolution has one value an output channel; onnxruntime finds out
  * only when the node runs.

@@ -1,5 +1,5 @@
 import { checkModel } from './check.ts';
-import { requireFloat32Weights } from './check-weights.ts';
+import { requireFloat32Weights, requireFloatModel } from './check-weights.ts';
 import { classifierSignature, requireScores, type ClassifierSignature } from './model-signature.ts';
 import type { OnnxModel } from './model.ts';
 import { handOver, readOnnx, type ReadModel } from './reader.ts';
@@ -21,6 +21,7 @@ export async function readClassifier(
 /** The signature of a model that can be worked on. @throws OnnxError when it cannot */
 export function checkClassifier(model: OnnxModel, shownName: string): ClassifierSignature {
   // Converters to float16 leave graphs out of order too; the type is what the user can change.
+  requireFloatModel(model, shownName);
   requireFloat32Weights(model, shownName);
   checkModel(model, shownName);
   const signature = classifierSignature(model, shownName);

@@ -59,6 +59,18 @@ const refused: readonly {
     code: 'onnx/bad-bias',
     message: /node "first" \(Conv\) has a bias of shape \[7\] \("b1"\), expected \[16\]/,
   },
+  {
+    name: 'a model that was quantized before',
+    change: (model) => {
+      const codes = makeNode({
+        ...{ opType: 'QuantizeLinear', name: 'codes' },
+        ...{ inputs: ['input', 'scale', 'zero'], outputs: ['input_codes'] },
+      });
+      graphOf(model).node.push(codes);
+    },
+    code: 'onnx/quantized',
+    message: /^m\.onnx is quantized already: node "codes" is a QuantizeLinear; expected a float32/,
+  },
 ];
 
 for (const { name, change, code, message } of refused) {
