@@ -9,6 +9,7 @@ import { DataError, InternalError, InterruptedError } from '../../src/diagnostic
 import type { StageContext } from '../../src/stage/definition.ts';
 import { checkImages, findNearDuplicates, type OpenedImage } from './check-images.ts';
 import { chooseSplits } from './choose-splits.ts';
+import { describeUngrouped } from './describe-ungrouped.ts';
 import type { LabelledDataset } from './labelled-dataset.ts';
 import type { IngestParameters } from './parameters.ts';
 import { readSource } from './read-source.ts';
@@ -24,7 +25,9 @@ export async function importDataset(
   folder: string,
 ): Promise<{ dataset: LabelledDataset; findings: readonly Finding[] }> {
   const { parameters } = context;
-  const source = await readSource(sourceFolder, parameters);
+  const source = await readSource(sourceFolder, parameters, sourceName(context, sourceFolder));
+  const ungrouped = describeUngrouped(source.images, parameters);
+  if (ungrouped !== null) context.warn(ungrouped);
   const opened = await checkImages(context, source.images);
   const { kept, findings } = findProblems(opened, parameters.findings);
   const emptyNames = source.emptyClasses.map((name) => name.slice(name.lastIndexOf('/') + 1));
@@ -40,6 +43,14 @@ export async function importDataset(
   reportFindings(context, all);
   await copyImages(context, kept, folder);
   return { dataset: { classes, images }, findings: all };
+}
+
+/** What the user gave, not where an archive was unpacked to. */
+function sourceName(
+  { inputs, parameters }: StageContext<IngestParameters>,
+  folder: string,
+): string {
+  return inputs['source']?.path ?? parameters.url ?? folder;
 }
 
 function chooseClasses(

@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import type { Split } from '../../src/data/dataset-index.ts';
 import { shortenIds } from '../../src/data/image-ids.ts';
 import { isLabelHeader } from '../../src/data/label-columns.ts';
@@ -10,7 +10,7 @@ import {
   type SourceContent,
   type SourceImage,
 } from '../../src/data/source-image.ts';
-import { DataError } from '../../src/diagnostics/errors.ts';
+import { DataError, UsageError } from '../../src/diagnostics/errors.ts';
 import type { IngestParameters } from './parameters.ts';
 
 type LabelFile = NonNullable<IngestParameters['csv']>[number] & {
@@ -19,16 +19,20 @@ type LabelFile = NonNullable<IngestParameters['csv']>[number] & {
 };
 
 /**
- * Every labelled image of a source folder, after its layout.
+ * Every labelled image of a source folder, after its layout; `shownName` is what the user gave.
  * @throws DataError, with what was expected when nothing usable is there
  */
 export async function readSource(
   folder: string,
   parameters: IngestParameters,
+  shownName: string,
 ): Promise<SourceContent> {
   const root = await skipSingleFolders(folder);
   const content = await readByLayout(root, parameters);
-  if (content === null || content.images.length === 0) throw await notADataset(root);
+  if (content === null || content.images.length === 0) {
+    const below = relative(folder, root);
+    throw await notADataset(root, below === '' ? shownName : `${shownName}/${below}`);
+  }
   const images = shortenIds(content.images);
   refuseRepeatedIds(images);
   return { ...content, images: addGroups(images, root, parameters.groupPattern) };
@@ -42,13 +46,29 @@ async function readByLayout(
   const isCsvAsked = layout === 'csv' || parameters.csv !== undefined;
   const inFolders = isCsvAsked ? null : await scanClassFolders(root);
   if (layout === 'class-folders' || (inFolders !== null && isGradedTree(inFolders))) {
+    refuseColumns(parameters);
     return inFolders;
   }
   const labelFiles: readonly LabelFile[] =
     parameters.csv ?? (await findLabelFiles(root, parameters));
   // A CSV that is no label file is told as such only where there is nothing else to read.
   const isCsvUsable = isCsvAsked || inFolders === null || labelFiles.some(({ isKnown }) => isKnown);
-  return isCsvUsable ? readLabelFiles(root, labelFiles, parameters) : inFolders;
+  if (isCsvUsable) return readLabelFiles(root, labelFiles, parameters);
+  refuseColumns(parameters);
+  return inFolders;
+}
+
+const COLUMNS = ['imageColumn', 'labelColumn', 'splitColumn', 'groupColumn'] as const;
+
+/** Where folders tell everything a column would do nothing: a group in it would come apart unseen. */
+function refuseColumns(parameters: IngestParameters): void {
+  const named = COLUMNS.filter((name) => parameters[name] !== undefined);
+  if (named.length === 0) return;
+  throw new UsageError({
+    code: 'data/unused-column',
+    message: `${named.join(', ')} name columns of a CSV, but the images are read from class folders`,
+    hint: 'set layout: csv where a CSV has the labels; else leave them out, and use groupPattern for groups',
+  });
 }
 
 /**
@@ -146,12 +166,12 @@ function refuseRepeatedIds(images: readonly SourceImage[]): void {
   }
 }
 
-async function notADataset(root: string): Promise<DataError> {
+async function notADataset(root: string, shownName: string): Promise<DataError> {
   const { files, folders } = await listFolder(root);
   const shown = [...folders.map((name) => `${name}/`), ...files].slice(0, 8).join(', ');
   return new DataError({
     code: 'data/no-images',
-    message: `${root} is not a dataset; it holds ${shown || 'nothing'}`,
+    message: `${shownName} is not a dataset; it holds ${shown || 'no images and no CSV'}`,
     hint: 'expected one folder a class with images in it (with or without train, validation and test folders above), or a CSV of image and label beside the images',
   });
 }

@@ -275,3 +275,33 @@ test('parameters that cannot be are refused by name', () => {
   }
   assert.deepEqual(paths({ groupPattern: '(P\\d+)_' }), []);
 });
+
+test('columns of a CSV that is not read are refused, and groups that are none told', async (t) => {
+  const source = await makeSource(t, fill(['a', 'b'], 6));
+  const unused = await refused(run(t, source, { groupColumn: 'patient', splitColumn: 'split' }));
+  assert.equal(unused.code, 'data/unused-column');
+  assert.match(unused.message, /^splitColumn, groupColumn name columns of a CSV, but/);
+  const layout = 'class-folders';
+  assert.equal(
+    (await refused(run(t, source, { layout, labelColumn: 'grade' }))).code,
+    'data/unused-column',
+  );
+  const none = await refused(run(t, source, { groupPattern: '(P[0-9]+)_' }));
+  assert.equal(none.code, 'data/no-groups');
+  assert.match(none.message, /gives no group for any of 12 images, such as a\/p0/);
+  const { warnings } = await run(t, source, { groupPattern: 'a/p([0-9])' });
+  assert.match(
+    warnings.join('\n'),
+    /gives no group for 6 of 12 images, such as b\/p0; each of them is a group of its own/,
+  );
+  assert.deepEqual((await run(t, source, { groupPattern: 'p([0-9])' })).warnings, []);
+});
+
+test('an archive that is no dataset is called by its own name', async (t) => {
+  const folder = await temporaryFolder(t);
+  const path = join(folder, 'notes.zip');
+  await writeFile(path, makeZip([{ name: 'notes.txt', content: Buffer.from('text') }]));
+  const { code, message } = await refused(run(t, path));
+  assert.equal(code, 'data/no-images');
+  assert.match(message, /notes\.zip is not a dataset; it holds no images and no CSV$/);
+});
