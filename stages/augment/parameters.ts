@@ -5,6 +5,8 @@ import { DEFAULT_LIMIT_PIXELS } from '../../src/data/decode-image.ts';
 
 const channels = z.tuple([z.number(), z.number(), z.number()]);
 
+export const DEFAULT_FLIP_PROBABILITY = 0.5;
+
 export const augmentParameters = z
   .strictObject({
     sizePx: z
@@ -43,7 +45,7 @@ export const augmentParameters = z
       .number()
       .min(0)
       .max(1)
-      .default(0.5)
+      .default(DEFAULT_FLIP_PROBABILITY)
       .describe('Chance of a flip for each randomly flipped copy.'),
     rotationDegrees: z
       .number()

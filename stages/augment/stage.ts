@@ -19,7 +19,11 @@ import type {
   DecodeImagesRequest,
   DecodeImagesResponse,
 } from '../../src/workers/tasks/decode-images.ts';
-import { augmentParameters, type AugmentParameters } from './parameters.ts';
+import {
+  augmentParameters,
+  DEFAULT_FLIP_PROBABILITY,
+  type AugmentParameters,
+} from './parameters.ts';
 
 /** Images a worker is given at a time: enough to hide the messages, few enough to keep little in memory. */
 const IMAGES_PER_REQUEST = 4;
@@ -49,6 +53,7 @@ export const augment = defineStage({
   isolation: 'in-process',
   async run(context) {
     const { inputs, outputs, parameters } = context;
+    for (const warning of unusedWarnings(parameters)) context.warn(warning);
     // Declared above, so the engine has checked that they are there.
     const datasetFolder = inputs['dataset']!.path;
     const index = await readDatasetIndex(datasetFolder);
@@ -145,6 +150,19 @@ async function writeImages(
     await pool.close();
   }
   return trainingSums;
+}
+
+/** Changes that were asked for and of which there is no copy. */
+function unusedWarnings(parameters: AugmentParameters): string[] {
+  const { copies, randomlyFlippedCopies, flipProbability } = parameters;
+  const changes = (['rotationDegrees', 'brightness', 'contrast'] as const).filter(
+    (name) => copies === 1 && parameters[name] !== 0,
+  );
+  const warnings = changes.map(
+    (name) => `"${name}" has no effect: only copies after the first are changed, and "copies" is 1`,
+  );
+  if (randomlyFlippedCopies > 0 || flipProbability === DEFAULT_FLIP_PROBABILITY) return warnings;
+  return [...warnings, '"flipProbability" has no effect: "randomlyFlippedCopies" is 0'];
 }
 
 /** The flipped copies come last, as in the paper's scripts. */

@@ -2,6 +2,8 @@ import { z } from 'zod';
 import { SPLITS } from '../../src/data/dataset-index.ts';
 import { CALIBRATION_METHODS, EQUALIZATION_CHOICES } from '../../src/quantization/choices.ts';
 
+export const DEFAULT_PERCENTILE = 99.999;
+
 export const calibrateParameters = z.strictObject({
   count: z
     .int()
@@ -20,7 +22,7 @@ export const calibrateParameters = z.strictObject({
     .number()
     .min(50)
     .max(100)
-    .default(99.999)
+    .default(DEFAULT_PERCENTILE)
     .describe(
       'Share of values a range keeps, in percent; for the method percentile and as a candidate of auto.',
     ),

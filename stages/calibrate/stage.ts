@@ -6,7 +6,7 @@ import { requireImageModel } from '../../src/quantization/require-image-model.ts
 import { selectSamples } from '../../src/quantization/select-samples.ts';
 import { defineStage } from '../../src/stage/definition.ts';
 import { writeMetricsFile } from '../../src/stage/metrics-file.ts';
-import { calibrateParameters } from './parameters.ts';
+import { calibrateParameters, DEFAULT_PERCENTILE } from './parameters.ts';
 
 export const calibrate = defineStage({
   kind: 'calibrate',
@@ -29,6 +29,9 @@ export const calibrate = defineStage({
   async run(context) {
     const { inputs, outputs, parameters, signal } = context;
     const { split, seed, method, percentile, equalization, batchSize, count } = parameters;
+    if (method !== 'percentile' && method !== 'auto' && percentile !== DEFAULT_PERCENTILE) {
+      context.warn('"percentile" has no effect: it is for method percentile or auto');
+    }
     const modelPath = inputs['model']!.path; // both are required, so the engine gives them
     const imagesPath = inputs['images']!.path;
     const shards = await readImageShards(imagesPath);

@@ -195,3 +195,17 @@ test('a normalization of pixels in 0 to 255 is refused', () => {
     );
   }
 });
+
+test('changes of copies that are not made are told', async (t) => {
+  const dataset = await makeDataset(t, { train: 3 });
+  const changes = { rotationDegrees: 10, brightness: 0.1, contrast: 0.1, flipProbability: 0.7 };
+  const { warnings } = await run(t, dataset, { sizePx: 8, ...changes });
+  assert.deepEqual(warnings, [
+    '"rotationDegrees" has no effect: only copies after the first are changed, and "copies" is 1',
+    '"brightness" has no effect: only copies after the first are changed, and "copies" is 1',
+    '"contrast" has no effect: only copies after the first are changed, and "copies" is 1',
+    '"flipProbability" has no effect: "randomlyFlippedCopies" is 0',
+  ]);
+  const made = { sizePx: 8, ...changes, copies: 2, randomlyFlippedCopies: 1 };
+  assert.deepEqual((await run(t, dataset, made)).warnings, []);
+});

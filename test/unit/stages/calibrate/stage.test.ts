@@ -137,3 +137,12 @@ test('an empty split is refused with those that have images', async (t) => {
     message: /split test has no images.*train \(40\)/,
   });
 });
+
+test('a percentile that the method does not ask for is told', async (t) => {
+  const parameters = { count: 4, percentile: 99, equalization: 'none' };
+  assert.deepEqual((await calibrated(t, { ...parameters, method: 'min-max' })).warnings, [
+    '"percentile" has no effect: it is for method percentile or auto',
+  ]);
+  assert.deepEqual((await calibrated(t, { ...parameters, method: 'percentile' })).warnings, []);
+  assert.deepEqual((await calibrated(t, { method: 'min-max', count: 4 })).warnings, []);
+});
