@@ -13,7 +13,11 @@ import { createBatchSource } from '../../src/training/batches.ts';
 import { createCheckpoints } from '../../src/training/checkpoints.ts';
 import { exportCheckedOnnx } from '../../src/training/export-checked-onnx.ts';
 import { epochEvents, historyCsv } from '../../src/training/history.ts';
-import { createKernelTimes, kernelTimeLines } from '../../src/training/kernel-times.ts';
+import {
+  createKernelTimes,
+  kernelTimeLines,
+  type KernelTime,
+} from '../../src/training/kernel-times.ts';
 import { lookupOf, type NetworkRunner } from '../../src/training/network-runner.ts';
 import { rebuildBatchNorm } from '../../src/training/rebuild-batch-norm.ts';
 import { writeEventFile } from '../../src/training/tensorboard-events.ts';
@@ -28,7 +32,11 @@ import { trainParameters } from './parameters.ts';
 import { recipeOf } from './recipe-of.ts';
 import { recipeWarnings } from './recipe-problems.ts';
 import { imagesAtATime, startNetwork } from './start-network.ts';
+import { unusedWarnings } from './unused-parameters.ts';
 import { writeMetrics } from './write-metrics.ts';
+
+/** Kernels whose time a run shows. */
+const SHOWN_KERNELS = 10;
 
 type Context = StageContext<z.output<typeof trainParameters>>;
 
@@ -86,7 +94,9 @@ export const train = defineStage({
   async run(context) {
     const { parameters, inputs } = context;
     await refuseKnownDivergence(context);
-    for (const warning of recipeWarnings(parameters)) context.warn(warning);
+    for (const warning of [...recipeWarnings(parameters), ...unusedWarnings(parameters)]) {
+      context.warn(warning);
+    }
     const reader = await openShardReader(inputs['images']!.path); // declared as required
     try {
       const tf = await loadTensorflow();
@@ -155,7 +165,7 @@ export const train = defineStage({
       });
       await writeOutputs(context, runner, details, result);
       const kernelTimes = times?.read() ?? null;
-      for (const line of kernelTimeLines(kernelTimes ?? [])) context.log(line);
+      if (kernelTimes !== null) showKernelTimes(context, kernelTimes);
       await writeMetrics(context, {
         ...{ result, initial, network, exportError, trainingMs, kernelTimes },
       });
@@ -176,6 +186,14 @@ function checkpointOf(context: Context, shards: ImageShards): 'best' | 'last' {
     `there are no ${validationSplit} images to choose a checkpoint by; the last epoch's weights are kept`,
   );
   return 'last';
+}
+
+/** The log of a stage that succeeds is not kept, and all of them are in the metrics. */
+function showKernelTimes(context: Context, times: readonly KernelTime[]): void {
+  const lines = kernelTimeLines(times);
+  const shown = lines.slice(0, SHOWN_KERNELS);
+  context.notice(`TensorFlow's kernels, ${shown.length} of ${lines.length}, the costliest first:`);
+  for (const line of shown) context.notice(line);
 }
 
 function showProgress(context: Context, progress: TrainingProgress): void {

@@ -32,6 +32,7 @@ export async function startNetwork(
   observe: OperationObserver | null,
 ): Promise<StartedNetwork> {
   const { parameters, inputs } = context;
+  requireClasses(shards);
   const network = buildNetwork(networkOptions(parameters, shards));
   const { weights, ...initial } = await loadInitialWeights(
     network,
@@ -56,6 +57,16 @@ export async function startNetwork(
     ...(observe === null ? {} : { observe }),
   });
   return { network, runner, initial };
+}
+
+/** One class is always right: every figure would be perfect and mean nothing. */
+export function requireClasses({ classes }: Pick<ImageShards, 'classes'>): void {
+  if (classes.length > 1) return;
+  throw new DataError({
+    code: 'training/one-class',
+    message: `the images are all of one class, ${classes.map((name) => `"${name}"`).join('')}; a classifier tells two or more apart`,
+    hint: 'give the ingest stage a folder that holds one folder for each class',
+  });
 }
 
 /** Keras's weights give other answers on padding and pixels that are not as in their training. */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { trainParameters } from '../../../../stages/train/parameters.ts';
 import { recipeWarnings } from '../../../../stages/train/recipe-problems.ts';
+import { unusedWarnings } from '../../../../stages/train/unused-parameters.ts';
 
 function problemsOf(parameters: Record<string, unknown>): string[] {
   const outcome = trainParameters.safeParse({ architecture: 'resnet18', ...parameters });
@@ -51,4 +52,32 @@ test('what is hardly meant is told, what is usual is not', () => {
   ]);
   assert.deepEqual(warningsOf({ architecture: 'mobilenet-v2', widthMultiplier: 0.5 }), []);
   assert.deepEqual(warningsOf({ architecture: 'alexnet', variant: 'torchvision' }), []);
+});
+
+test('parameters of another optimizer or schedule than the chosen ones are told, defaults are not', () => {
+  const warningsOf = (parameters: Record<string, unknown>): string[] =>
+    unusedWarnings(trainParameters.parse({ architecture: 'resnet18', ...parameters }));
+  const sgd = { optimizer: 'nesterov', momentum: 0.8 };
+  const adam = { optimizer: 'adamw', beta1: 0.8, beta2: 0.99, epsilon: 1e-6 };
+  const steps = { schedule: 'steps', milestones: [3, 5], gamma: 0.5 };
+  const oneCycle = { schedule: 'one-cycle', riseFraction: 0.2 };
+  assert.deepEqual(warningsOf({ ...sgd, ...steps }), []);
+  assert.deepEqual(warningsOf({ ...adam, ...oneCycle }), []);
+  assert.deepEqual(
+    warningsOf({ optimizer: 'adam', schedule: 'cosine', milestones: [100, 150] }),
+    [],
+  );
+  assert.deepEqual(warningsOf({ ...adam, momentum: 0.8, optimizer: 'sgd' }), [
+    '"beta1" has no effect: it is for optimizer adam or adamw',
+    '"beta2" has no effect: it is for optimizer adam or adamw',
+    '"epsilon" has no effect: it is for optimizer adam or adamw',
+  ]);
+  assert.deepEqual(warningsOf({ ...steps, ...oneCycle, ...sgd, optimizer: 'adam' }), [
+    '"momentum" has no effect: it is for optimizer sgd or nesterov',
+    '"milestones" has no effect: it is for schedule steps',
+    '"gamma" has no effect: it is for schedule steps',
+  ]);
+  assert.deepEqual(warningsOf({ riseFraction: 0.2 }), [
+    '"riseFraction" has no effect: it is for schedule one-cycle',
+  ]);
 });

@@ -70,12 +70,15 @@ test('a network is trained, exported and trained further from its weights', asyn
   assert.deepEqual(tensors.get('classifier.1.weight')?.shape, [2, 1280]);
 
   const second = await runStage(context, train, {
-    parameters: { ...PARAMETERS, epochs: 1, checkpoint: 'last' },
+    parameters: { ...PARAMETERS, epochs: 1, checkpoint: 'last', kernelTimes: 'measure' },
     inputs: { ...inputs, weights: { kind: 'model/tfjs', path: first.outputs['weights']! } },
   });
   assert.deepEqual((await readMetricsFile(second.outputs['metrics']!)).notes, [
     'trained 1 epoch from the weights of an earlier training',
   ]);
+  const [title = '', ...kernels] = second.notices.slice(-11);
+  assert.match(title, /^TensorFlow's kernels, 10 of \d+, the costliest first:$/);
+  for (const line of kernels) assert.match(line, /^ *[\d.]+ % +[\d.]+ s +\d+ x {2}\w+$/);
 });
 
 test('a training that diverged leaves weights, history and events, and is not repeated', async (context) => {

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { NORMALIZATION_PRESETS } from '../../../../src/data/normalization-presets.ts';
-import { imagesAtATime, kerasWarning } from '../../../../stages/train/start-network.ts';
+import {
+  imagesAtATime,
+  kerasWarning,
+  requireClasses,
+} from '../../../../stages/train/start-network.ts';
 
 test("Keras's weights want its padding and its pixels", () => {
   const { tf, imagenet } = NORMALIZATION_PRESETS;
@@ -25,4 +29,11 @@ test('no more images go through the network than a batch has', () => {
   assert.equal(imagesAtATime({ batchSize: 8, microBatchSize: null }), 8);
   assert.equal(imagesAtATime({ batchSize: 8, microBatchSize: 4 }), 4);
   assert.equal(imagesAtATime({ batchSize: 8, microBatchSize: 64 }), 8);
+});
+
+test('images of one class are refused, since there is nothing to tell apart', () => {
+  requireClasses({ classes: ['0', '1'] });
+  assert.throws(() => {
+    requireClasses({ classes: ['0'] });
+  }, /^DataError: the images are all of one class, "0"; a classifier tells two or more apart$/);
 });
