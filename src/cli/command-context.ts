@@ -22,5 +22,5 @@ export interface CommandCall {
   readonly context: CommandContext;
 }
 
-/** Returns the exit code: 0, or 3 for a broken gate; everything else is thrown. */
+/** Returns the exit code: 0, or 3 for a broken bound; everything else is thrown. */
 export type CommandHandler = (call: CommandCall) => Promise<number>;

@@ -59,7 +59,7 @@ function createProgram(
     .helpCommand('help [command]', 'show the help of a command')
     .addHelpText(
       'after',
-      '\nExit codes: 0 done, 1 a stage failed, 2 wrong pipeline or usage, 3 a comparison broke its gate,\n' +
+      '\nExit codes: 0 done, 1 a stage failed, 2 wrong pipeline or usage, 3 a comparison broke its bound,\n' +
         '70 a bug of drq, 130 interrupted. DRQ_DEBUG=1 shows stack traces.',
     );
   configure(program, captured);

@@ -8,7 +8,7 @@ import { parseCommandLine } from './command-line.ts';
 
 /**
  * Runs one command line (without `node` and the script) and returns the exit code: 0 done, 1 a stage
- * failed, 2 the pipeline or the usage is wrong, 3 a comparison broke its gate, 70 a bug of ours,
+ * failed, 2 the pipeline or the usage is wrong, 3 a comparison broke its bound, 70 a bug of ours,
  * 130 interrupted.
  */
 export async function main(argv: readonly string[]): Promise<number> {

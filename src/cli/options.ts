@@ -57,7 +57,7 @@ export const OPTIONS = {
   failOn: {
     flags: '--fail-on <bound>',
     kind: 'list',
-    help: "exit 3 when the change from A to B is within the bound: 'top1 < -0.5pp', 'latencyMedianMs > +5%'; may be repeated",
+    help: "exit 3 when the change from A to B is one that must not be: 'top1 < -0.5pp', 'latencyMedianMs > +5%'; may be repeated",
   },
   diffFormat: {
     flags: '--format <format>',

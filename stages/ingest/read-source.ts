@@ -66,7 +66,7 @@ function refuseColumns(parameters: IngestParameters): void {
   if (named.length === 0) return;
   throw new UsageError({
     code: 'data/unused-column',
-    message: `${named.join(', ')} name columns of a CSV, but the images are read from class folders`,
+    message: `${named.join(', ')} ${named.length === 1 ? 'names a column' : 'name columns'} of a CSV, but the images are read from class folders`,
     hint: 'set layout: csv where a CSV has the labels; else leave them out, and use groupPattern for groups',
   });
 }
