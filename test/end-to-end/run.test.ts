@@ -155,6 +155,15 @@ the tables were not written, because the run failed
   assert.equal(mended.stdout, TABLE);
 });
 
+test('a pipeline without tables speaks of none when it fails', async (context) => {
+  const rig = await tinyRig(context);
+  await rig.write('tiny.yaml', PIPELINE.slice(0, PIPELINE.indexOf('tables:')));
+  const failed = await rig.drq('run', 'tiny.yaml', '--set', 'stages.count.parameters.mode=fail');
+  assert.equal(failed.exitCode, 1);
+  assert.match(failed.stderr, /no counting today/);
+  assert.ok(!failed.stderr.includes('tables'));
+});
+
 test('a wrong pipeline: every problem, exit 2, nothing run', async (context) => {
   const rig = await tinyRig(context);
   await rig.write(

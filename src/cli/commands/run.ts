@@ -29,7 +29,9 @@ export async function run(call: CommandCall): Promise<number> {
   const record = await runAndReport(pipeline, stages, call);
   if (record.interrupted) throw new InterruptedError();
   if (record.failed > 0 && options.keepGoing !== true) {
-    context.say('the tables were not written, because the run failed');
+    if (pipeline.tables.length > 0) {
+      context.say('the tables were not written, because the run failed');
+    }
     return 1;
   }
   await showTables(pipeline, { record, isPartial: stages.length > 0 || record.failed > 0, call });
