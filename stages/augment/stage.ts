@@ -66,15 +66,14 @@ export const augment = defineStage({
       height: parameters.sizePx,
       classes: index.classes,
     });
-    let sums: ChannelSums;
+    let shards: ImageShards;
     try {
-      sums = await writeImages(context, { datasetFolder, images, writer });
+      const sums = await writeImages(context, { datasetFolder, images, writer });
+      shards = await writer.finish(chooseNormalization(parameters, sums));
     } catch (error) {
       await writer.abandon();
       throw error;
     }
-    const normalization = chooseNormalization(parameters, sums);
-    const shards = await writer.finish(normalization);
     await writeReport(outputs['report']!, shards);
   },
 });

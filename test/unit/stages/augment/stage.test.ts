@@ -3,11 +3,13 @@ import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { flipHorizontally } from '../../../../src/data/augment-image.ts';
 import { decodeImage } from '../../../../src/data/decode-image.ts';
 import type { Split } from '../../../../src/data/dataset-index.ts';
 import { openShardReader } from '../../../../src/data/image-shards.ts';
 import { datasetFile, writeDatasetIndex } from '../../../../src/data/write-dataset.ts';
+import { collectGarbage } from '../../../../src/runtime/collect-garbage.ts';
 import { augmentParameters } from '../../../../stages/augment/parameters.ts';
 import { augment } from '../../../../stages/augment/stage.ts';
 import { makeJpeg } from '../../../support/picture-fixtures.ts';
@@ -144,7 +146,14 @@ test('normalization: computed over train, by name, or given', async (t) => {
 
 test('without training images nothing can be computed, which is said', async (t) => {
   const dataset = await makeDataset(t, { test: 2 });
+  const unclosed: string[] = [];
+  const listen = ({ message }: Error): number => unclosed.push(message);
+  process.on('warning', listen);
   await assert.rejects(run(t, dataset, { sizePx: 8 }), { code: 'data/no-normalization' });
+  collectGarbage();
+  await setImmediate();
+  process.off('warning', listen);
+  assert.deepEqual(unclosed, [], 'the shard is closed, not left to the garbage collector');
   await run(t, dataset, { sizePx: 8, normalization: 'imagenet' });
   const onlyTrain = run(t, dataset, { sizePx: 8, splits: ['train'], normalization: 'tf' });
   await assert.rejects(onlyTrain, { code: 'data/no-images' });
