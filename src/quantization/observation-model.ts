@@ -4,15 +4,22 @@ import { cloneModel, graphOf, type OnnxModel } from '../onnx/model.ts';
 import { inferGraph } from '../onnx/shape-inference.ts';
 import type { MarkedTensor } from './mark-graph.ts';
 
-/** Outputs that tell of one tensor: one or more values an image, image by image. */
+/** Columns of an output that tells of several tensors, [N, columns]: a row an image. */
+export interface Columns {
+  readonly output: string;
+  readonly first: number;
+  readonly count: number;
+}
+
+/** Where what tells of one tensor stands: one or more values an image. */
 export interface ObservedOutputs {
   readonly tensor: string;
   /** Absent where no value can be below 0. */
-  readonly minimum?: string;
-  readonly maximum: string;
+  readonly minimum?: Columns;
+  readonly maximum: Columns;
   /** Sums or means, NaN where a value is; absent where that shows elsewhere. */
-  readonly sum?: string;
-  /** Values of the tensor, evenly spaced. */
+  readonly sum?: Columns;
+  /** The output with values of the tensor, evenly spaced. */
   readonly sample?: string;
 }
 
@@ -22,6 +29,12 @@ export interface ObservedOutputs {
  * than the network itself.
  */
 const SAMPLE_COUNT = 4096;
+
+/**
+ * Parts of an output. Each output takes 5 µs to hand over, a seventh of a MobileNetV3-Large's run with
+ * one for every part; but until an output is made, every tensor that it tells of stays in memory.
+ */
+const GROUP_SIZE = 8;
 
 /**
  * The float model with outputs that tell the range of each tensor and, for histograms, a sample of its
@@ -62,28 +75,40 @@ export function observationModel(
   const end = integers(BigInt(2 ** 53));
   // Axes became an input of ReduceMin and ReduceMax in opset 18.
   const extreme = (opType: string, flat: string): string =>
-    (version?.version ?? 0n) >= 18n
-      ? add(opType, [flat, one], { keepdims: 0 })
-      : add(opType, [flat], { axes: [1], keepdims: 0 });
+    (version?.version ?? 0n) >= 18n ? add(opType, [flat, one]) : add(opType, [flat], { axes: [1] });
+  const groups: { readonly output: string; readonly parts: string[]; columnCount: number }[] = [];
+  const columnsOf = (part: string, count: number): Columns => {
+    let group = groups.at(-1);
+    if (group === undefined || group.parts.length >= GROUP_SIZE) {
+      group = { output: newName('extremes'), parts: [], columnCount: 0 };
+      groups.push(group);
+    }
+    const { output, parts, columnCount: first } = group;
+    parts.push(part); // [N, count]
+    group.columnCount += count;
+    return { output, first, count };
+  };
   const observed = [...tensors].map(([tensor, { low }]): ObservedOutputs => {
     const shape = shapes.get(tensor) ?? [];
     let made: string | undefined;
     // Only where it is read: onnxruntime runs what nothing reads, too.
     const flat = (): string => (made ??= add('Reshape', [tensor, rows])); // [N, values]
     // Pools read the blocked layout of convolutions as it is, where a Reshape has to undo it.
-    const isImage = shape.length === 4;
-    const maximum = isImage ? add('GlobalMaxPool', [tensor]) : extreme('ReduceMax', flat());
+    const [, channelCount = NaN] = shape;
+    const isImage = shape.length === 4 && !Number.isNaN(channelCount);
+    const pooled = (opType: string): Columns =>
+      columnsOf(add('Reshape', [add(opType, [tensor]), rows]), channelCount);
     const outputs = {
       tensor,
-      maximum,
+      maximum: isImage ? pooled('GlobalMaxPool') : columnsOf(extreme('ReduceMax', flat()), 1),
       // A reduction takes as long as a ReLU; what a Relu or Clip has limited already is spared two.
       ...(low >= 0
         ? {}
         : {
-            minimum: extreme('ReduceMin', flat()),
+            minimum: columnsOf(extreme('ReduceMin', flat()), 1),
             sum: isImage
-              ? add('GlobalAveragePool', [tensor])
-              : add('ReduceSum', [flat(), one], { keepdims: 0 }),
+              ? pooled('GlobalAveragePool')
+              : columnsOf(add('ReduceSum', [flat(), one]), 1),
           }),
     };
     if (options.samples === 'none') return outputs;
@@ -93,11 +118,19 @@ export function observationModel(
       sample: step === 1 ? flat() : add('Slice', [flat(), zero, end, one, integers(BigInt(step))]),
     };
   });
-  const names = observed.flatMap(({ minimum, maximum, sum, sample }) =>
-    [minimum, maximum, sum, sample].filter((name) => name !== undefined),
-  );
+  for (const { output, parts } of groups) {
+    graph.node.push(
+      makeNode({
+        ...{ opType: 'Concat', name: output, attributes: { axis: 1 } },
+        ...{ inputs: parts, outputs: [output] },
+      }),
+    );
+  }
+  const samples = observed.flatMap(({ sample }) => sample ?? []);
   sortNodes(graph);
-  graph.output = [...new Set([...names, ...options.kept])].map((name) => {
+  graph.output = [
+    ...new Set([...groups.map(({ output }) => output), ...samples, ...options.kept]),
+  ].map((name) => {
     const value = makeValueInfo(name, []);
     // Rank, size and type are left to onnxruntime: an absent shape means "any".
     if (value.type?.value.case === 'tensorType') delete value.type.value.value.shape;

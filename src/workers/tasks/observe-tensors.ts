@@ -1,7 +1,7 @@
 import { OnnxError } from '../../diagnostics/errors.ts';
 import { createHistogramObserver } from '../../quantization/observers/histogram.ts';
 import { createMinMaxObserver } from '../../quantization/observers/min-max.ts';
-import type { ObservedOutputs } from '../../quantization/observation-model.ts';
+import type { Columns, ObservedOutputs } from '../../quantization/observation-model.ts';
 import type { Observer, ObserverState } from '../../quantization/observers/observer.ts';
 import { runImageBatches, type ImageRun } from '../run-image-batches.ts';
 import { settleTask, type TaskResult } from '../task-result.ts';
@@ -61,19 +61,18 @@ function createObserver({ tensor, sample }: ObservedOutputs): Observer {
 function observeImage(
   observer: Observer,
   { minimum, maximum, sum, sample }: ObservedOutputs,
-  shareOf: (name: string) => Float32Array,
-  image: { split: string; index: number },
+  shareOf: (output: string) => Float32Array,
+  image: { readonly split: string; readonly index: number },
 ): void {
+  const valuesAt = ({ output, first, count }: Columns): Float32Array =>
+    shareOf(output).subarray(first, first + count);
   try {
     const range = {
-      min:
-        minimum === undefined
-          ? 0
-          : shareOf(minimum).reduce((least, value) => Math.min(least, value), Infinity),
-      max: shareOf(maximum).reduce((most, value) => Math.max(most, value), -Infinity),
+      min: minimum === undefined ? 0 : leastOf(valuesAt(minimum)),
+      max: mostOf(valuesAt(maximum)),
     };
     // Whether the least of values is NaN where one of them is depends on the CPU; of the sum it does not.
-    if (sum !== undefined && shareOf(sum).some(Number.isNaN)) range.min = NaN;
+    if (sum !== undefined && valuesAt(sum).some(Number.isNaN)) range.min = NaN;
     observer.observe(sample === undefined ? new Float32Array() : shareOf(sample), range);
   } catch (cause) {
     if (!(cause instanceof OnnxError)) throw cause;
@@ -85,6 +84,20 @@ function observeImage(
       cause,
     });
   }
+}
+
+/** NaN where a value is. */
+function leastOf(values: Float32Array): number {
+  let least = Infinity;
+  for (const value of values) least = Math.min(least, value);
+  return least;
+}
+
+/** NaN where a value is. */
+function mostOf(values: Float32Array): number {
+  let most = -Infinity;
+  for (const value of values) most = Math.max(most, value);
+  return most;
 }
 
 /** The n-th of `imageCount` equal parts of a tensor [N, …]. */
