@@ -5,8 +5,10 @@ import {
   productOf,
   type ConstantValue,
 } from './constant-value.ts';
+import { evaluateBatchNorm, evaluateReduction } from './evaluate-reductions.ts';
 import { TensorProto_DataType as DataType } from './generated/onnx_pb.ts';
 import type { OnnxNode } from './model.ts';
+import { walkPlaces } from './walk-places.ts';
 
 /** What is known of a node's inputs: undefined where nothing is, or where the input is absent. */
 export type KnownInputs = readonly (ConstantValue | undefined)[];
@@ -63,6 +65,44 @@ const EVALUATORS: Readonly<Record<string, Evaluator>> = {
     if (first.type === 'float') return broadcast(first, second, (a, b) => a / b);
     return broadcast(first, second, (a, b) => (b === 0 ? NaN : Math.trunc(a / b)));
   },
+  // Of the sign of the divisor, or of the dividend where fmod asks for it.
+  Mod: (node, first, [, second]) => {
+    if (second === undefined) return undefined;
+    if (integerOf(node, 'fmod', 0) !== 0) return broadcast(first, second, (a, b) => a % b);
+    return broadcast(first, second, (a, b) => a - b * Math.floor(a / b));
+  },
+  Clip: (node, first, [, low, high]) => {
+    const isGiven = (position: number): boolean => (node.input[position] ?? '') !== '';
+    if ((isGiven(1) && low === undefined) || (isGiven(2) && high === undefined)) return undefined;
+    const [least, most] = [low?.data[0] ?? -Infinity, high?.data[0] ?? Infinity];
+    return { ...first, data: first.data.map((value) => Math.min(most, Math.max(least, value))) };
+  },
+  Equal: (_, first, [, second]) => {
+    if (second === undefined) return undefined;
+    // Of a value that is not known nothing follows.
+    const isEqual = (a: number, b: number): number =>
+      Number.isNaN(a) || Number.isNaN(b) ? NaN : Number(a === b);
+    return broadcast(
+      { ...first, type: 'bool', data: Float64Array.from(first.data) },
+      second,
+      isEqual,
+    );
+  },
+  Where: (_, first, [, chosen, other]) => {
+    if (chosen === undefined || other === undefined) return undefined;
+    if (chosen.type === 'float' && first.data.some(Number.isNaN)) return undefined;
+    const taken = broadcast(chosen, first, (value, is) => (is === 0 ? 0 : is === 1 ? value : NaN));
+    const left = broadcast(other, first, (value, is) => (is === 1 ? 0 : is === 0 ? value : NaN));
+    return taken === undefined || left === undefined
+      ? undefined
+      : broadcast(taken, left, (a, b) => a + b);
+  },
+  ReduceMean: evaluateReduction,
+  ReduceSum: evaluateReduction,
+  ReduceProd: evaluateReduction,
+  ReduceMax: evaluateReduction,
+  ReduceMin: evaluateReduction,
+  BatchNormalization: evaluateBatchNorm,
   Cast: evaluateCast,
   Concat: evaluateConcat,
   Unsqueeze: (node, first, inputs) => {
@@ -235,24 +275,19 @@ function broadcast(
   const dims = broadcastDims(a.dims, b.dims);
   const data = dims === undefined ? undefined : emptyData(a.type, productOf(dims));
   if (dims === undefined || data === undefined) return undefined;
-  const indexOf = ({ dims: own }: ConstantValue): ((flat: number) => number) => {
-    if (own.length === dims.length && own.every((dim, i) => dim === dims[i])) return (flat) => flat;
+  const walk = ({ dims: own }: ConstantValue): (() => number) => {
     const strides = stridesOf(own);
-    const whole = stridesOf(dims);
     const skip = dims.length - own.length;
-    return (flat) => {
-      let at = 0;
-      for (let i = 0; i < own.length; i += 1) {
-        if (own[i] === 1) continue; // repeated along this axis
-        // Both lists have an entry for every axis of the result.
-        at += (Math.floor(flat / whole[i + skip]!) % dims[i + skip]!) * strides[i]!;
-      }
-      return at;
-    };
+    const stepOf = (axis: number): number => (own[axis] === 1 ? 0 : (strides[axis] ?? 0)); // 1: repeated
+    return walkPlaces(
+      dims,
+      dims.map((_, i) => (i < skip ? 0 : stepOf(i - skip))),
+    );
   };
-  const [inA, inB] = [indexOf(a), indexOf(b)];
-  // The indices lie inside the operands by construction.
-  for (let i = 0; i < data.length; i += 1) data[i] = compute(a.data[inA(i)]!, b.data[inB(i)]!);
+  const [nextOfA, nextOfB] = [walk(a), walk(b)];
+  // The places lie inside the operands by construction.
+  for (let i = 0; i < data.length; i += 1)
+    data[i] = compute(a.data[nextOfA()]!, b.data[nextOfB()]!);
   return { type: a.type, dims, data };
 }
 

@@ -27,11 +27,13 @@ export function foldConstants(graph: OnnxGraph): void {
   const inferred = inferGraph(graph);
   const newName = nameMaker(graph);
   const outputs = new Set(graph.output.map(({ name }) => name));
+  const read = new Set([...outputs, ...graph.node.flatMap(({ input }) => input)]);
+  read.delete(''); // an input that is left out
   const folded = new Set<OnnxNode>();
   for (const node of graph.node) {
     const [name = ''] = node.output;
     if (node.opType === 'Reshape') fixReshape(node, graph, inferred, newName);
-    if (node.output.length !== 1 || outputs.has(name)) continue;
+    if (outputs.has(name) || node.output.slice(1).some((other) => read.has(other))) continue;
     const value = inferred.valueOf(name);
     if (value === undefined || value.type === 'bool' || !isFullyKnown(value)) continue;
     graph.initializer.push(initializerOf(name, value));

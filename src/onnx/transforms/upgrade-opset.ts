@@ -23,7 +23,9 @@ const UNCHANGED = new Set(
     'Conv Relu LeakyRelu Sigmoid Tanh Elu Selu HardSigmoid Add Sub Mul Div Gemm MatMul MaxPool ' +
     'AveragePool GlobalAveragePool GlobalMaxPool Concat Flatten Reshape Transpose ' +
     'LRN Identity Constant ReduceMean Exp Sqrt Sum Max Min Shape Gather Cast ConstantOfShape Expand Range ' +
-    'Abs Neg Reciprocal Pow PRelu InstanceNormalization Size Floor Ceil'
+    'Abs Neg Reciprocal Pow PRelu InstanceNormalization Size Floor Ceil Erf Log Sin Cos Sign Round Softplus ' +
+    'Equal Greater Less And Or Not Where Mod Tile CumSum ReduceMax ReduceMin ReduceProd ReduceL1 ReduceL2 ' +
+    'SpaceToDepth DepthToSpace LpNormalization Softsign ThresholdedRelu'
   ).split(' '),
 );
 
