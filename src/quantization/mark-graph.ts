@@ -151,7 +151,20 @@ interface Bounds {
 function boundsOf(tensor: string, index: GraphIndex): Bounds {
   const producer = index.producers.get(tensor);
   const bounds = producer === undefined ? undefined : activationBounds(producer, index);
-  return bounds ?? { low: -Infinity, high: Infinity };
+  return bounds ?? { low: leastOfHardSwish(tensor, index), high: Infinity };
+}
+
+/** -c where all that reads x are the parts of x · clip(x + c, 0, …): what is less gives 0 like -c. */
+function leastOfHardSwish(tensor: string, index: GraphIndex): number {
+  const readers = index.consumers.get(tensor) ?? [];
+  const sum = readers.find(({ opType, input }) => opType === 'Add' && input[0] === tensor);
+  const shift = constantScalar(sum?.input[1], index, NaN);
+  if (sum === undefined || shift === undefined || !(shift > 0)) return -Infinity;
+  const clip = soleConsumer(index, sum.output[0] ?? '');
+  if (clip === undefined || activationBounds(clip, index)?.low !== 0) return -Infinity;
+  const product = soleConsumer(index, clip.output[0] ?? '');
+  const isAll = readers.length === 2 && !index.outputs.has(tensor) && readers.includes(product!);
+  return product?.opType === 'Mul' && isAll ? -shift : -Infinity;
 }
 
 /** What a Relu or Clip with constant bounds lets through; undefined for other nodes. */

@@ -7,6 +7,7 @@ import { foldConstants } from '../onnx/transforms/fold-constants.ts';
 import { foldPad } from '../onnx/transforms/fold-pad.ts';
 import { fullPads } from '../onnx/transforms/full-pads.ts';
 import { inlineFunctions } from '../onnx/transforms/inline-functions.ts';
+import { lowerHardSwish } from '../onnx/transforms/lower-hard-swish.ts';
 import { lowerReduceMean } from '../onnx/transforms/lower-reduce-mean.ts';
 import { matmulToGemm } from '../onnx/transforms/matmul-to-gemm.ts';
 import { normalizeGemm } from '../onnx/transforms/normalize-gemm.ts';
@@ -28,6 +29,7 @@ export function prepareModel(model: OnnxModel): OnnxModel {
     lowerReduceMean,
     matmulToGemm,
     normalizeGemm,
+    lowerHardSwish,
     fullPads,
     foldPad,
     foldAffine,

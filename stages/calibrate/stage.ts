@@ -10,7 +10,7 @@ import { calibrateParameters, DEFAULT_PERCENTILE } from './parameters.ts';
 
 export const calibrate = defineStage({
   kind: 'calibrate',
-  version: 13,
+  version: 14,
   description: 'Runs a float model over images and chooses the range of every activation.',
   parameters: calibrateParameters,
   inputs: {

@@ -48,6 +48,19 @@ test('a convolution that is read besides by another node keeps its own range, an
   assert.deepEqual(floatNodes, []);
 });
 
+test('what HardSwish makes 0 takes no codes, unless something else reads it', () => {
+  const hardSwish = [
+    node('Conv', ['input', 'w'], 'c'),
+    node('Add', ['c', 'one'], 'sum'),
+    node('Clip', ['sum', 'zero', 'six'], 'gate'),
+    node('Mul', ['c', 'gate'], 'h'),
+  ];
+  const alone = markGraph(graphWith(hardSwish, 'h'));
+  assert.deepEqual(alone.tensors.get('c'), { source: 'c', low: -1, high: Infinity });
+  const { tensors } = markGraph(graphWith([...hardSwish, node('Add', ['h', 'c'], 'y')]));
+  assert.equal(tensors.get('c')?.low, -Infinity);
+});
+
 test('a pool shares the parameters of its input, and so does what follows', () => {
   const { tensors } = markGraph(
     graphWith([
