@@ -21,9 +21,9 @@ export function evaluateReduction(
   const sums = new Float64Array(count).fill(reduction.start);
   const steps = kept.map((dim, i) => (dim === 1 ? 0 : productOf(kept.slice(i + 1))));
   const nextPlace = walkPlaces(dims, steps);
-  for (let i = 0; i < data.length; i += 1) {
+  for (const value of data) {
     const place = nextPlace();
-    sums[place] = reduction.join(sums[place]!, data[i]!); // both indices lie inside their arrays
+    sums[place] = reduction.join(sums[place]!, value); // a place of the result
   }
   if (node.opType === 'ReduceMean') for (let i = 0; i < count; i += 1) sums[i]! /= each;
   const isKept = integerOf(node, 'keepdims', 1) !== 0;

@@ -13,6 +13,7 @@ import { quantizeLinear } from './linear.ts';
 import type { ActivationParameters } from './parameters.ts';
 import type { QuantizationPlan, QuantizedLayer } from './quantization-plan.ts';
 import { shieldFloatLayers } from './shield-float-layers.ts';
+import { shieldGelus } from './shield-gelus.ts';
 import { quantizeBias } from './weights.ts';
 
 /** What the bias of each layer is raised by, by the layer's output tensor. */
@@ -37,6 +38,7 @@ export function insertQdq(
   for (const [tensor, parameters] of plan.activations) insertPair(edit, tensor, parameters);
   computeOnCodes(graph, (tensor) => plan.activations.get(tensor));
   shieldFloatLayers(graph, plan.floatNodes);
+  shieldGelus(graph);
   sortNodes(graph);
   pruneNodes(graph);
   pruneInitializers(graph);

@@ -1,6 +1,7 @@
 import { indexGraph, shownNode, soleConsumer, type GraphIndex } from '../onnx/graph-edit.ts';
 import type { OnnxGraph, OnnxNode } from '../onnx/model.ts';
 import { isFloatTensor, readFloats } from '../onnx/tensor-data.ts';
+import { findGelus } from '../onnx/transforms/find-gelus.ts';
 import type { Join } from './align-scales.ts';
 import { OPERATORS } from './operators/registry.ts';
 import { staysFloat, type Verdict } from './operators/operator.ts';
@@ -55,6 +56,7 @@ export function markGraph(graph: OnnxGraph, excluded: ReadonlySet<string> = new 
   const joins: Join[] = [];
   const floatNodes: FloatNode[] = [];
   const absorbed = new Set<OnnxNode>();
+  const inGelus = new Set(findGelus(graph).flatMap(({ nodes }) => nodes));
 
   const quantizeTensor = (tensor: string): void => {
     if (!tensors.has(tensor)) tensors.set(tensor, { source: tensor, ...boundsOf(tensor, index) });
@@ -76,7 +78,9 @@ export function markGraph(graph: OnnxGraph, excluded: ReadonlySet<string> = new 
 
   for (const node of graph.node) {
     if (absorbed.has(node)) continue;
-    const verdict = verdictOn(node, index, tensors, excluded);
+    const verdict = inGelus.has(node)
+      ? staysFloat('it is part of a GELU, which onnxruntime runs as one float operator')
+      : verdictOn(node, index, tensors, excluded);
     switch (verdict.kind) {
       case 'weighted':
         layers.push({ ...verdict, node, inputTensor: node.input[0] ?? '' });

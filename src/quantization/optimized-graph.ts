@@ -7,10 +7,12 @@ import { indexGraph, shownNode } from '../onnx/graph-edit.ts';
 import { graphOf, type OnnxGraph, type OnnxNode } from '../onnx/model.ts';
 import { readOnnx } from '../onnx/reader.ts';
 import { typeName } from '../onnx/tensor-data.ts';
+import { findGelus } from '../onnx/transforms/find-gelus.ts';
 import { openOnnxSession } from '../runtime/onnx-session.ts';
 import type { FloatNode } from './mark-graph.ts';
 import { PIXEL_SHIFT, PIXELS_TO_FLOAT } from './pixel-head.ts';
 import { SHIELD_SUFFIX } from './shield-float-layers.ts';
+import { GELU_SUFFIX } from './shield-gelus.ts';
 
 export interface OptimizedGraph {
   /** Operator → count in the graph as onnxruntime runs it. */
@@ -34,20 +36,40 @@ export async function readOptimizedGraph(
   const model = await readOnnx(optimizedModelPath);
   await rm(optimizedModelPath);
   const inFloat = nodesInFloat(graphOf(model));
-  const originals = inFloat.every(({ name }) => name !== '' && !BLOCKED.test(name))
-    ? new Map<string, OnnxNode>()
-    : indexGraph(graphOf(await readOnnx(modelPath))).producers;
+  const isRenamed = ({ opType, name }: OnnxNode): boolean =>
+    name === '' || BLOCKED.test(name) || opType === 'Gelu';
+  const originals = inFloat.some(isRenamed)
+    ? originalsOf(graphOf(await readOnnx(modelPath)))
+    : { producers: new Map<string, OnnxNode>(), gelus: new Map<string, OnnxNode>() };
   return {
     operators: countOperators(model),
     floatNodes: inOneRow(inFloat, planned, originals),
   };
 }
 
+/** The nodes of the model that was given, for those that onnxruntime gives other names. */
+interface Originals {
+  readonly producers: ReadonlyMap<string, OnnxNode>;
+  /** The last node of each GELU, by the tensor that it reads. */
+  readonly gelus: ReadonlyMap<string, OnnxNode>;
+}
+
+function originalsOf(graph: OnnxGraph): Originals {
+  const { producers } = indexGraph(graph);
+  const gelus = findGelus(graph).flatMap(({ input, last }) => {
+    // Where onnxruntime lays values out anew it calls them as the node that makes them.
+    const producer = producers.get(input);
+    const names = producer === undefined ? [input] : [input, producer.name];
+    return names.map((name) => [name, last] as const);
+  });
+  return { producers, gelus: new Map(gelus) };
+}
+
 /** A float node a row, under the names of the model that was given. */
 function inOneRow(
   inFloat: readonly OnnxNode[],
   planned: readonly FloatNode[],
-  originals: ReadonlyMap<string, OnnxNode>,
+  originals: Originals,
 ): FloatNode[] {
   const reasons = new Map(planned.map(({ node, reason }) => [node, reason]));
   const rows = new Map<string, FloatNode>();
@@ -60,7 +82,7 @@ function inOneRow(
       continue;
     }
     // Of an operator that was taken apart the last piece makes its output.
-    const whole = node.name === '' ? originals.get(node.output[0] ?? '') : undefined;
+    const whole = node.name === '' ? originals.producers.get(node.output[0] ?? '') : undefined;
     const shown = originalName(node, originals, reasons) ?? shownNode(whole ?? node);
     const reason = reasons.get(shown) ?? reasonOf(node);
     rows.set(shown, { node: shown, operator: (whole ?? node).opType, reason });
@@ -77,12 +99,17 @@ const NAMELESS = ['HardSwish', 'Celu', 'Mish', 'Softplus', 'Gelu'];
 /** How onnxruntime names a convolution that it gave its own blocked layout: after its output. */
 const BLOCKED = /_nchwc(?:_token_\d+)?$/;
 
-/** The node whose output, or that of the activation fused to it, such a convolution is named after. */
+/**
+ * The node whose output, or that of the activation fused to it, such a convolution is named after; of a
+ * GELU made of five nodes the last.
+ */
 function originalName(
-  { name }: OnnxNode,
-  producers: ReadonlyMap<string, OnnxNode>,
+  { opType, name, input }: OnnxNode,
+  { producers, gelus }: Originals,
   reasons: ReadonlyMap<string, string>,
 ): string | undefined {
+  const last = opType === 'Gelu' ? gelus.get(input[0] ?? '') : undefined;
+  if (last !== undefined) return shownNode(last);
   if (!BLOCKED.test(name)) return undefined;
   const producer = producers.get(name.replace(BLOCKED, ''));
   const candidates = [producer, producers.get(producer?.input[0] ?? '')];
@@ -94,6 +121,8 @@ function reasonOf(node: OnnxNode): string {
   if (node.opType.startsWith('Reorder')) return 'changes the layout of values for a float layer';
   if (node.name.endsWith(SHIELD_SUFFIX))
     return 'keeps onnxruntime from quantizing the float layer before it';
+  if (node.name.endsWith(GELU_SUFFIX))
+    return 'hands its input to both ends of a GELU, so that onnxruntime runs that as one operator';
   if (node.name === PIXELS_TO_FLOAT) return 'makes pixels float for a first layer that stays float';
   return node.name === PIXEL_SHIFT
     ? 'shifts the input by part of a pixel value to where rounding gives just the pixels'

@@ -13,6 +13,7 @@ import { matmulToGemm } from '../onnx/transforms/matmul-to-gemm.ts';
 import { normalizeGemm } from '../onnx/transforms/normalize-gemm.ts';
 import { splitSum } from '../onnx/transforms/split-sum.ts';
 import { upgradeOpset } from '../onnx/transforms/upgrade-opset.ts';
+import { writeGelus } from '../onnx/transforms/write-gelus.ts';
 
 /**
  * A copy of `model` in the form that calibration and quantization work on: the same function of its
@@ -30,6 +31,7 @@ export function prepareModel(model: OnnxModel): OnnxModel {
     matmulToGemm,
     normalizeGemm,
     lowerHardSwish,
+    writeGelus,
     fullPads,
     foldPad,
     foldAffine,

@@ -52,7 +52,7 @@ export function shieldFloatLayers(graph: OnnxGraph, floatNodes: readonly FloatNo
   }
 }
 
-const LEAST_FLOAT32 = -3.4028234663852886e38;
+export const LEAST_FLOAT32 = -3.4028234663852886e38;
 
 /** Weights behind a DequantizeLinear are quantized already; computed ones are left alone. */
 function isInitializerFed(layer: OnnxNode, { initializers }: GraphIndex): boolean {

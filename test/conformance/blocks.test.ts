@@ -182,6 +182,20 @@ const BLOCKS: readonly Block[] = [
     operators: [...ALWAYS, 'Pad', 'QLinearAdd', 'QLinearMul'],
   },
   {
+    name: 'HardSwish as one node, HardSigmoid and a product',
+    ...joined([
+      conv('stem', 'input', 3, 16),
+      only(nodeSpec('HardSwish', ['stem'], 'h')),
+      conv('e', 'h', 16, 16),
+      only(
+        nodeSpec('HardSigmoid', ['e'], 'gate', { alpha: { float: 1 / 6 } }),
+        nodeSpec('Mul', ['e', 'gate'], 'g'),
+      ),
+      head('g', 16),
+    ]),
+    operators: [...ALWAYS, 'Pad', 'QLinearAdd', 'QLinearMul'],
+  },
+  {
     name: 'dense, with batch norm and Relu before each convolution',
     ...joined([
       conv('x0', 'input', 3, 16),

@@ -55,3 +55,43 @@ for (const activation of ['none', 'Relu']) {
     );
   });
 }
+
+test('a GELU between layers in integers is one operator in float', async (t) => {
+  const model = smallModel({
+    input: [1, 8, 6, 6],
+    output: 'y',
+    nodes: [
+      node('Conv', ['input', 'w1'], 'c1'),
+      node('Mul', ['c1', 'narrow'], 's'),
+      node('Erf', ['s'], 'e'),
+      node('Add', ['e', 'one'], 'a'),
+      node('Mul', ['c1', 'a'], 'm'),
+      node('Mul', ['m', 'half'], 'g'),
+      node('Conv', ['g', 'w2'], 'y'),
+    ],
+    tensors: [
+      makeTensor('w1', [8, 8, 1, 1], normalValues('w1', 64, 0.3)),
+      makeTensor('w2', [8, 8, 1, 1], normalValues('w2', 64, 0.3)),
+      makeTensor('narrow', [], Float32Array.of(Math.SQRT1_2)),
+      makeTensor('one', [], Float32Array.of(1)),
+      makeTensor('half', [], Float32Array.of(0.5)),
+    ],
+  });
+  const result = await quantizeOne(t, model, normalValues('input', 8 * 36));
+  assert.equal(result.optimized.operators['com.microsoft.QLinearConv'], 2);
+  assert.equal(result.optimized.operators['com.microsoft.Gelu'], 1);
+  assert.deepEqual(
+    result.optimized.floatNodes.map(({ node, operator, reason }) => [node, operator, reason]),
+    [
+      [
+        'c1_dequantized/keep-gelu',
+        'Max',
+        'hands its input to both ends of a GELU, so that onnxruntime runs that as one operator',
+      ],
+      ['g', 'Gelu', 'it is part of a GELU, which onnxruntime runs as one float operator'],
+    ],
+  );
+  const noise = createSqnrAccumulator();
+  noise.add(result.float['y']!, result.fused['y']!);
+  assert.ok((noise.finishDb() ?? Infinity) > 35, String(noise.finishDb()));
+});

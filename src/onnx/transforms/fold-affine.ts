@@ -4,6 +4,7 @@ import { indexGraph, nameMaker, pruneNodes, soleConsumer, type GraphIndex } from
 import type { Initializer, OnnxGraph, OnnxNode } from '../model.ts';
 import { inferGraph, type Shape } from '../shape-inference.ts';
 import { dimsOf, isFloatTensor, readFloats } from '../tensor-data.ts';
+import { findGelus } from './find-gelus.ts';
 
 /**
  * Folds what scales and shifts each channel by constants (BatchNormalization; Mul, Add, Sub and Div
@@ -11,7 +12,7 @@ import { dimsOf, isFloatTensor, readFloats } from '../tensor-data.ts';
  * w' = w · γ / √(σ² + ε), b' = (b - μ) · γ / √(σ² + ε) + β (Jacob et al. 2018, section 3.2), in float64.
  * Where no layer stands before it: into the one after it if that pads no image with zeros, else a
  * depthwise 1x1 Conv is made, which int8 weights with a scale a channel represent without rounding.
- * The tensor after the last folded node keeps its name.
+ * The tensor after the last folded node keeps its name. GELUs stay whole.
  */
 export function foldAffine(graph: OnnxGraph): void {
   const state: FoldState = {
@@ -99,7 +100,7 @@ function becomeClip(node: OnnxNode, { graph, newName }: FoldState): void {
 
 /** Chains of scalings and shifts with no layer before them that could take them in. */
 function foldStandalone(state: FoldState): void {
-  const gone = new Set<OnnxNode>();
+  const gone = new Set(findGelus(state.graph).flatMap(({ nodes }) => nodes));
   for (const node of [...state.graph.node]) {
     if (gone.has(node) || node.opType === 'HardSigmoid') continue;
     const chain = chainFrom(node, state);
