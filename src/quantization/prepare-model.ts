@@ -11,6 +11,7 @@ import { lowerHardSwish } from '../onnx/transforms/lower-hard-swish.ts';
 import { lowerReduceMean } from '../onnx/transforms/lower-reduce-mean.ts';
 import { matmulToGemm } from '../onnx/transforms/matmul-to-gemm.ts';
 import { normalizeGemm } from '../onnx/transforms/normalize-gemm.ts';
+import { sinkTransposes } from '../onnx/transforms/sink-transposes.ts';
 import { splitSum } from '../onnx/transforms/split-sum.ts';
 import { upgradeOpset } from '../onnx/transforms/upgrade-opset.ts';
 import { writeGelus } from '../onnx/transforms/write-gelus.ts';
@@ -28,11 +29,12 @@ export function prepareModel(model: OnnxModel): OnnxModel {
     foldConstants,
     splitSum,
     lowerReduceMean,
+    fullPads,
+    sinkTransposes,
     matmulToGemm,
     normalizeGemm,
     lowerHardSwish,
     writeGelus,
-    fullPads,
     foldPad,
     foldAffine,
     pruneNodes,

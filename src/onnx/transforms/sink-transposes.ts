@@ -1,0 +1,120 @@
+import { integerOf, integersOf, setInteger } from '../attributes.ts';
+import { makeNode, makeTensor } from '../build.ts';
+import { nameMaker, pruneNodes, replaceUses } from '../graph-edit.ts';
+import type { Initializer, OnnxGraph, OnnxNode } from '../model.ts';
+import { dimsOf, elementCount, isFloatTensor, readFloats, readIntegers } from '../tensor-data.ts';
+
+/** [N, C, H, W] → [N, H, W, C]: axis i of the result is axis LAST[i] of the input. */
+const LAST = [0, 2, 3, 1] as const;
+/** [N, H, W, C] → [N, C, H, W] */
+const FIRST = [0, 3, 1, 2] as const;
+
+/**
+ * Lets what works on each value, Concat and Pad run before a Transpose to channels last, which so comes
+ * to meet the one back to channels first that the next layer has, and both go: exporters of networks
+ * with channels last write two around each layer, and between them nothing folds into it.
+ */
+export function sinkTransposes(graph: OnnxGraph): void {
+  if (!graph.node.some((node) => turns(node, LAST) || turns(node, FIRST))) return;
+  const state: SinkState = {
+    graph,
+    newName: nameMaker(graph),
+    constants: new Map(graph.initializer.map((tensor) => [tensor.name, tensor])),
+    sources: new Map(),
+  };
+  graph.node = graph.node.flatMap((node) => {
+    const [input = ''] = node.input;
+    const [output = ''] = node.output;
+    const source = state.sources.get(input);
+    if (turns(node, LAST)) state.sources.set(output, input);
+    if (turns(node, FIRST) && source !== undefined && !isGraphOutput(graph, output)) {
+      replaceUses(graph, output, source);
+      return [];
+    }
+    const inputs = inputsBefore(node, state);
+    if (inputs === undefined) return [node];
+    const sunk = state.newName(`${output}_channels_first`);
+    node.input = inputs;
+    node.output = [sunk];
+    if (node.opType === 'Concat') setInteger(node, 'axis', axisBefore(integerOf(node, 'axis', 1)));
+    state.sources.set(output, sunk);
+    const name = state.newName(`${output}/channels_last`);
+    const perm = { perm: [...LAST] };
+    const spec = { opType: 'Transpose', name, inputs: [sunk], outputs: [output], attributes: perm };
+    return [node, makeNode(spec)];
+  });
+  pruneNodes(graph); // a Transpose that nobody reads would count as a reader
+}
+
+interface SinkState {
+  readonly graph: OnnxGraph;
+  readonly newName: (wanted: string) => string;
+  readonly constants: ReadonlyMap<string, Initializer>;
+  /** What a tensor with channels last was before its Transpose. */
+  readonly sources: Map<string, string>;
+}
+
+const OF_ONE = new Set('Relu Clip Sigmoid HardSigmoid HardSwish LeakyRelu Elu Tanh Erf'.split(' '));
+const OF_TWO = new Set(['Add', 'Sub', 'Mul', 'Div']);
+
+/** The inputs of the node where it runs on channels first, or undefined where it cannot. */
+function inputsBefore(node: OnnxNode, state: SinkState): string[] | undefined {
+  const { sources } = state;
+  const [input = '', ...others] = node.input;
+  const source = sources.get(input);
+  if (node.output.length !== 1) return undefined;
+  if (OF_ONE.has(node.opType)) return source === undefined ? undefined : [source, ...others];
+  if (node.opType === 'Pad') {
+    const pads =
+      source === undefined || node.input.length > 3 ? undefined : padsBefore(node, state);
+    return source === undefined || pads === undefined
+      ? undefined
+      : [source, pads, ...others.slice(1)];
+  }
+  if (node.opType !== 'Concat' && !OF_TWO.has(node.opType)) return undefined;
+  if (!node.input.some((name) => sources.has(name))) return undefined;
+  const before = node.input.map(
+    (name) =>
+      sources.get(name) ?? (node.opType === 'Concat' ? undefined : constantBefore(name, state)),
+  );
+  return before.every((name) => name !== undefined) ? before : undefined;
+}
+
+/** One value, or one a channel: [C] → [C, 1, 1]. */
+function constantBefore(
+  name: string,
+  { constants, graph, newName }: SinkState,
+): string | undefined {
+  const tensor = constants.get(name);
+  if (tensor === undefined || !isFloatTensor(tensor) || tensor.dims.length > LAST.length)
+    return undefined;
+  const count = elementCount(tensor);
+  if (count === 1) return tensor.dims.length <= 1 ? name : undefined;
+  if (dimsOf(tensor).at(-1) !== count) return undefined;
+  const turned = newName(`${name}_channels_first`);
+  graph.initializer.push(makeTensor(turned, [count, 1, 1], readFloats(tensor)));
+  return turned;
+}
+
+/** Begins of all four axes, then their ends. */
+function padsBefore(node: OnnxNode, { constants, graph, newName }: SinkState): string | undefined {
+  const tensor = constants.get(node.input[1] ?? '');
+  if (tensor?.dims.join() !== String(2 * LAST.length)) return undefined;
+  const pads = readIntegers(tensor);
+  const turned = [0, LAST.length].flatMap((end) => FIRST.map((axis) => BigInt(pads[end + axis]!))); // of eight
+  const name = newName(`${node.input[1] ?? ''}_channels_first`);
+  graph.initializer.push(makeTensor(name, [turned.length], BigInt64Array.from(turned)));
+  return name;
+}
+
+function axisBefore(axis: number): number {
+  return LAST[axis < 0 ? axis + LAST.length : axis] ?? axis;
+}
+
+function turns(node: OnnxNode, order: readonly number[]): boolean {
+  return node.opType === 'Transpose' && integersOf(node, 'perm')?.join() === order.join();
+}
+
+function isGraphOutput(graph: OnnxGraph, name: string): boolean {
+  return graph.output.some((output) => output.name === name);
+}
