@@ -2,6 +2,7 @@ import { pruneInitializers, pruneNodes, sortNodes } from '../onnx/graph-edit.ts'
 import { checkShapes } from '../onnx/check-shapes.ts';
 import { checkFinite, checkGraph, functionDomains } from '../onnx/check.ts';
 import { cloneModel, graphOf, type OnnxGraph, type OnnxModel } from '../onnx/model.ts';
+import { dropCopies } from '../onnx/transforms/drop-copies.ts';
 import { foldAffine } from '../onnx/transforms/fold-affine.ts';
 import { foldConstants } from '../onnx/transforms/fold-constants.ts';
 import { foldPad } from '../onnx/transforms/fold-pad.ts';
@@ -27,6 +28,7 @@ export function prepareModel(model: OnnxModel): OnnxModel {
   sortNodes(graph);
   const transforms: readonly ((graph: OnnxGraph) => void)[] = [
     foldConstants,
+    dropCopies,
     splitSum,
     lowerReduceMean,
     fullPads,

@@ -210,6 +210,44 @@ const cases: readonly {
     operators: 'Transpose Conv Clip Conv GlobalAveragePool Mul Concat Mul Transpose'.split(' '),
   },
   {
+    name: 'a gate that is expanded, all values gathered in order',
+    input: [2, 3, 4, 4],
+    nodes: [
+      nodeSpec('GlobalAveragePool', ['input'], 'mean'),
+      nodeSpec('Expand', ['mean', 'whole'], 'expanded'),
+      nodeSpec('Mul', ['input', 'expanded'], 'gated'),
+      nodeSpec('Reshape', ['gated', 'list'], 'values'),
+      nodeSpec('Gather', ['values', 'order'], 'all'),
+      nodeSpec('Gather', ['values', 'reverse'], 'turned'),
+      nodeSpec('Add', ['all', 'turned'], 'y'),
+    ],
+    tensors: [
+      makeTensor('whole', [4], BigInt64Array.of(2n, 3n, 4n, 4n)),
+      makeTensor('list', [1], BigInt64Array.of(-1n)),
+      makeTensor(
+        'order',
+        [2, 48],
+        BigInt64Array.from({ length: 96 }, (_, i) => BigInt(i)),
+      ),
+      makeTensor(
+        'reverse',
+        [2, 48],
+        BigInt64Array.from({ length: 96 }, (_, i) => BigInt(95 - i)),
+      ),
+    ],
+    operators: 'GlobalAveragePool Mul Reshape Reshape Gather Add'.split(' '),
+  },
+  {
+    name: 'an Expand that its reader does not repeat',
+    input: [2, 3, 1, 1],
+    nodes: [
+      nodeSpec('Expand', ['input', 'whole'], 'expanded'),
+      nodeSpec('Mul', ['input', 'expanded'], 'y'),
+    ],
+    tensors: [makeTensor('whole', [4], BigInt64Array.of(2n, 3n, 4n, 4n))],
+    operators: ['Expand', 'Mul'],
+  },
+  {
     name: 'mean over the image axes, kept and dropped',
     input: [2, 3, 5, 4],
     nodes: [
