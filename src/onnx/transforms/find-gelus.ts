@@ -7,6 +7,11 @@ export interface Gelu {
   readonly input: string;
   /** x / √2, a Div or a Mul. */
   readonly scaled: OnnxNode;
+  /** 1 + erf(x / √2) */
+  readonly sum: OnnxNode;
+  /** The Mul of two tensors, and the one by a half, in any order. */
+  readonly product: OnnxNode;
+  readonly halved: OnnxNode;
   readonly nodes: readonly OnnxNode[];
   /** That of them which makes the result. */
   readonly last: OnnxNode;
@@ -20,27 +25,48 @@ export function findGelus(graph: OnnxGraph): Gelu[] {
 }
 
 function geluOf(erf: OnnxNode, index: GraphIndex): Gelu | undefined {
-  const follower = (node: OnnxNode | undefined, opType: string): OnnxNode | undefined => {
-    const next = soleConsumer(index, node?.output[0] ?? '');
-    return next?.opType === opType ? next : undefined;
-  };
   const scaled = index.producers.get(erf.input[0] ?? '');
+  const sum = soleConsumer(index, erf.output[0] ?? '');
   if (scaled === undefined || soleConsumer(index, erf.input[0] ?? '') !== erf) return undefined;
-  const input = otherThan(scaled, scaled.opType === 'Div' ? Math.SQRT2 : Math.SQRT1_2, index);
-  const isScaling =
-    scaled.opType === 'Mul' || (scaled.opType === 'Div' && input === scaled.input[0]);
-  const sum = follower(erf, 'Add');
-  const product = follower(sum, 'Mul');
-  if (input === undefined || !isScaling || sum === undefined || product === undefined)
-    return undefined;
+  const input = scaledOperand(scaled, index);
+  if (input === undefined || sum?.opType !== 'Add') return undefined;
   if (otherThan(sum, 1, index) !== erf.output[0]) return undefined;
-  const factor = product.input.find((name) => name !== sum.output[0]) ?? '';
-  const halved = factor === input ? follower(product, 'Mul') : index.producers.get(factor);
-  if (halved?.opType !== 'Mul') return undefined;
-  const isHalf = otherThan(halved, 0.5, index) === (factor === input ? product.output[0] : input);
-  if (!isHalf || (factor !== input && soleConsumer(index, factor) !== product)) return undefined;
-  const last = factor === input ? halved : product;
-  return { input, scaled, nodes: [scaled, erf, sum, product, halved], last };
+  const products = productsOf(input, sum, index);
+  if (products === undefined) return undefined;
+  const { product, halved } = products;
+  return { input, scaled, sum, nodes: [scaled, erf, sum, product, halved], ...products };
+}
+
+/** x of x / √2 */
+function scaledOperand(node: OnnxNode, index: GraphIndex): string | undefined {
+  if (node.opType === 'Mul') return otherThan(node, Math.SQRT1_2, index);
+  const operand = node.opType === 'Div' ? otherThan(node, Math.SQRT2, index) : undefined;
+  return operand === node.input[0] ? operand : undefined;
+}
+
+/** (x · sum) / 2, x · (sum / 2) or (x / 2) · sum */
+function productsOf(
+  input: string,
+  sum: OnnxNode,
+  index: GraphIndex,
+): Pick<Gelu, 'product' | 'halved' | 'last'> | undefined {
+  const next = soleConsumer(index, sum.output[0] ?? '');
+  if (next?.opType !== 'Mul') return undefined;
+  const after = soleConsumer(index, next.output[0] ?? '');
+  if (otherThan(next, 0.5, index) !== undefined) {
+    const isProduct = after?.opType === 'Mul' && after.input.includes(input);
+    return isProduct ? { halved: next, product: after, last: after } : undefined;
+  }
+  const factor = next.input.find((name) => name !== sum.output[0]) ?? '';
+  if (factor === input) {
+    const isHalf = after?.opType === 'Mul' && otherThan(after, 0.5, index) === next.output[0];
+    return isHalf ? { product: next, halved: after, last: after } : undefined;
+  }
+  const half = index.producers.get(factor);
+  if (half?.opType !== 'Mul' || otherThan(half, 0.5, index) !== input) return undefined;
+  return soleConsumer(index, factor) === next
+    ? { product: next, halved: half, last: next }
+    : undefined;
 }
 
 /** The operand beside a constant of this value. */

@@ -151,7 +151,7 @@ const cases: readonly {
     operators: 'Conv Add Clip Mul Conv Add Clip Mul Mul Relu HardSwish'.split(' '),
   },
   {
-    name: 'a GELU stays whole, in either order and with a factor before it',
+    name: 'a GELU stays whole, in each order and with a factor after it',
     input: [1, 4, 5, 5],
     nodes: [
       nodeSpec('Conv', ['input', 'w1'], 'c1'),
@@ -167,7 +167,12 @@ const cases: readonly {
       nodeSpec('Mul', ['c2', 'half'], 'm2'),
       nodeSpec('Mul', ['m2', 'a2'], 'g2'),
       nodeSpec('Mul', ['g2', 'half'], 'scaled'),
-      nodeSpec('Conv', ['scaled', 'w1'], 'y'),
+      nodeSpec('Conv', ['scaled', 'w1'], 'c3'),
+      nodeSpec('Div', ['c3', 'wide'], 's3'),
+      nodeSpec('Erf', ['s3'], 'e3'),
+      nodeSpec('Add', ['e3', 'one'], 'a3'),
+      nodeSpec('Mul', ['half', 'a3'], 'm3'),
+      nodeSpec('Mul', ['c3', 'm3'], 'y'),
     ],
     tensors: [
       normalTensor('w1', [4, 4, 1, 1]),
@@ -176,7 +181,7 @@ const cases: readonly {
       makeTensor('half', [], Float32Array.of(0.5)),
       makeTensor('one', [], Float32Array.of(1)),
     ],
-    operators: 'Conv Div Erf Add Mul Mul Conv Div Erf Add Mul Mul Conv'.split(' '),
+    operators: [1, 2, 3].flatMap(() => 'Conv Div Erf Add Mul Mul'.split(' ')),
   },
   {
     name: 'channels last around each layer',
