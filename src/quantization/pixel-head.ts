@@ -105,13 +105,21 @@ export function makePixelInput(
   function quantizePixels(normalized: string): string {
     const { scales, zeroPoints, shifts } = pixelRounding(pixels.normalization);
     const shifted = newName('pixels_shifted');
+    // One of each for all channels where they agree: with the channels last onnxruntime applies three
+    // value by value, which takes 1.8 ms of a MobileNetV2's 3.8 at 192 px.
+    const isUniform = [scales, zeroPoints].every((values) => new Set(values).size === 1);
     const source =
       shifts === null
         ? normalized
         : add({
             opType: 'Add',
             name: newName(PIXEL_SHIFT),
-            inputs: [normalized, constantOf('pixel_shift', [1, 3, 1, 1], shifts)],
+            inputs: [
+              normalized,
+              new Set(shifts).size === 1
+                ? constantOf('pixel_shift', [], shifts.slice(0, 1))
+                : constantOf('pixel_shift', [1, 3, 1, 1], shifts),
+            ],
             outputs: [shifted],
           });
     return add({
@@ -119,11 +127,15 @@ export function makePixelInput(
       name: newName('pixels/quantize'),
       inputs: [
         source,
-        constantOf('pixel_scales', [3], scales),
-        constantOf('pixel_zero_points', [3], zeroPoints),
+        isUniform
+          ? constantOf('pixel_scale', [], scales.slice(0, 1))
+          : constantOf('pixel_scales', [3], scales),
+        isUniform
+          ? constantOf('pixel_zero_point', [], zeroPoints.slice(0, 1))
+          : constantOf('pixel_zero_points', [3], zeroPoints),
       ],
       outputs: [newName('pixels')],
-      attributes: { axis: 1 },
+      ...(isUniform ? {} : { attributes: { axis: 1 } }),
     });
   }
 }
