@@ -10,7 +10,7 @@ import { typeName } from '../onnx/tensor-data.ts';
 import { findGelus } from '../onnx/transforms/find-gelus.ts';
 import { openOnnxSession } from '../runtime/onnx-session.ts';
 import type { FloatNode } from './mark-graph.ts';
-import { PIXEL_SHIFT, PIXELS_TO_FLOAT } from './pixel-head.ts';
+import { PIXEL_SCALING, PIXEL_SHIFT, PIXELS_TO_FLOAT } from './pixel-head.ts';
 import { SHIELD_SUFFIX } from './shield-float-layers.ts';
 import { GELU_SUFFIX } from './shield-gelus.ts';
 
@@ -124,6 +124,7 @@ function reasonOf(node: OnnxNode): string {
   if (node.name.endsWith(GELU_SUFFIX))
     return 'hands its input to both ends of a GELU, so that onnxruntime runs that as one operator';
   if (node.name === PIXELS_TO_FLOAT) return 'makes pixels float for a first layer that stays float';
+  if (node.name === PIXEL_SCALING) return 'scales the input to the values of pixels';
   return node.name === PIXEL_SHIFT
     ? 'shifts the input by part of a pixel value to where rounding gives just the pixels'
     : 'onnxruntime did not fuse it into an integer operator';

@@ -9,7 +9,7 @@ import { graphOf, type OnnxModel } from '../../../src/onnx/model.ts';
 import { writeOnnx } from '../../../src/onnx/writer.ts';
 import { inputFormFor } from '../../../src/quantization/input-form.ts';
 import { PRESETS } from '../../../src/quantization/normalization-choice.ts';
-import { pixelRounding } from '../../../src/quantization/pixel-head.ts';
+import { pixelRounding, pixelRows } from '../../../src/quantization/pixel-head.ts';
 import { takePixels } from '../../../src/quantization/pixel-input.ts';
 import { openOnnxSession, type OnnxTensor } from '../../../src/runtime/onnx-session.ts';
 import { temporaryFolder } from '../../support/stage-context.ts';
@@ -107,6 +107,21 @@ test('normalized values of all pixels become the codes they were', () => {
   // (p - 127.5) / 127.5 lies half way between two codes; ImageNet's means (123.7, 116.3, 103.5) too.
   assert.notEqual(pixelRounding(normalizations.find(([name]) => name === 'tf')![1]).shifts, null);
   assert.equal(pixelRounding(normalizations.find(([name]) => name === 'unit')![1]).shifts, null);
+});
+
+test('rows of normalized values become the pixels they were', () => {
+  for (const [name, normalization] of normalizations) {
+    const { factors, offsets } = pixelRows(normalization, 2);
+    const { mean, std } = normalization;
+    for (let i = 0; i < 6; i += 1) {
+      const c = Math.floor(i / 2); // [3, 1, 2]
+      for (let pixel = 0; pixel < 256; pixel += 1) {
+        const normalized = Math.fround((pixel / 255 - mean[c]!) / std[c]!);
+        const value = Math.fround(Math.fround(normalized * factors[i]!) + offsets[i]!);
+        assert.ok(Math.abs(value - pixel) < 0.01, `${name} channel ${c}: ${value}`);
+      }
+    }
+  }
 });
 
 test('where folding would not be exact the input stays, or is refused as uint8', async () => {
