@@ -32,6 +32,7 @@ export function poolByConvolution(model: OnnxModel): void {
     const window = integersOf(pool, 'kernel_shape') ?? [];
     const [, channelCount = NaN] = shape;
     if (shape.length !== 4 || window.length !== 2 || !Number.isInteger(channelCount)) continue;
+    if (integerOf(pool, 'ceil_mode', 0) !== 0 && !endsWithImage(pool, shape, window)) continue;
     const area = window.reduce((product, size) => product * size, 1);
     const weights = newName(`${pool.output[0] ?? ''}_weights`);
     const codes = addTensor(
@@ -62,7 +63,7 @@ const LARGEST_CODE = 127;
 
 /** Between integers on both sides, and of windows that all count the same number of values. */
 function isIntegerPool(node: OnnxNode, { producers, consumers, outputs }: GraphIndex): boolean {
-  if (node.opType !== 'AveragePool' || integerOf(node, 'ceil_mode', 0) !== 0) return false;
+  if (node.opType !== 'AveragePool') return false;
   const output = node.output[0] ?? '';
   const readers = consumers.get(output) ?? [];
   return (
@@ -79,4 +80,18 @@ function countsPadding(node: OnnxNode): boolean {
   if (integerOf(node, 'count_include_pad', 0) !== 0) return true;
   const isSame = stringOf(node, 'auto_pad', 'NOTSET').startsWith('SAME');
   return !isSame && (integersOf(node, 'pads') ?? []).every((size) => size === 0);
+}
+
+/** Whether the last window ends where the image of [N, C, H, W] does, so that sizes are rounded nowhere. */
+function endsWithImage(
+  node: OnnxNode,
+  shape: readonly number[],
+  window: readonly number[],
+): boolean {
+  const pads = integersOf(node, 'pads') ?? [0, 0, 0, 0];
+  const strides = integersOf(node, 'strides') ?? [1, 1];
+  return window.every((size, i) => {
+    const padded = (shape[i + 2] ?? NaN) + (pads[i] ?? 0) + (pads[i + 2] ?? 0);
+    return (padded - size) % (strides[i] ?? 1) === 0;
+  });
 }
