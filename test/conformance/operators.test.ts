@@ -193,30 +193,6 @@ const CASES: readonly OperatorCase[] = [
     fused: { [CONV]: 2 },
   },
   {
-    name: 'AveragePool in ceil mode whose windows end with the image',
-    nodes: [
-      conv(),
-      nodeSpec('AveragePool', ['c'], 'y', {
-        ...{ kernel_shape: [2, 2], strides: [2, 2], ceil_mode: 1 },
-      }),
-    ],
-    tensors: convTensors(),
-    input: [1, 16, 6, 8],
-    fused: { [CONV]: 2 },
-  },
-  {
-    name: 'AveragePool in ceil mode with a window beyond the image',
-    nodes: [
-      conv(),
-      nodeSpec('AveragePool', ['c'], 'y', {
-        ...{ kernel_shape: [2, 2], strides: [2, 2], ceil_mode: 1 },
-      }),
-    ],
-    tensors: convTensors(),
-    input: [1, 16, 6, 7],
-    fused: { [CONV]: 1, 'com.microsoft.QLinearAveragePool': 1 },
-  },
-  {
     name: 'AveragePool that counts its padding',
     nodes: [
       conv(),

@@ -40,7 +40,7 @@ function network(): OnnxModel {
       { ...of('HardSigmoid', 'hard', 'b'), attributes: {} },
       { ...of('Concat', 'joined', 'b', 'silu'), attributes: { axis: 1 } },
       { ...of('Concat', 'again', 'joined', 'hard'), attributes: { axis: 1 } },
-      { ...of('Transpose', 'turned', 'again'), attributes: { perm: [0, 2, 3, 1] } },
+      { ...of('Transpose', 'turned', 'again'), attributes: { perm: [0, 1, 3, 2] } },
       of('Relu', 'end', 'turned'),
     ],
     tensors: [weights('a', 6, 2, 2), weights('b', 2, 6, 5)],
