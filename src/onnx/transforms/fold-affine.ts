@@ -170,17 +170,9 @@ function foldForward(chain: Chain, state: FoldState): boolean {
   const group = layer.opType === 'Conv' ? integerOf(layer, 'group', 1) : 1;
   const perGroup = axis === 0 ? (dims[1] ?? 0) : (dims[0] ?? 0);
   if (perGroup * group !== chain.scale.length) return false;
-  const added = new Float64Array(outputs);
   const area = values.length / (outputs * perGroup);
-  for (let i = 0; i < values.length; i += 1) {
-    // [M, C/group, kH, kW] and [M, K] with axis 0, [K, M] with axis 1
-    const output = axis === 0 ? Math.floor(i / (perGroup * area)) : i % outputs;
-    const inner = axis === 0 ? Math.floor(i / area) % perGroup : Math.floor(i / outputs);
-    const channel = Math.floor(output / (outputs / group)) * perGroup + inner;
-    // All indices lie inside: the sizes were compared above.
-    added[output]! += values[i]! * chain.shift[channel]!;
-    values[i] = values[i]! * chain.scale[channel]!;
-  }
+  const layout = { outputs, perGroup, group, area, isOutputFirst: axis === 0 };
+  const added = scaleInputs(values, layout, chain);
   const oldBias = bias === undefined ? undefined : readFloats(bias);
   const weightName = newName(`${weight.name}_folded`);
   const foldedBias = newName(bias === undefined ? `${weight.name}_bias` : `${bias.name}_folded`);
@@ -196,6 +188,45 @@ function foldForward(chain: Chain, state: FoldState): boolean {
   graph.node = graph.node.filter((node) => !chain.nodes.includes(node));
   state.index = indexGraph(graph);
   return true;
+}
+
+interface WeightLayout {
+  readonly outputs: number;
+  /** Inputs of an output. */
+  readonly perGroup: number;
+  readonly group: number;
+  /** kH · kW */
+  readonly area: number;
+  /** [M, C/group, kH, kW] or [M, K]; else [K, M]. */
+  readonly isOutputFirst: boolean;
+}
+
+/** Scales weights by their input channel, in place; returns what the shifts add to each output. */
+function scaleInputs(
+  values: Float32Array,
+  { outputs, perGroup, group, area, isOutputFirst }: WeightLayout,
+  affine: Pick<ChannelAffine, 'scale' | 'shift'>,
+): Float64Array {
+  const [scale, shift] = [Float64Array.from(affine.scale), Float64Array.from(affine.shift)];
+  const [outputStep, inputStep] = isOutputFirst ? [perGroup * area, area] : [1, outputs];
+  const added = new Float64Array(outputs);
+  for (let output = 0; output < outputs; output += 1) {
+    const firstChannel = Math.floor(output / (outputs / group)) * perGroup;
+    let sum = 0;
+    for (let n = 0; n < perGroup; n += 1) {
+      // There are outputs · perGroup · area values, and perGroup · group channels.
+      const factor = scale[firstChannel + n]!;
+      const offset = shift[firstChannel + n]!;
+      const first = output * outputStep + n * inputStep;
+      for (let i = first; i < first + area; i += 1) {
+        const value = values[i]!;
+        sum += value * offset;
+        values[i] = value * factor;
+      }
+    }
+    added[output] = sum;
+  }
+  return added;
 }
 
 function becomeConv(chain: Chain, state: FoldState): void {
