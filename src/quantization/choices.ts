@@ -20,6 +20,9 @@ export type RangeMethod = (typeof RANGE_METHODS)[number];
 export const CALIBRATION_METHODS = ['auto', ...RANGE_METHODS] as const;
 export type CalibrationMethod = (typeof CALIBRATION_METHODS)[number];
 
+/** Share of values that `percentile` keeps, in percent: that of onnxruntime's PercentileCalibrater. */
+export const DEFAULT_PERCENTILE = 99.999;
+
 /** `cross-layer`: weights of both layers alike; `activations`: channels of what is between them alike. */
 export const EQUALIZATIONS = ['none', 'cross-layer', 'activations'] as const;
 export type Equalization = (typeof EQUALIZATIONS)[number];

@@ -7,6 +7,7 @@ import { checkClassifier, readClassifier } from '../onnx/read-classifier.ts';
 import { writeOnnx } from '../onnx/writer.ts';
 import type { CalibrationTable } from './calibration-table.ts';
 import { equalizeAndCalibrate } from './equalize-and-calibrate.ts';
+import { DEFAULT_PERCENTILE } from './choices.ts';
 import { prepareCalibration, prepareComparison, type ImagesPlace } from './library-images.ts';
 import {
   parseCalibrateOptions,
@@ -17,7 +18,7 @@ import {
 } from './library-options.ts';
 import type { FloatNode } from './mark-graph.ts';
 import type { QuantizationReport } from './quantization-report.ts';
-import { DEFAULT_PERCENTILE, quantizeImages } from './quantize-images.ts';
+import { quantizeImages } from './quantize-images.ts';
 import { requireImageModel } from './require-image-model.ts';
 import { requireModelFile } from './require-model-file.ts';
 import { requireRunnable } from './require-runnable.ts';

@@ -4,6 +4,7 @@ import { writeOnnx } from '../onnx/writer.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
 import { shownMethod, type CalibrationTable } from './calibration-table.ts';
 import {
+  DEFAULT_PERCENTILE,
   withDefaults,
   type CalibrationMethod,
   type CorrectionChoices,
@@ -20,9 +21,6 @@ import {
   type ReportedQuantization,
 } from './report-quantization.ts';
 import { runQuantization, type QuantizationRun } from './run-quantization.ts';
-
-/** That of onnxruntime's PercentileCalibrater. */
-export const DEFAULT_PERCENTILE = 99.999;
 
 /** What may be chosen of a quantization without a pipeline, from the command line or as a library. */
 export interface QuantizationChoices extends CorrectionChoices {

@@ -1,4 +1,3 @@
-import { makeNode, makeTensor } from '../onnx/build.ts';
 import {
   indexGraph,
   nameMaker,
@@ -8,6 +7,7 @@ import {
 } from '../onnx/graph-edit.ts';
 import type { OnnxGraph, OnnxNode } from '../onnx/model.ts';
 import type { FloatNode } from './mark-graph.ts';
+import { addNeutralMax } from './neutral-max.ts';
 
 /** What onnxruntime quantizes of its own accord. */
 const LAYERS = new Set(['Conv', 'ConvTranspose', 'Gemm']);
@@ -36,23 +36,9 @@ export function shieldFloatLayers(graph: OnnxGraph, floatNodes: readonly FloatNo
     if (index.producers.get(layer.input[0] ?? '')?.opType !== 'DequantizeLinear') continue;
     const quantize = quantizeAfter(layer, index);
     if (quantize === undefined) continue;
-    const [tensor = ''] = quantize.input;
-    const least = newName(`${tensor}_least`);
-    const shielded = newName(`${tensor}_float`);
-    graph.initializer.push(makeTensor(least, [], Float32Array.of(LEAST_FLOAT32)));
-    graph.node.push(
-      makeNode({
-        opType: 'Max',
-        name: newName(`${tensor}${SHIELD_SUFFIX}`),
-        inputs: [tensor, least],
-        outputs: [shielded],
-      }),
-    );
-    quantize.input[0] = shielded;
+    quantize.input[0] = addNeutralMax(graph, newName, quantize.input[0] ?? '', SHIELD_SUFFIX);
   }
 }
-
-export const LEAST_FLOAT32 = -3.4028234663852886e38;
 
 /** Weights behind a DequantizeLinear are quantized already; computed ones are left alone. */
 function isInitializerFed(layer: OnnxNode, { initializers }: GraphIndex): boolean {

@@ -1,8 +1,7 @@
-import { makeNode, makeTensor } from '../onnx/build.ts';
 import { indexGraph, nameMaker } from '../onnx/graph-edit.ts';
 import type { OnnxGraph } from '../onnx/model.ts';
 import { findGelus } from '../onnx/transforms/find-gelus.ts';
-import { LEAST_FLOAT32 } from './shield-float-layers.ts';
+import { addNeutralMax } from './neutral-max.ts';
 
 /** Ends the names of the nodes put in here; reports give the reason for them. */
 export const GELU_SUFFIX = '/keep-gelu';
@@ -18,17 +17,8 @@ export function shieldGelus(graph: OnnxGraph): void {
   const newName = nameMaker(graph);
   for (const { input, nodes } of findGelus(graph)) {
     if (producers.get(input)?.opType !== 'DequantizeLinear') continue;
-    const least = newName(`${input}_least`);
-    const shielded = newName(`${input}_float`);
-    graph.initializer.push(makeTensor(least, [], Float32Array.of(LEAST_FLOAT32)));
-    graph.node.push(
-      makeNode({
-        opType: 'Max',
-        name: newName(`${input}${GELU_SUFFIX}`),
-        inputs: [input, least],
-        outputs: [shielded],
-      }),
-    );
+    // Into the nodes of the GELU alone.
+    const shielded = addNeutralMax(graph, newName, input, GELU_SUFFIX);
     for (const node of nodes) {
       node.input = node.input.map((name) => (name === input ? shielded : name));
     }

@@ -1,8 +1,10 @@
 import { z } from 'zod';
 import { SPLITS } from '../../src/data/dataset-index.ts';
-import { CALIBRATION_METHODS, EQUALIZATION_CHOICES } from '../../src/quantization/choices.ts';
-
-export const DEFAULT_PERCENTILE = 99.999;
+import {
+  CALIBRATION_METHODS,
+  DEFAULT_PERCENTILE,
+  EQUALIZATION_CHOICES,
+} from '../../src/quantization/choices.ts';
 
 export const calibrateParameters = z.strictObject({
   count: z

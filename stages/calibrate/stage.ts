@@ -1,12 +1,13 @@
 import { readImageShards } from '../../src/data/image-shards.ts';
 import { readClassifier } from '../../src/onnx/read-classifier.ts';
 import { shownMethod, writeCalibrationTable } from '../../src/quantization/calibration-table.ts';
+import { DEFAULT_PERCENTILE } from '../../src/quantization/choices.ts';
 import { equalizeAndCalibrate } from '../../src/quantization/equalize-and-calibrate.ts';
 import { requireImageModel } from '../../src/quantization/require-image-model.ts';
 import { selectSamples } from '../../src/quantization/select-samples.ts';
 import { defineStage } from '../../src/stage/definition.ts';
 import { writeMetricsFile } from '../../src/stage/metrics-file.ts';
-import { calibrateParameters, DEFAULT_PERCENTILE } from './parameters.ts';
+import { calibrateParameters } from './parameters.ts';
 
 export const calibrate = defineStage({
   kind: 'calibrate',

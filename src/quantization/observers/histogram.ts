@@ -36,7 +36,7 @@ export function mergeHistogramsInto(a: ObserverState, b: ObserverState): Observe
   const ranges = mergeMinMax(a, b);
   const { min, max } = ranges;
   const merged = fitted(a.histogram, min, max);
-  return { ...ranges, histogram: b.histogram === undefined ? merged : sum(merged, b.histogram) };
+  return { ...ranges, histogram: b.histogram === undefined ? merged : addTo(merged, b.histogram) };
 }
 
 /** The distribution of all values of several tensors, of `sizes` values each, within `range`. */
@@ -47,7 +47,7 @@ export function joinHistograms(
 ): Histogram {
   return histograms.reduce(
     // Samples of all tensors may be as large, whatever the size of the tensor.
-    (joined, histogram, i) => sum(joined, scaled(histogram, sizes[i]!)), // one size each
+    (joined, histogram, i) => addTo(joined, scaled(histogram, sizes[i]!)), // one size each
     fitted(undefined, min, max),
   );
 }
@@ -130,11 +130,11 @@ function fitted(known: Histogram | undefined, min: number, max: number): Histogr
     relativeCounts: new Float64Array(binCount),
     relativeZeroCount: 0,
   };
-  return known === undefined ? empty : sum(empty, known);
+  return known === undefined ? empty : addTo(empty, known);
 }
 
 /** Adds `source`, of finer or equal bins, to `target`, which covers it: its bins are counted on in place. */
-function sum(target: Histogram, source: Histogram): Histogram {
+function addTo(target: Histogram, source: Histogram): Histogram {
   const divisor = 2 ** (target.exponent - source.exponent);
   for (let i = 0; i < source.counts.length; i += 1) {
     const bin = Math.floor((source.firstBin + i) / divisor) - target.firstBin;
