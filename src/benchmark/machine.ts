@@ -79,6 +79,10 @@ export function cpuHasBfloat16(): boolean {
   return readCpuFlags().includes('avx512_bf16');
 }
 
+export function cpuHasAvx512(): boolean {
+  return readCpuFlags().includes('avx512f');
+}
+
 function readCpuFlags(): string[] {
   if (platform() === 'linux') return parseCpuInfoFlags(readTextOrEmpty('/proc/cpuinfo'));
   if (platform() === 'darwin') return readMacFlags();

@@ -1,5 +1,6 @@
 import type { Tensor } from '@tensorflow/tfjs-node';
-import type { KernelTools } from './kernel-tools.ts';
+import { cpuHasAvx512 } from '../benchmark/machine.ts';
+import { ONE_DNN_LABEL, withFallback, type KernelTools } from './kernel-tools.ts';
 import type { NativeOperations, OperationAttribute } from './native-operations.ts';
 import { createTapProducts } from './tap-products.ts';
 import { paddedWindow, type ConvolutionWindow } from './windows.ts';
@@ -8,6 +9,13 @@ export interface ConvolutionKernels {
   /** float32 weights as both a convolution and its input gradient take them: the same, or a copy. */
   convolutionWeights(weightsHwio: Tensor, window: ConvolutionWindow): Tensor;
   convolution(x: Tensor, weightsHwio: Tensor, window: ConvolutionWindow): Tensor;
+  /** All in float32; bias: [M]. Not depthwise. */
+  convolutionWithBias(
+    x: Tensor,
+    weightsHwio: Tensor,
+    bias: Tensor,
+    window: ConvolutionWindow,
+  ): Tensor;
   convolutionInputGradient(
     dy: Tensor,
     weightsHwio: Tensor,
@@ -30,7 +38,7 @@ export function createConvolutionKernels(
 ): ConvolutionKernels {
   const { single, cast, inType, resultIn, withShape } = tools;
   const { attribute, typeOf } = native;
-  const products = createTapProducts(tools, native);
+  const products = createTapProducts(tools, native, cpuHasAvx512());
   const convolutionAttributes = (window: ConvolutionWindow, x: Tensor): OperationAttribute[] => [
     ...tools.windowAttributes(window, x),
     attribute('dilations', 'INT', [1, 1, 1, 1]),
@@ -47,6 +55,20 @@ export function createConvolutionKernels(
           [x, typedWeights],
         ),
       ),
+    convolutionWithBias: withFallback(
+      (x, weights, bias, window) =>
+        single(
+          '_MklNativeConv2DWithBias',
+          [...convolutionAttributes(window, x), attribute('_kernel', 'STRING', ONE_DNN_LABEL)],
+          [x, weights, bias],
+        ),
+      (x, weights, bias, window) => {
+        const z = single('Conv2D', convolutionAttributes(window, x), [x, weights]);
+        const sum = single('BiasAdd', [tools.typed(z), tools.nhwc], [z, bias]);
+        z.dispose();
+        return sum;
+      },
+    ),
     convolutionInputGradient: (dy, weights, window, inputShape) =>
       window.depthwise
         ? // In bfloat16 this kernel takes ten times as long with a stride.
@@ -80,7 +102,7 @@ export function createConvolutionKernels(
             return inside;
           }),
     convolutionWeightGradient: (dy, x, window, weightShape) => {
-      if (products.suit(dy, window)) {
+      if (products.suit(dy, window, weightShape)) {
         return resultIn(products.weightGradient(dy, x, window, weightShape), native.float32);
       }
       return withShape(weightShape, (shape) => {

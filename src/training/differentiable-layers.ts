@@ -1,6 +1,7 @@
 import type { Tensor } from '@tensorflow/tfjs-node';
 import type { ConvolutionLayer, DenseLayer, Layer } from '../models/network.ts';
 import { dense, flatten, globalAveragePool, type LayerRuntime } from './layer-runtime.ts';
+import { normalizePointwise, normalizesThroughInput } from './pointwise-batch-norm.ts';
 import type { UseCounter } from './use-counter.ts';
 
 /** What one layer's gradient reads; tensors in it are freed by the backward pass. */
@@ -20,7 +21,9 @@ export function forwardLayer(
 ): Tape {
   switch (layer.kind) {
     case 'convolution':
-      return forwardConvolution(runtime, layer, uses, collect);
+      return normalizesThroughInput(layer, runtime.kernels.precision)
+        ? forwardPointwise(runtime, layer, uses, collect)
+        : forwardConvolution(runtime, layer, uses, collect);
     case 'dense':
       return forwardDense(runtime, layer, uses, collect);
     case 'dropout':
@@ -28,6 +31,38 @@ export function forwardLayer(
     default:
       return forwardPlain(runtime, layer, uses);
   }
+}
+
+function forwardPointwise(
+  runtime: LayerRuntime,
+  layer: ConvolutionLayer & { batchNormName: string },
+  uses: UseCounter,
+  collect: (name: string, gradient: Tensor) => void,
+): Tape {
+  const { kernels, replace } = runtime;
+  const { activation, batchNormName, weightName } = layer;
+  const { y, gradients, ...running } = normalizePointwise(runtime, layer, uses.value(layer.input));
+  replace(`${batchNormName}.running_mean`, running.runningMean);
+  replace(`${batchNormName}.running_var`, running.runningVariance);
+  uses.set(layer.name, y);
+  return {
+    layer,
+    back(dy) {
+      let d = dy;
+      if (activation !== 'none') {
+        d = kernels.activationGradient(dy, uses.value(layer.name), activation);
+        dy.dispose();
+        uses.release(layer.name);
+      }
+      const { weight, gamma, beta, input } = gradients(d, uses.wantsGradient(layer.input));
+      collect(`${weightName}.weight`, weight);
+      collect(`${batchNormName}.weight`, gamma);
+      collect(`${batchNormName}.bias`, beta);
+      d.dispose();
+      uses.release(layer.input);
+      return [input];
+    },
+  };
 }
 
 function forwardConvolution(

@@ -60,6 +60,21 @@ export function createKernelTools(tf: Tensorflow, native: NativeOperations) {
     },
     /** `use` with an int32 tensor of these dimensions. */
     withShape,
+    reshaped: (x: Tensor, shape: readonly number[]): Tensor =>
+      withShape(shape, (dims) =>
+        single('Reshape', [typed(x), native.type('Tshape', native.int32)], [x, dims]),
+      ),
+    /** Of matrices, in their type. */
+    product: (a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor =>
+      single(
+        'MatMul',
+        [
+          typed(a),
+          attribute('transpose_a', 'BOOL', transposeA),
+          attribute('transpose_b', 'BOOL', transposeB),
+        ],
+        [a, b],
+      ),
     /** The image with `value` around it. */
     withPadding(x: Tensor, { padding }: Window, value: number): Tensor {
       const { top, bottom, left, right } = padding;

@@ -44,6 +44,7 @@ export interface BatchNormResult {
  * of bfloat16 values is summed up in float32 (oneDNN's kernels).
  */
 export interface Kernels extends ConvolutionKernels, PoolingKernels {
+  readonly precision: Precision;
   /** In the type of the precision, for the convolutional part of a network. */
   toCompute(x: Tensor): Tensor;
   toFloat32(x: Tensor): Tensor;
@@ -91,7 +92,7 @@ export function createKernels(
 ): Kernels {
   const native = nativeOperations(tf, observe);
   const tools = createKernelTools(tf, native);
-  const { single, typed, nhwc, cast, inType, resultIn, withShape } = tools;
+  const { single, typed, nhwc, cast, inType, product, reshaped, resultIn, withShape } = tools;
   const { attribute, typeOf } = native;
   const computeType = precision === 'bfloat16' ? native.bfloat16 : native.float32;
   const batchNormAttributes = (training: boolean, x: Tensor): OperationAttribute[] => [
@@ -158,6 +159,7 @@ export function createKernels(
   };
 
   return {
+    precision,
     toCompute: (x) => cast(x, computeType),
     toFloat32: (x) => cast(x, native.float32),
     toTypeOf: (x) => {
@@ -191,7 +193,16 @@ export function createKernels(
       inType(bias, typeOf(x), (typedBias) => single('BiasAdd', [typed(x), nhwc], [x, typedBias])),
     // Summed up in float32: a hundred thousand bfloat16 values lose the small ones.
     biasGradient: (dy) =>
-      inType(dy, native.float32, (exact) => single('BiasAddGrad', [typed(exact), nhwc], [exact])),
+      inType(dy, native.float32, (exact) => {
+        const channels = exact.shape.at(-1) ?? 1;
+        const rows = exact.size / channels;
+        // As a product: TensorFlow's BiasAddGrad takes up to twice as long, on two cores 19 against 11 ms for 150 MB.
+        return tf.tidy(() =>
+          product(tf.fill([1, rows], 1), reshaped(exact, [rows, channels]), false, false).reshape([
+            channels,
+          ]),
+        );
+      }),
     activate,
     activationGradient: (dy, y, activation) =>
       single(`${activationKernel[activation]}Grad`, [typed(dy)], [dy, y]),
@@ -202,18 +213,7 @@ export function createKernels(
     matMul: (a, b, transposeA, transposeB) =>
       inType(a, computeType, (typedA) =>
         inType(b, computeType, (typedB) =>
-          resultIn(
-            single(
-              'MatMul',
-              [
-                typed(typedA),
-                attribute('transpose_a', 'BOOL', transposeA),
-                attribute('transpose_b', 'BOOL', transposeB),
-              ],
-              [typedA, typedB],
-            ),
-            native.float32,
-          ),
+          resultIn(product(typedA, typedB, transposeA, transposeB), native.float32),
         ),
       ),
     softmaxCrossEntropy: (logits, targets) =>

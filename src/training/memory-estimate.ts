@@ -6,6 +6,7 @@ import {
   type Layer,
   type Network,
 } from '../models/network.ts';
+import { normalizesThroughInput } from './pointwise-batch-norm.ts';
 import type { Precision } from './precision.ts';
 import type { OptimizerOptions } from './optimizer-types.ts';
 import { gradientReadsInput, gradientReadsOutput } from './use-counter.ts';
@@ -72,7 +73,10 @@ export function estimateStepBytes(plan: MemoryPlan): number {
  */
 function activationBytes({ network, imageCount, precision }: MemoryPlan): number {
   const valueBytes = precision === 'bfloat16' ? 2 : FLOAT32_BYTES;
-  const perImage = network.layers.reduce((sum, layer) => sum + keptValues(layer, network), 0);
+  const perImage = network.layers.reduce(
+    (sum, layer) => sum + keptValues(layer, network, precision),
+    0,
+  );
   const largest = Math.max(...network.layers.map((layer) => valuesAround(layer)));
   return imageCount * (perImage + WORKING_COPIES * largest) * valueBytes;
 }
@@ -92,12 +96,16 @@ function slotCount({ optimizer }: MemoryPlan): number {
 }
 
 /** Values of one image that the backward pass reads. */
-function keptValues(layer: Layer, network: Network): number {
+function keptValues(layer: Layer, network: Network, precision: Precision): number {
   const output = sizeOf(layer.outputShape);
   const isRead =
     gradientReadsOutput(layer) ||
     network.layers.some((next) => gradientReadsInput(next) && next.input === layer.name);
-  const beforeBatchNorm = layer.kind === 'convolution' && layer.batchNormName !== null ? output : 0;
+  const keepsSum =
+    layer.kind === 'convolution' &&
+    layer.batchNormName !== null &&
+    !normalizesThroughInput(layer, precision);
+  const beforeBatchNorm = keepsSum ? output : 0;
   const mask = layer.kind === 'dropout' ? output : 0;
   return (isRead ? output : 0) + beforeBatchNorm + mask;
 }

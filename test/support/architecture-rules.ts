@@ -17,7 +17,8 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // It runs models over images, in threads, for the CPU at hand.
   quantization: [...BASE, 'benchmark', 'onnx', 'data', 'metrics', 'runtime', 'workers'],
   models: [...BASE, 'onnx', 'data', 'runtime'],
-  training: [...BASE, 'onnx', 'data', 'metrics', 'runtime', 'models'],
+  // The fastest kernels depend on the CPU at hand.
+  training: [...BASE, 'benchmark', 'onnx', 'data', 'metrics', 'runtime', 'models'],
   runtime: BASE,
   workers: [...BASE, 'data', 'runtime'],
   'workers/tasks': [...BASE, ...DOMAIN, 'runtime', 'workers'],
