@@ -34,7 +34,7 @@ const EXPORT_BYTES = 100e6;
 /**
  * Of the largest parameter: while it is updated, read for a checkpoint and laid out for PyTorch. This number and
  * the one above are fitted to whole stages: AlexNet at 224 px with AdamW and averages (2.77 GB) and with SGD
- * (2.65), at 384 px (7.46), a ResNet-50 (2.86), a ResNet-18 (0.97) and a MobileNetV2 (2.94).
+ * (2.65), at 384 px (7.46), a ResNet-50 (2.65), a ResNet-18 (0.97) and a MobileNetV2 (2.43).
  */
 const LARGEST_COPIES = 3;
 /** Gradients by a layer's output and input, and the kernels' copies of them in another layout. */

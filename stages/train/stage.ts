@@ -42,7 +42,7 @@ type Context = StageContext<z.output<typeof trainParameters>>;
 
 export const train = defineStage({
   kind: 'train',
-  version: 6,
+  version: 7,
   description: 'Trains a network with TensorFlow and exports it as fp32 ONNX.',
   parameters: trainParameters,
   inputs: {
