@@ -84,7 +84,7 @@ export function meetingWeights(
   const area = window.reduce((product, size) => product * size, 1);
   const isDepthwise = channels === 1 && integerOf(node, 'group', 1) === rowCount;
   if (isDepthwise && window.length === 2) return new Int32Array(area).fill(-1);
-  const isPadded = firstConvolution === 'pad' && gainsByPadding(node, weightDims);
+  const isPadded = firstConvolution === 'pad' && gainsByPadding(node, weightDims, 'avx2');
   const taken = isPadded ? channels + 1 : channels;
   if (taken % 2 === 1 && channels * area > LONGEST_ODD) return null;
   const meeting = new Int32Array(channels * area).fill(-1);

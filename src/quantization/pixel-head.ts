@@ -13,7 +13,8 @@ import { graphOf, type OnnxGraph } from '../onnx/model.ts';
 import { inferGraph } from '../onnx/shape-inference.ts';
 import type { InputType } from './choices.ts';
 import { UINT8_MAX } from './parameters.ts';
-import { diagonalOf, type PixelInput } from './pixel-input.ts';
+import { diagonalOf } from './pixel-forms.ts';
+import type { PixelInput } from './pixel-input.ts';
 import type { QuantizedModel } from './quantize-model.ts';
 
 /** Names of nodes behind the input; reports give the reason for them. */
@@ -31,7 +32,7 @@ const TO_PIXELS = 'makes pixels of the input for a first layer that stays float'
  *   times the latency of the float32 input, against 0.98 to 1.08 this way, on a loaded machine).
  * - float32: QuantizeLinear with a scale and a zero point a channel gives round((p - m) / 1) + [m] for
  *   m = 255 mean, which is p, unless m lies about half way between two codes: then the input is first
- *   shifted to where rounding is safe.
+ *   shifted to where rounding is safe. With three channels it is padded before that.
  */
 export function makePixelInput(
   quantized: QuantizedModel,
@@ -73,7 +74,7 @@ export function makePixelInput(
     });
     const toPixels = index.producers.get(tensor)!; // put in with the tensor
     const { middle, constantCode } = pixels;
-    const offsets = Float32Array.of(-middle, -middle, -middle, constantCode - middle);
+    const offsets = Float32Array.of(-middle, -middle, -middle, (constantCode ?? middle) - middle);
     toPixels.input = [
       float,
       constantOf('pixel_identity', [4, 3, 1, 1], diagonalOf([1, 1, 1])),
@@ -81,15 +82,24 @@ export function makePixelInput(
     ];
     return finished();
   }
-  // [N, 3, H, W] → [N, 4, H, W]: begins of all axes, then ends
-  const pads = constantOf('pixel_pads', [8], BigInt64Array.of(0n, 0n, 0n, 0n, 0n, 1n, 0n, 0n));
-  const constant = constantOf('pixel_constant_code', [], Uint8Array.of(pixels.constantCode));
-  add({
-    opType: 'Pad',
-    name: newName('pixels/pad'),
-    inputs: [isUint8 ? pixels.normalized : quantizePixels(pixels.normalized), pads, constant],
-    outputs: [quantize.output[0] ?? ''],
-  });
+  const codes = quantize.output[0] ?? '';
+  if (pixels.constantCode === null) {
+    const source = padded(pixels.normalized, pixels.pads);
+    if (pixels.isBlocked) {
+      const planes = quantizePixels(source, newName('pixels'));
+      const name = newName('pixels/blocks');
+      const attributes = { blocksize: 2 };
+      add({ opType: 'SpaceToDepth', name, inputs: [planes], outputs: [codes], attributes });
+    } else {
+      quantizePixels(source, codes);
+    }
+  } else {
+    const threeChannels = isUint8
+      ? pixels.normalized
+      : quantizePixels(pixels.normalized, newName('pixels'));
+    const constant = constantOf('pixel_constant_code', [], Uint8Array.of(pixels.constantCode));
+    addPad(threeChannels, { begins: [0, 0, 0, 0], ends: [0, 1, 0, 0] }, constant, codes);
+  }
   graph.node = graph.node.filter((node) => node !== quantize);
   return finished();
 
@@ -104,14 +114,35 @@ export function makePixelInput(
     return { ...quantized, plan: { ...plan, floatNodes } };
   }
 
-  function quantizePixels(normalized: string): string {
+  /** `begins` and `ends` of [N, C, H, W]. */
+  function addPad(
+    source: string,
+    { begins, ends }: { readonly begins: readonly number[]; readonly ends: readonly number[] },
+    constant: string,
+    output: string,
+  ): string {
+    const sizes = constantOf('pixel_pads', [8], BigInt64Array.from([...begins, ...ends], BigInt));
+    const inputs = [source, sizes, constant];
+    return add({ opType: 'Pad', name: newName('pixels/pad'), inputs, outputs: [output] });
+  }
+
+  /** `pads`: above, left, below, right. */
+  function padded(normalized: string, pads: readonly number[] | null): string {
+    if (pads === null) return normalized;
+    const [top = 0, left = 0, bottom = 0, right = 0] = pads;
+    const sides = { begins: [0, 0, top, left], ends: [0, 0, bottom, right] };
+    const zero = constantOf('pixel_zero', [], new Float32Array(1));
+    return addPad(normalized, sides, zero, newName('pixels_padded'));
+  }
+
+  function quantizePixels(normalized: string, output: string): string {
     const { scales, zeroPoints, shifts } = pixelRounding(pixels.normalization);
     const shifted = newName('pixels_shifted');
     // With the channels last onnxruntime applies three of each value by value, which takes 1.8 ms of a
     // MobileNetV2's 3.8 at 192 px: there is one for all channels where they agree, else a row at a time.
     const isUniform = [scales, zeroPoints].every((values) => new Set(values).size === 1);
     const width = isUniform ? undefined : widthOfChannelsLast(graph);
-    if (width !== undefined) return quantizeRows(normalized, width);
+    if (width !== undefined) return quantizeRows(normalized, width, output);
     const source =
       shifts === null
         ? normalized
@@ -138,12 +169,12 @@ export function makePixelInput(
           ? constantOf('pixel_zero_point', [], zeroPoints.slice(0, 1))
           : constantOf('pixel_zero_points', [3], zeroPoints),
       ],
-      outputs: [newName('pixels')],
+      outputs: [output],
       ...(isUniform ? {} : { attributes: { axis: 1 } }),
     });
   }
 
-  function quantizeRows(normalized: string, width: number): string {
+  function quantizeRows(normalized: string, width: number, output: string): string {
     const { factors, offsets } = pixelRows(pixels.normalization, width);
     const scaled = add({
       opType: 'Mul',
@@ -165,7 +196,7 @@ export function makePixelInput(
         constantOf('pixel_scale', [], Float32Array.of(1)),
         constantOf('pixel_zero_point', [], Uint8Array.of(0)),
       ],
-      outputs: [newName('pixels')],
+      outputs: [output],
     });
   }
 }
@@ -191,8 +222,8 @@ export function pixelRows(
   return { factors: row(std), offsets: row(mean) };
 }
 
-/** Of a remainder; half is where rounding turns over. */
-const LARGEST_UNSHIFTED = 0.4;
+/** Of a remainder; half is where rounding turns over, and float32 leaves a pixel within 1e-4 of a code. */
+const LARGEST_UNSHIFTED = 0.48;
 
 export interface PixelRounding {
   /** One a channel, as the next two. */

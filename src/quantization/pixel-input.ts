@@ -1,5 +1,12 @@
 import type { Normalization } from '../data/image-shards.ts';
-import { attributeOf, integerOf } from '../onnx/attributes.ts';
+import {
+  attributeOf,
+  integerOf,
+  integersOf,
+  removeAttributes,
+  setIntegers,
+  stringOf,
+} from '../onnx/attributes.ts';
 import { makeNode, makeTensor, type TensorData } from '../onnx/build.ts';
 import {
   indexGraph,
@@ -17,7 +24,15 @@ import {
   type OnnxModel,
   type OnnxNode,
 } from '../onnx/model.ts';
+import { inferGraph } from '../onnx/shape-inference.ts';
 import { dimsOf, isFloatTensor, readFloats } from '../onnx/tensor-data.ts';
+import { TARGETS, type Target } from './choices.ts';
+import {
+  fourChannelForm,
+  pixelScaleOf,
+  threeChannelForm,
+  type NormalizedWindow,
+} from './pixel-forms.ts';
 import { gainsByPadding } from './pad-input-channels.ts';
 import { UINT8_MAX, type TensorRange } from './parameters.ts';
 import { prepareModel } from './prepare-model.ts';
@@ -37,17 +52,24 @@ export interface PixelInput {
   readonly normalization: Normalization;
   /** The code of zero. */
   readonly middle: number;
-  /** Value of the constant fourth channel, as a code. */
-  readonly constantCode: number;
+  /** Value of the constant fourth channel, as a code; null where there are three channels. */
+  readonly constantCode: number | null;
+  /** Rows and columns of zeros, as ONNX orders them, that are put around the normalized image; null: none. */
+  readonly pads: readonly number[] | null;
+  /** Whether the convolution reads blocks of 2 x 2 pixels, in the channels of SpaceToDepth. */
+  readonly isBlocked: boolean;
   /** The input, or where that has its channels last, its transpose. */
   readonly normalized: string;
   /** What the convolution read before, where the model itself made it of `normalized`; gone. */
   readonly replaced: string | null;
   /** Name of the first convolution. */
   readonly convolution: string;
-  /** Whether the fourth channel makes it faster. */
-  readonly isFaster: boolean;
+  /** Where the fourth channel makes it faster. */
+  readonly fasterOn: readonly Target[];
 }
+
+/** Channels that the first convolution shall read. */
+export type PixelChannels = 3 | 4;
 
 /**
  * The same function, its first convolution reading the pixels p of which the input is the normalized
@@ -56,11 +78,16 @@ export interface PixelInput {
  * w / (255 std) and read p - z, z being a whole pixel value. What is left of the mean, which a bias
  * could carry only where no padding is, comes from a fourth channel that is constant inside the image
  * and, like the others, zero in the padding: padding stays the zero of *normalized* values.
- * onnxruntime's kernel wants four channels anyway. A normalization that the model does itself is taken in
- * where it makes the values that the convolution reads. Null when something else than one convolution over
- * three channels, its weights initializers, reads the input or a transpose of it.
+ * onnxruntime's kernel wants four channels anyway; for three see `threeChannelForm`. A normalization that the
+ * model does itself is taken in where it makes the values that the convolution reads. Null when something else
+ * than one convolution over three channels, its weights initializers, reads the input or a transpose of it;
+ * with three channels also for a transpose and where that form is not possible.
  */
-export function takePixels(floatModel: OnnxModel, { mean, std }: Normalization): PixelModel | null {
+export function takePixels(
+  floatModel: OnnxModel,
+  normalization: Normalization,
+  channelCount: PixelChannels = 4,
+): PixelModel | null {
   let model = cloneModel(floatModel);
   let found = findPixelConvolution(graphOf(model));
   if (found === null) {
@@ -70,18 +97,17 @@ export function takePixels(floatModel: OnnxModel, { mean, std }: Normalization):
   }
   if (found === null) return null;
   const graph = graphOf(model);
-  const { convolution, weight, normalized, affine } = found;
-  const read = behind(affine, { mean, std });
-  const pixelMeans = read.mean.map((value) => 255 * value);
-  const middle = Math.min(Math.max(Math.round(average(pixelMeans)), 0), UINT8_MAX);
-  const remainders = pixelMeans.map((value) => value - middle);
-  // Large enough that the fourth channel's weights need no larger scale than the others.
-  const wanted = Math.max(1, Math.ceil(remainders.reduce((sum, r) => sum + Math.abs(r), 0)));
-  const constant = Math.min(wanted, Math.max(middle, UINT8_MAX - middle));
-  const sign = middle + constant <= UINT8_MAX ? 1 : -1;
+  const { convolution, weight, normalized, affine, isTransposed } = found;
+  if (channelCount === 3 && isTransposed) return null;
+  const dims = dimsOf(weight);
+  const scale = pixelScaleOf(normalization, behind(affine, normalization));
+  const form =
+    channelCount === 4
+      ? fourChannelForm(windowOf(graph, found), scale)
+      : threeChannelForm(windowOf(graph, found), scale);
+  if (form === null) return null;
 
   const newName = nameMaker(graph);
-  const dims = dimsOf(weight);
   const constantOf = (wantedName: string, sizes: readonly number[], data: TensorData): string => {
     const tensor = newName(wantedName);
     graph.initializer.push(makeTensor(tensor, sizes, data));
@@ -89,58 +115,72 @@ export function takePixels(floatModel: OnnxModel, { mean, std }: Normalization):
   };
   // A convolution, since multiplications and additions would be folded when the model is prepared.
   const toPixels = newName('pixels');
-  const deviations = diagonalOf(std.map((value) => 255 * value));
-  const shifts = mean.map((value) => 255 * value - middle);
-  const offsets = Float32Array.from([...shifts, sign * constant]);
   const node = makeNode({
     opType: 'Conv',
     name: toPixels,
     inputs: [
       normalized,
-      constantOf('pixel_deviations', [4, 3, 1, 1], deviations),
-      constantOf('pixel_offsets', [4], offsets),
+      constantOf('pixel_deviations', form.toPixels.dims, form.toPixels.weights),
+      constantOf('pixel_offsets', [form.toPixels.offsets.length], form.toPixels.offsets),
     ],
     outputs: [toPixels],
+    attributes: form.toPixels.attributes,
   });
-  const settings = { std: read.std, remainders, constant: sign * constant };
-  const pixelDims = [dims[0] ?? 0, 4, ...dims.slice(2)];
   convolution.input[0] = toPixels;
-  convolution.input[1] = constantOf(
-    `${weight.name}_of_pixels`,
-    pixelDims,
-    pixelWeights(readFloats(weight), dims, settings),
-  );
+  convolution.input[1] = constantOf(`${weight.name}_of_pixels`, form.dims, form.weights);
+  if (form.summands !== null) {
+    const bias = found.bias === null ? null : readFloats(found.bias);
+    const moved = form.summands.map((summand, m) => summand + (bias?.[m] ?? 0));
+    convolution.input[2] = constantOf(`${weight.name}_bias_of_pixels`, [moved.length], moved);
+    removeAttributes(convolution, 'auto_pad');
+  }
+  for (const [name, values] of Object.entries(form.attributes)) {
+    setIntegers(convolution, name, values);
+  }
   graph.node = graph.node.filter((other) => other !== affine?.node);
   graph.node.push(node);
   sortNodes(graph);
   pruneInitializers(graph);
+  const { middle } = scale;
+  const { constantCode, pads, isBlocked } = form;
   return {
-    model,
+    ...{ model, normalization, normalized, middle, constantCode, pads, isBlocked },
     tensors: { [toPixels]: { min: -middle, max: UINT8_MAX - middle } },
     node: toPixels,
-    normalization: { mean, std },
-    middle,
-    constantCode: middle + sign * constant,
-    normalized,
     replaced: affine === null ? null : (affine.node.output[0] ?? ''),
     convolution: shownNode(convolution),
-    isFaster: gainsByPadding(convolution, dims),
+    fasterOn: TARGETS.filter((target) => gainsByPadding(convolution, dims, target)),
   };
 }
 
-/** Weights [4, 3, 1, 1] that scale three channels and leave the fourth to the bias. */
-export function diagonalOf(factors: readonly number[]): Float32Array {
-  return Float32Array.from(
-    { length: 4 * 3 },
-    (_, i) => (i % 3 === Math.floor(i / 3) ? factors[i % 3]! : 0), // three factors
-  );
+function windowOf(graph: OnnxGraph, found: PixelConvolution): NormalizedWindow {
+  const { convolution, weight, normalized } = found;
+  const [, , height = NaN, width = NaN] = inferGraph(graph).shapes.get(normalized) ?? [];
+  const isAll = (name: string, value: number): boolean =>
+    (integersOf(convolution, name) ?? [1, 1]).every((each) => each === value);
+  return {
+    values: readFloats(weight),
+    dims: dimsOf(weight),
+    pads: writtenPads(convolution),
+    isPlainStride2: isAll('strides', 2) && isAll('dilations', 1),
+    imageSize: height > 0 && width > 0 ? [height, width] : null,
+  };
+}
+
+/** Four numbers: above, left, below, right; null where the operator works them out by itself. */
+function writtenPads(convolution: OnnxNode): number[] | null {
+  const rule = stringOf(convolution, 'auto_pad', 'NOTSET');
+  if (rule === 'VALID') return [0, 0, 0, 0];
+  return rule === 'NOTSET' ? (integersOf(convolution, 'pads') ?? [0, 0, 0, 0]) : null;
 }
 
 interface PixelConvolution {
   readonly convolution: OnnxNode;
   readonly weight: Initializer;
+  readonly bias: Initializer | null;
   /** The input, or its transpose. */
   readonly normalized: string;
+  readonly isTransposed: boolean;
   /** What stands between that and the convolution. */
   readonly affine: ChannelAffine | null;
 }
@@ -171,7 +211,11 @@ function findPixelConvolution(graph: OnnxGraph): PixelConvolution | null {
     isFloatTensor(weight) &&
     dimsOf(weight).length === 4 &&
     dimsOf(weight)[1] === 3;
-  return isFound ? { convolution, weight, normalized, affine } : null;
+  if (!isFound) return null;
+  const biasName = convolution.input[2] ?? '';
+  const bias = index.initializers.get(biasName) ?? null;
+  if (biasName !== '' && bias === null) return null; // computed
+  return { convolution, weight, bias, normalized, isTransposed, affine };
 }
 
 function channelAffine(
@@ -198,44 +242,13 @@ function channelAffine(
 }
 
 /** The normalization of what `affine` makes of normalized pixels: a · (p - m) / s + b = (p - m') / s'. */
-function behind(affine: ChannelAffine | null, { mean, std }: Normalization): Normalization {
-  if (affine === null) return { mean, std };
+function behind(affine: ChannelAffine | null, normalization: Normalization): Normalization {
+  if (affine === null) return normalization;
+  const { mean, std } = normalization;
   const { factors, summands } = affine;
   const each = <T>(of: (c: 0 | 1 | 2) => T): [T, T, T] => [of(0), of(1), of(2)];
   return {
     std: each((c) => std[c] / factors[c]!),
     mean: each((c) => mean[c] - (summands[c]! * std[c]) / factors[c]!), // three of both
   };
-}
-
-/** float32 [M, 3, kH, kW] → [M, 4, kH, kW]: of pixels less the middle, and of the constant. */
-function pixelWeights(
-  values: Float32Array,
-  [channels = 0, , height = 0, width = 0]: readonly number[],
-  options: {
-    readonly std: readonly number[];
-    readonly remainders: readonly number[];
-    readonly constant: number;
-  },
-): Float32Array {
-  const { std, remainders, constant } = options;
-  const area = height * width;
-  const result = new Float32Array(channels * 4 * area);
-  for (let m = 0; m < channels; m += 1) {
-    for (let tap = 0; tap < area; tap += 1) {
-      let shift = 0;
-      // Every index lies inside both tensors.
-      for (let c = 0; c < 3; c += 1) {
-        const value = values[(m * 3 + c) * area + tap]! / (255 * std[c]!);
-        result[(m * 4 + c) * area + tap] = value;
-        shift -= value * remainders[c]!;
-      }
-      result[(m * 4 + 3) * area + tap] = shift / constant;
-    }
-  }
-  return result;
-}
-
-function average(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }

@@ -82,7 +82,7 @@ export function applyPlan(
   if (options.target !== 'vnni') proveNoSaturation(plan);
   insertQdq(prepared, plan, options.corrections);
   poolByConvolution(prepared);
-  if (options.firstConvolution === 'pad') padInputChannels(prepared);
+  if (options.firstConvolution === 'pad') padInputChannels(prepared, options.target);
   return { model: prepared, plan, source };
 }
 

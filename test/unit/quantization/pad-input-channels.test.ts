@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { makeModel, makeNode, makeTensor, makeValueInfo } from '../../../src/onnx/build.ts';
 import { graphOf } from '../../../src/onnx/model.ts';
+import type { Target } from '../../../src/quantization/choices.ts';
 import { quantizeModel } from '../../../src/quantization/quantize-model.ts';
 
 /** How many Pad nodes the quantized form of one convolution over three channels has. */
-function padCount(windowPx: number): number {
+function padCount(windowPx: number, target: Target): number {
   const area = windowPx * windowPx;
   const model = makeModel({
     ...{ graphName: 'one convolution', opset: 17 },
@@ -18,11 +19,13 @@ function padCount(windowPx: number): number {
   const { model: quantized } = quantizeModel(
     model,
     { tensors },
-    { granularity: 'per-channel', weightRange: 'max', target: 'avx2', firstConvolution: 'pad' },
+    { granularity: 'per-channel', weightRange: 'max', target, firstConvolution: 'pad' },
   );
   return graphOf(quantized).node.filter(({ opType }) => opType === 'Pad').length;
 }
 
-test('windows up to 7 x 7 get a fourth channel, larger ones would only work more', () => {
-  assert.deepEqual([3, 7, 9, 11].map(padCount), [1, 1, 0, 0]);
+test('windows up to 7 x 7, without VNNI 3 x 3, get a fourth channel, larger ones would only work more', () => {
+  const countsOf = (target: Target): number[] => [3, 5, 7, 9, 11].map((px) => padCount(px, target));
+  assert.deepEqual(countsOf('vnni'), [1, 1, 1, 0, 0]);
+  assert.deepEqual(countsOf('avx2'), [1, 0, 0, 0, 0]);
 });

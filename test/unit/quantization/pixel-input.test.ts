@@ -4,7 +4,8 @@ import { test } from 'node:test';
 import type { Normalization } from '../../../src/data/image-shards.ts';
 import { FLOAT_NCHW, toNetworkInput } from '../../../src/data/network-input.ts';
 import { createRandom } from '../../../src/numeric/random.ts';
-import { makeNode, makeTensor } from '../../../src/onnx/build.ts';
+import { removeAttributes, setIntegers } from '../../../src/onnx/attributes.ts';
+import { makeAttribute, makeNode, makeTensor } from '../../../src/onnx/build.ts';
 import { graphOf, type OnnxModel } from '../../../src/onnx/model.ts';
 import { writeOnnx } from '../../../src/onnx/writer.ts';
 import { inputFormFor } from '../../../src/quantization/input-form.ts';
@@ -40,13 +41,59 @@ test('a model of pixels computes what the normalized one does, padding included'
     const images = { pixelsNhwc, imageCount: 2, normalization, ...size };
     const float = toNetworkInput(images, FLOAT_NCHW);
     const expected = await outputOf('float.onnx', tinyConvnet(), float);
-    const { model, constantCode } = takePixels(tinyConvnet(), normalization)!;
-    assert.ok(constantCode >= 0 && constantCode <= 255, `${name}: ${constantCode}`);
-    const actual = await outputOf(`${name}.onnx`, model, float);
-    for (const [i, value] of expected.entries()) {
-      assert.ok(Math.abs(actual[i]! - value) < 1e-4 * (1 + Math.abs(value)), `${name} ${i}`);
+    for (const channelCount of [3, 4] as const) {
+      const found = takePixels(tinyConvnet(), normalization, channelCount)!;
+      const { model, constantCode, pads, isBlocked } = found;
+      const hasThree = channelCount === 3;
+      // Windows that begin at -1, 1, … 13 in blocks that begin at -2, 0, … 14.
+      assert.deepEqual([pads, isBlocked], hasThree ? [[2, 2, 0, 0], true] : [null, false]);
+      assert.equal(constantCode === null, hasThree);
+      const code = constantCode ?? 0;
+      assert.ok(code >= 0 && code <= 255, `${name}: ${code}`);
+      const actual = await outputOf(`${name}-${channelCount}.onnx`, model, float);
+      for (const [i, value] of expected.entries()) {
+        assert.ok(Math.abs(actual[i]! - value) < 1e-4 * (1 + Math.abs(value)), `${name} ${i}`);
+      }
     }
   }
+});
+
+test('of three channels windows that move by one pixel read them one by one, padded or not', async (t) => {
+  const folder = await temporaryFolder(t);
+  const random = createRandom(13, 'pixels');
+  const pixelsNhwc = Uint8Array.from({ length: 3 * TINY_SIZE ** 2 }, () => random.integer(256));
+  const [, normalization] = normalizations.find(([name]) => name === 'custom')!;
+  const size = { height: TINY_SIZE, width: TINY_SIZE };
+  const input = toNetworkInput({ pixelsNhwc, imageCount: 1, normalization, ...size }, FLOAT_NCHW);
+  const outputOf = async (model: OnnxModel): Promise<number[]> => {
+    await writeOnnx(join(folder, 'model.onnx'), model);
+    const session = await openOnnxSession(join(folder, 'model.onnx'), { threadCount: 1 });
+    const { logits } = await session.run({ input });
+    await session.release();
+    return [...(logits!.data as Float32Array)];
+  };
+  for (const pads of [
+    [0, 0, 0, 0],
+    [2, 1, 0, 1],
+  ]) {
+    const network = tinyConvnet();
+    const [first] = graphOf(network).node;
+    setIntegers(first!, 'strides', [1, 1]);
+    setIntegers(first!, 'pads', pads);
+    const found = takePixels(network, normalization, 3)!;
+    const isPadded = pads.some((count) => count > 0);
+    assert.deepEqual([found.pads, found.isBlocked], [isPadded ? pads : null, false]);
+    const expected = await outputOf(network);
+    for (const [i, value] of (await outputOf(found.model)).entries()) {
+      assert.ok(Math.abs(expected[i]! - value) < 1e-4 * (1 + Math.abs(value)), pads.join());
+    }
+  }
+  const network = tinyConvnet();
+  const [first] = graphOf(network).node;
+  removeAttributes(first!, 'pads');
+  first!.attribute.push(makeAttribute('auto_pad', 'SAME_UPPER'));
+  assert.equal(takePixels(network, normalization, 3), null);
+  assert.notEqual(takePixels(network, normalization, 4), null);
 });
 
 test('a normalization inside the model is taken in: one convolution reads pixels', async (t) => {

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { setIntegers } from '../../../../src/onnx/attributes.ts';
 import { classifierSignature } from '../../../../src/onnx/model-signature.ts';
-import { graphOf } from '../../../../src/onnx/model.ts';
+import { makeTensor } from '../../../../src/onnx/build.ts';
+import { graphOf, type OnnxModel } from '../../../../src/onnx/model.ts';
 import { readOnnx } from '../../../../src/onnx/reader.ts';
 import { writeOnnx } from '../../../../src/onnx/writer.ts';
 import { readMetricsFile } from '../../../../src/stage/metrics-file.ts';
@@ -12,13 +14,14 @@ import { fidelityOf } from '../../../../src/quantization/fidelity.ts';
 import { calibrate } from '../../../../stages/calibrate/stage.ts';
 import { quantize } from '../../../../stages/quantize/stage.ts';
 import { runStage, temporaryFolder } from '../../../support/stage-context.ts';
+import { normalValues } from '../../../support/quantize-one.ts';
 import { tinyConvnet, writeNoiseShards } from '../../../support/tiny-convnet.ts';
 
-async function prepared(t: TestContext) {
+async function prepared(t: TestContext, network: OnnxModel = tinyConvnet()) {
   const folder = await temporaryFolder(t);
   const model = { kind: 'model/onnx' as const, path: join(folder, 'model.onnx') };
   const images = { kind: 'image-shards' as const, path: join(folder, 'images') };
-  await writeOnnx(model.path, tinyConvnet());
+  await writeOnnx(model.path, network);
   await writeNoiseShards(images.path, 20);
   const { outputs } = await runStage(t, calibrate, { inputs: { model, images } });
   const table = { kind: 'calibration-table' as const, path: outputs['table']! };
@@ -168,6 +171,43 @@ test('a model of uint8 pixels needs no normalization and loses nothing by it', a
   assert.deepEqual(await rowsOf(ofFloats.outputs['model']!), rows);
   const ofRange = await runStage(t, quantize, { inputs, parameters: { inputRounding: 'range' } });
   assert.notDeepEqual(await rowsOf(ofRange.outputs['model']!), rows);
+});
+
+test('without VNNI a first 7 x 7 convolution reads blocks of pixels, padded before they are codes', async (t) => {
+  const network = tinyConvnet();
+  const graph = graphOf(network);
+  graph.initializer[0] = makeTensor('w1', [16, 3, 7, 7], normalValues('w1', 2352, 0.2));
+  setIntegers(graph.node[0]!, 'pads', [3, 3, 3, 3]);
+  const { model, images, table } = await prepared(t, network);
+  const formOf = async (parameters: object) => {
+    const { outputs } = await runStage(t, quantize, {
+      inputs: { model, images, table },
+      parameters,
+    });
+    const { node, initializer } = graphOf(await readOnnx(outputs['model']!));
+    const selection = {
+      ...{ folder: images.path, split: 'train' as const },
+      indices: Array.from({ length: 20 }, (_, i) => 2 * i),
+    };
+    const rowsOf = (modelPath: string) =>
+      collectRows({ modelPath, outputName: 'logits', images: selection, workerCount: 1 });
+    const { logitsSqnrDb } = fidelityOf(await rowsOf(model.path), await rowsOf(outputs['model']!));
+    const shapes = initializer.map(({ dims }) => dims.join(' x '));
+    const first = node.find(({ opType }) => opType !== 'DequantizeLinear')?.opType; // of weights
+    return { sqnr: logitsSqnrDb!, shapes, first };
+  };
+  const [avx2, vnni, range] = [
+    await formOf({ target: 'avx2' }),
+    await formOf({ target: 'vnni' }),
+    await formOf({ target: 'avx2', inputRounding: 'range' }),
+  ];
+  assert.ok(avx2.shapes.includes('16 x 12 x 4 x 4'), avx2.shapes.join());
+  assert.ok(vnni.shapes.includes('16 x 4 x 7 x 7'), vnni.shapes.join());
+  assert.deepEqual(
+    [avx2, range].map(({ first }) => first),
+    ['Pad', 'QuantizeLinear'],
+  );
+  for (const { sqnr } of [avx2, vnni]) assert.ok(sqnr > 28, String(sqnr));
 });
 
 for (const inputType of ['float32', 'uint8'] as const) {
