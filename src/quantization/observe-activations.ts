@@ -25,8 +25,8 @@ export interface ObservedActivations {
   readonly heldOutRows: readonly Float32Array[];
 }
 
-/** A chunk's histograms are megabytes to hand over and to merge. */
-const CHUNK_SIZE = 16;
+/** A chunk's histograms are megabytes to hand over and to merge; ranges are not, and small chunks end together. */
+const CHUNK_SIZE = { histogram: 16, 'min-max': 4 } as const;
 
 /**
  * Shows every activation that may be quantized to an observer, in one pass over the images, unless it
@@ -77,7 +77,7 @@ export async function observeActivations(
       ...options,
       task: 'observe-tensors',
       run: { ...file, images, batchSize: options.batchSize },
-      chunkSize: CHUNK_SIZE,
+      chunkSize: CHUNK_SIZE[observer],
       request: (run) => ({ run, observed, heldOut, ...collected }),
       onChunk: (chunk) => {
         kept = merged(kept, chunk.kept);
