@@ -25,7 +25,7 @@ export interface InputForm extends Source {
 
 /**
  * A model that reads pixels where that is wanted and possible: for uint8 input, and for float32 where
- * pixels are known and a fourth channel makes the first convolution faster on some CPU: with three channels on others.
+ * pixels are known and a fourth channel makes the first convolution faster, if not on the target then on other CPUs.
  * @throws OnnxError `quantization/pixel-input` when uint8 is not possible
  */
 export async function inputFormFor(options: InputFormOptions): Promise<InputForm> {
@@ -36,11 +36,9 @@ export async function inputFormFor(options: InputFormOptions): Promise<InputForm
     isUint8 || (options.inputRounding === 'pixels' && settings.firstConvolution === 'pad');
   if (normalization === undefined || !isTried) return asItIs;
   const floatModel = await readModel();
-  const withFourth = takePixels(floatModel, normalization);
-  if (isUint8 && withFourth === null) throw cannotFold(shownName);
-  const isFaster = withFourth?.fasterOn.includes(settings.target) === true;
-  const channelCount = isUint8 || isFaster ? 4 : 3;
-  const found = channelCount === 4 ? withFourth : takePixels(floatModel, normalization, 3);
+  const target = isUint8 ? null : settings.target;
+  const found = takePixels(floatModel, normalization, target);
+  if (isUint8 && found === null) throw cannotFold(shownName);
   const isServed =
     found !== null &&
     (isUint8 || (found.fasterOn.length > 0 && settings.excluded?.has(found.convolution) !== true));
@@ -49,7 +47,7 @@ export async function inputFormFor(options: InputFormOptions): Promise<InputForm
   return {
     readModel: handOver(
       model,
-      async () => takePixels(await readModel(), normalization, channelCount)!.model,
+      async () => takePixels(await readModel(), normalization, target)!.model,
     ),
     table: {
       ...withoutChanges(table, pixels.replaced),

@@ -68,9 +68,6 @@ export interface PixelInput {
   readonly fasterOn: readonly Target[];
 }
 
-/** Channels that the first convolution shall read. */
-export type PixelChannels = 3 | 4;
-
 /**
  * The same function, its first convolution reading the pixels p of which the input is the normalized
  * form (p / 255 - mean) / std, exactly and whatever its padding: rounding them to codes loses nothing,
@@ -78,15 +75,16 @@ export type PixelChannels = 3 | 4;
  * w / (255 std) and read p - z, z being a whole pixel value. What is left of the mean, which a bias
  * could carry only where no padding is, comes from a fourth channel that is constant inside the image
  * and, like the others, zero in the padding: padding stays the zero of *normalized* values.
- * onnxruntime's kernel wants four channels anyway; for three see `threeChannelForm`. A normalization that the
- * model does itself is taken in where it makes the values that the convolution reads. Null when something else
- * than one convolution over three channels, its weights initializers, reads the input or a transpose of it;
- * with three channels also for a transpose and where that form is not possible.
+ * onnxruntime's kernel wants four channels anyway. Where they make it no faster on `target`, the convolution reads
+ * three if it can (see `threeChannelForm`) and not a transpose; a `target` of null, for uint8 input, always
+ * means four. A normalization that the model does itself is taken in where it makes the values that the
+ * convolution reads. Null when something else than one convolution over three channels, its weights initializers,
+ * reads the input or a transpose of it.
  */
 export function takePixels(
   floatModel: OnnxModel,
   normalization: Normalization,
-  channelCount: PixelChannels = 4,
+  target: Target | null = null,
 ): PixelModel | null {
   let model = cloneModel(floatModel);
   let found = findPixelConvolution(graphOf(model));
@@ -98,14 +96,13 @@ export function takePixels(
   if (found === null) return null;
   const graph = graphOf(model);
   const { convolution, weight, normalized, affine, isTransposed } = found;
-  if (channelCount === 3 && isTransposed) return null;
   const dims = dimsOf(weight);
+  const fasterOn = TARGETS.filter((each) => gainsByPadding(convolution, dims, each));
   const scale = pixelScaleOf(normalization, behind(affine, normalization));
+  const window = windowOf(graph, found);
+  const hasFourth = target === null || isTransposed || fasterOn.includes(target);
   const form =
-    channelCount === 4
-      ? fourChannelForm(windowOf(graph, found), scale)
-      : threeChannelForm(windowOf(graph, found), scale);
-  if (form === null) return null;
+    (hasFourth ? null : threeChannelForm(window, scale)) ?? fourChannelForm(window, scale);
 
   const newName = nameMaker(graph);
   const constantOf = (wantedName: string, sizes: readonly number[], data: TensorData): string => {
@@ -144,12 +141,11 @@ export function takePixels(
   const { middle } = scale;
   const { constantCode, pads, isBlocked } = form;
   return {
-    ...{ model, normalization, normalized, middle, constantCode, pads, isBlocked },
+    ...{ model, normalization, normalized, middle, constantCode, pads, isBlocked, fasterOn },
     tensors: { [toPixels]: { min: -middle, max: UINT8_MAX - middle } },
     node: toPixels,
     replaced: affine === null ? null : (affine.node.output[0] ?? ''),
     convolution: shownNode(convolution),
-    fasterOn: TARGETS.filter((target) => gainsByPadding(convolution, dims, target)),
   };
 }
 

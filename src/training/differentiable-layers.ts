@@ -75,19 +75,18 @@ function forwardConvolution(
   const weightName = `${layer.weightName}.weight`;
   const { batchNormName, activation } = layer;
   const weights = kernels.convolutionWeights(parameter(weightName), layer);
-  let z: Tensor | null = kernels.convolution(x, weights, layer);
+  let z: Tensor | null = null;
   let y: Tensor;
   let reserved: [Tensor, Tensor, Tensor] | null = null;
   if (batchNormName === null) {
-    y = kernels.biasAdd(z, parameter(`${layer.weightName}.bias`));
-    z.dispose();
-    z = null;
+    y = kernels.convolutionAndBias(x, weights, parameter(`${layer.weightName}.bias`), layer);
     if (activation !== 'none') {
       const sum = y;
       y = kernels.activate(sum, activation);
       sum.dispose();
     }
   } else {
+    z = kernels.convolution(x, weights, layer);
     const inputs = {
       x: z,
       gamma: parameter(`${batchNormName}.weight`),

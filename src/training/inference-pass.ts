@@ -37,24 +37,11 @@ export function inferLayer(
   read: (name: string) => Tensor,
   visit?: Visit,
 ): Tensor {
-  const { kernels, parameter } = runtime;
+  const { kernels } = runtime;
   const input = (): Tensor => read(layer.input);
   switch (layer.kind) {
     case 'convolution': {
-      const z = kernels.convolution(input(), parameter(`${layer.weightName}.weight`), layer);
-      visit?.(layer, z);
-      const { batchNormName } = layer;
-      const normalized =
-        batchNormName === null
-          ? kernels.biasAdd(z, parameter(`${layer.weightName}.bias`))
-          : kernels.batchNormInference(
-              z,
-              parameter(`${batchNormName}.weight`),
-              parameter(`${batchNormName}.bias`),
-              parameter(`${batchNormName}.running_mean`),
-              parameter(`${batchNormName}.running_var`),
-            );
-      z.dispose();
+      const normalized = normalizedConvolution(runtime, layer, input(), visit);
       if (layer.activation === 'none') return normalized;
       const y = kernels.activate(normalized, layer.activation);
       normalized.dispose();
@@ -73,6 +60,34 @@ export function inferLayer(
     case 'add':
       return addLayers(runtime, layer, read);
   }
+}
+
+/** Before the activation. */
+function normalizedConvolution(
+  { kernels, parameter }: LayerRuntime,
+  layer: ConvolutionLayer,
+  x: Tensor,
+  visit: Visit | undefined,
+): Tensor {
+  const { weightName, batchNormName } = layer;
+  const weights = parameter(`${weightName}.weight`);
+  if (batchNormName === null && visit === undefined) {
+    return kernels.convolutionAndBias(x, weights, parameter(`${weightName}.bias`), layer);
+  }
+  const z = kernels.convolution(x, weights, layer);
+  visit?.(layer, z);
+  const normalized =
+    batchNormName === null
+      ? kernels.biasAdd(z, parameter(`${weightName}.bias`))
+      : kernels.batchNormInference(
+          z,
+          parameter(`${batchNormName}.weight`),
+          parameter(`${batchNormName}.bias`),
+          parameter(`${batchNormName}.running_mean`),
+          parameter(`${batchNormName}.running_var`),
+        );
+  z.dispose();
+  return normalized;
 }
 
 function addLayers(

@@ -10,6 +10,7 @@ import {
   type OperationObserver,
 } from './native-operations.ts';
 import type { Precision } from './precision.ts';
+import type { ConvolutionWindow } from './windows.ts';
 import { createPoolingKernels, type PoolingKernels } from './pooling-kernels.ts';
 
 export interface KernelOptions {
@@ -70,6 +71,13 @@ export interface Kernels extends ConvolutionKernels, PoolingKernels {
     variance: Tensor,
   ): Tensor;
   biasAdd(x: Tensor, bias: Tensor): Tensor;
+  /** In one pass where there is a kernel for it. */
+  convolutionAndBias(
+    x: Tensor,
+    weightsHwio: Tensor,
+    bias: Tensor,
+    window: ConvolutionWindow,
+  ): Tensor;
   /** Sum of dy over all axes but the last. */
   biasGradient(dy: Tensor): Tensor;
   activate(x: Tensor, activation: Exclude<Activation, 'none'>): Tensor;
@@ -158,6 +166,10 @@ export function createKernels(
     ),
   };
 
+  const convolutions = createConvolutionKernels(tools, native, computeType);
+  const biasAdd = (x: Tensor, bias: Tensor): Tensor =>
+    inType(bias, typeOf(x), (typedBias) => single('BiasAdd', [typed(x), nhwc], [x, typedBias]));
+
   return {
     precision,
     toCompute: (x) => cast(x, computeType),
@@ -166,7 +178,7 @@ export function createKernels(
       const type = typeOf(x);
       return (dy) => cast(dy, type);
     },
-    ...createConvolutionKernels(tools, native, computeType),
+    ...convolutions,
     batchNormTraining: (inputs, activation) => batchNormKernels[activation](inputs),
     batchNormGradient(dy, x, gamma, reserved) {
       const [dx, dgamma, dbeta, unused1, unused2] = native.execute(
@@ -189,8 +201,16 @@ export function createKernels(
       for (const tensor of rest) tensor.dispose();
       return y;
     },
-    biasAdd: (x, bias) =>
-      inType(bias, typeOf(x), (typedBias) => single('BiasAdd', [typed(x), nhwc], [x, typedBias])),
+    biasAdd,
+    convolutionAndBias(x, weights, bias, window) {
+      if (typeOf(x) === native.float32 && !window.depthwise) {
+        return convolutions.convolutionWithBias(x, weights, bias, window);
+      }
+      const z = convolutions.convolution(x, weights, window);
+      const sum = biasAdd(z, bias);
+      z.dispose();
+      return sum;
+    },
     // Summed up in float32: a hundred thousand bfloat16 values lose the small ones.
     biasGradient: (dy) =>
       inType(dy, native.float32, (exact) => {

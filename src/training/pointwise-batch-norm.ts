@@ -105,8 +105,8 @@ export function normalizePointwise(
     return {
       y: activation === 'none' ? sum : kernels.activate(sum, activation),
       runningMean: moved('running_mean', mean),
-      // Unbiased, as PyTorch's.
-      runningVariance: moved('running_var', variance.mul(placeCount / (placeCount - 1))),
+      // Unbiased, as PyTorch's; of one place as it is.
+      runningVariance: moved('running_var', variance.mul(placeCount / Math.max(placeCount - 1, 1))),
       kept: { m, kw, mean, inverse, scale, scaled },
     };
   });

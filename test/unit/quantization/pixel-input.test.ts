@@ -7,15 +7,23 @@ import { createRandom } from '../../../src/numeric/random.ts';
 import { removeAttributes, setIntegers } from '../../../src/onnx/attributes.ts';
 import { makeAttribute, makeNode, makeTensor } from '../../../src/onnx/build.ts';
 import { graphOf, type OnnxModel } from '../../../src/onnx/model.ts';
+import { dimsOf } from '../../../src/onnx/tensor-data.ts';
 import { writeOnnx } from '../../../src/onnx/writer.ts';
+import type { Target } from '../../../src/quantization/choices.ts';
 import { inputFormFor } from '../../../src/quantization/input-form.ts';
 import { PRESETS } from '../../../src/quantization/normalization-choice.ts';
 import { pixelRounding, pixelRows } from '../../../src/quantization/pixel-head.ts';
 import { takePixels } from '../../../src/quantization/pixel-input.ts';
 import { openOnnxSession, type OnnxTensor } from '../../../src/runtime/onnx-session.ts';
+import { normalValues } from '../../support/quantize-one.ts';
 import { temporaryFolder } from '../../support/stage-context.ts';
 import { TINY_SIZE, tinyConvnet } from '../../support/tiny-convnet.ts';
 
+const SETTINGS = {
+  granularity: 'per-channel',
+  weightRange: 'max',
+  firstConvolution: 'pad',
+} as const;
 const triple = ([r, g, b]: readonly number[]): [number, number, number] => [r!, g!, b!];
 const custom = { mean: [0.02, 0.9, 0.31], std: [0.1, 0.3, 1.2] };
 const outside = { mean: [-0.1, 1.3, 0.5], std: [0.2, 0.2, 0.2] };
@@ -24,6 +32,15 @@ const normalizations: [string, Normalization][] = Object.entries({
   custom,
   outside,
 }).map(([name, { mean, std }]) => [name, { mean: triple(mean), std: triple(std) }]);
+
+/** A network whose first windows are of 7 x 7. */
+function largeWindows(): OnnxModel {
+  const network = tinyConvnet();
+  const graph = graphOf(network);
+  graph.initializer[0] = makeTensor('w1', [16, 3, 7, 7], normalValues('w1', 2352, 0.2));
+  setIntegers(graph.node[0]!, 'pads', [3, 3, 3, 3]);
+  return network;
+}
 
 test('a model of pixels computes what the normalized one does, padding included', async (t) => {
   const folder = await temporaryFolder(t);
@@ -40,17 +57,17 @@ test('a model of pixels computes what the normalized one does, padding included'
     const size = { height: TINY_SIZE, width: TINY_SIZE };
     const images = { pixelsNhwc, imageCount: 2, normalization, ...size };
     const float = toNetworkInput(images, FLOAT_NCHW);
-    const expected = await outputOf('float.onnx', tinyConvnet(), float);
-    for (const channelCount of [3, 4] as const) {
-      const found = takePixels(tinyConvnet(), normalization, channelCount)!;
+    for (const hasThree of [true, false]) {
+      const network = hasThree ? largeWindows() : tinyConvnet();
+      const expected = await outputOf('float.onnx', network, float);
+      const found = takePixels(network, normalization, 'avx2')!;
       const { model, constantCode, pads, isBlocked } = found;
-      const hasThree = channelCount === 3;
-      // Windows that begin at -1, 1, … 13 in blocks that begin at -2, 0, … 14.
-      assert.deepEqual([pads, isBlocked], hasThree ? [[2, 2, 0, 0], true] : [null, false]);
+      // Windows that begin at -3, -1, … 11 in blocks that begin at -4, -2, … 16.
+      assert.deepEqual([pads, isBlocked], hasThree ? [[4, 4, 2, 2], true] : [null, false]);
       assert.equal(constantCode === null, hasThree);
       const code = constantCode ?? 0;
       assert.ok(code >= 0 && code <= 255, `${name}: ${code}`);
-      const actual = await outputOf(`${name}-${channelCount}.onnx`, model, float);
+      const actual = await outputOf(`${name}-${String(hasThree)}.onnx`, model, float);
       for (const [i, value] of expected.entries()) {
         assert.ok(Math.abs(actual[i]! - value) < 1e-4 * (1 + Math.abs(value)), `${name} ${i}`);
       }
@@ -76,24 +93,19 @@ test('of three channels windows that move by one pixel read them one by one, pad
     [0, 0, 0, 0],
     [2, 1, 0, 1],
   ]) {
-    const network = tinyConvnet();
+    const network = largeWindows();
     const [first] = graphOf(network).node;
     setIntegers(first!, 'strides', [1, 1]);
     setIntegers(first!, 'pads', pads);
-    const found = takePixels(network, normalization, 3)!;
+    const found = takePixels(network, normalization, 'avx2')!;
     const isPadded = pads.some((count) => count > 0);
     assert.deepEqual([found.pads, found.isBlocked], [isPadded ? pads : null, false]);
+    assert.equal(found.constantCode, null);
     const expected = await outputOf(network);
     for (const [i, value] of (await outputOf(found.model)).entries()) {
       assert.ok(Math.abs(expected[i]! - value) < 1e-4 * (1 + Math.abs(value)), pads.join());
     }
   }
-  const network = tinyConvnet();
-  const [first] = graphOf(network).node;
-  removeAttributes(first!, 'pads');
-  first!.attribute.push(makeAttribute('auto_pad', 'SAME_UPPER'));
-  assert.equal(takePixels(network, normalization, 3), null);
-  assert.notEqual(takePixels(network, normalization, 4), null);
 });
 
 test('a normalization inside the model is taken in: one convolution reads pixels', async (t) => {
@@ -171,6 +183,33 @@ test('rows of normalized values become the pixels they were', () => {
   }
 });
 
+test('without VNNI a large window has three channels, or four where three are not possible', async () => {
+  const networkOf = (autoPad: boolean): OnnxModel => {
+    const network = largeWindows();
+    if (!autoPad) return network;
+    const [first] = graphOf(network).node;
+    removeAttributes(first!, 'pads');
+    first!.attribute.push(makeAttribute('auto_pad', 'SAME_UPPER'));
+    return network;
+  };
+  const channelsOf = async (autoPad: boolean, target: Target): Promise<number | undefined> => {
+    const form = await inputFormFor({
+      readModel: () => Promise.resolve(networkOf(autoPad)),
+      table: { tensors: {} },
+      settings: { ...SETTINGS, target },
+      normalization: normalizations.find(([name]) => name === 'imagenet')![1],
+      ...{ inputType: 'float32', inputRounding: 'pixels' },
+      shownName: 'model.onnx',
+    });
+    const { initializer } = graphOf(await form.readModel());
+    const weight = initializer.find(({ name }) => name === 'w1_of_pixels');
+    return weight === undefined ? undefined : dimsOf(weight)[1];
+  };
+  assert.equal(await channelsOf(false, 'avx2'), 12); // of blocks
+  assert.equal(await channelsOf(true, 'avx2'), 4);
+  assert.equal(await channelsOf(false, 'vnni'), 4);
+});
+
 test('where folding would not be exact the input stays, or is refused as uint8', async () => {
   const model = tinyConvnet();
   const [first] = graphOf(model).node;
@@ -181,12 +220,7 @@ test('where folding would not be exact the input stays, or is refused as uint8',
   const options = {
     readModel: () => Promise.resolve(model),
     table: { tensors: {} },
-    settings: {
-      granularity: 'per-channel',
-      weightRange: 'max',
-      target: 'avx2',
-      firstConvolution: 'pad',
-    },
+    settings: { ...SETTINGS, target: 'avx2' },
     normalization,
     inputRounding: 'pixels',
     shownName: 'model.onnx',
