@@ -1,5 +1,6 @@
 import type { Tensor } from '@tensorflow/tfjs-node';
-import type { ConvolutionLayer, DenseLayer, Layer } from '../models/network.ts';
+import type { Activation, ConvolutionLayer, DenseLayer, Layer } from '../models/network.ts';
+import type { Kernels } from './kernels.ts';
 import { dense, flatten, globalAveragePool, type LayerRuntime } from './layer-runtime.ts';
 import { normalizePointwise, normalizesThroughInput } from './pointwise-batch-norm.ts';
 import type { UseCounter } from './use-counter.ts';
@@ -40,7 +41,7 @@ function forwardPointwise(
   collect: (name: string, gradient: Tensor) => void,
 ): Tape {
   const { kernels, replace } = runtime;
-  const { activation, batchNormName, weightName } = layer;
+  const { batchNormName, weightName } = layer;
   const { y, gradients, ...running } = normalizePointwise(runtime, layer, uses.value(layer.input));
   replace(`${batchNormName}.running_mean`, running.runningMean);
   replace(`${batchNormName}.running_var`, running.runningVariance);
@@ -48,12 +49,7 @@ function forwardPointwise(
   return {
     layer,
     back(dy) {
-      let d = dy;
-      if (activation !== 'none') {
-        d = kernels.activationGradient(dy, uses.value(layer.name), activation);
-        dy.dispose();
-        uses.release(layer.name);
-      }
+      const d = beforeActivation(kernels, layer, uses, dy);
       const { weight, gamma, beta, input } = gradients(d, uses.wantsGradient(layer.input));
       collect(`${weightName}.weight`, weight);
       collect(`${batchNormName}.weight`, gamma);
@@ -104,13 +100,7 @@ function forwardConvolution(
   return {
     layer,
     back(dy) {
-      let d = dy;
-      if (activation !== 'none') {
-        const y = uses.value(layer.name);
-        d = kernels.activationGradient(d, y, activation);
-        dy.dispose();
-        uses.release(layer.name);
-      }
+      let d = beforeActivation(kernels, layer, uses, dy);
       if (z !== null && reserved !== null && batchNormName !== null) {
         const gamma = parameter(`${batchNormName}.weight`);
         const [dz, dgamma, dbeta] = kernels.batchNormGradient(d, z, gamma, reserved);
@@ -148,12 +138,7 @@ function forwardDense(
   return {
     layer,
     back(dy) {
-      let d = dy;
-      if (layer.activation !== 'none') {
-        d = kernels.activationGradient(d, uses.value(layer.name), layer.activation);
-        dy.dispose();
-        uses.release(layer.name);
-      }
+      const d = beforeActivation(kernels, layer, uses, dy);
       const x = uses.value(layer.input);
       collect(`${layer.weightName}.bias`, kernels.biasGradient(d));
       collect(`${layer.weightName}.weight`, kernels.matMul(x, d, true, false));
@@ -192,6 +177,20 @@ function forwardDropout(
       return [dx];
     },
   };
+}
+
+/** Takes the gradient by a layer's output, gives that by what its activation was applied to. */
+function beforeActivation(
+  kernels: Kernels,
+  { name, activation }: { readonly name: string; readonly activation: Activation },
+  uses: UseCounter,
+  dy: Tensor,
+): Tensor {
+  if (activation === 'none') return dy;
+  const d = kernels.activationGradient(dy, uses.value(name), activation);
+  dy.dispose();
+  uses.release(name);
+  return d;
 }
 
 /** Layers without parameters. */
@@ -269,12 +268,7 @@ function forwardAdd(
   return {
     layer,
     back(dy) {
-      let d = dy;
-      if (activation !== 'none') {
-        d = kernels.activationGradient(dy, uses.value(layer.name), activation);
-        dy.dispose();
-        uses.release(layer.name);
-      }
+      const d = beforeActivation(kernels, layer, uses, dy);
       // Both branches receive the same gradient; each frees its own handle on it.
       if (!uses.wantsGradient(layer.secondInput)) return [d, null];
       return uses.wantsGradient(layer.input) ? [d, d.clone()] : [null, d];
