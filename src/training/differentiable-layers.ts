@@ -22,7 +22,11 @@ export function forwardLayer(
 ): Tape {
   switch (layer.kind) {
     case 'convolution':
-      return normalizesThroughInput(layer, runtime.kernels.precision)
+      return normalizesThroughInput(
+        layer,
+        runtime.kernels.precision,
+        uses.value(layer.input).shape[0],
+      )
         ? forwardPointwise(runtime, layer, uses, collect)
         : forwardConvolution(runtime, layer, uses, collect);
     case 'dense':

@@ -74,7 +74,7 @@ export function estimateStepBytes(plan: MemoryPlan): number {
 function activationBytes({ network, imageCount, precision }: MemoryPlan): number {
   const valueBytes = precision === 'bfloat16' ? 2 : FLOAT32_BYTES;
   const perImage = network.layers.reduce(
-    (sum, layer) => sum + keptValues(layer, network, precision),
+    (sum, layer) => sum + keptValues(layer, { network, precision, imageCount }),
     0,
   );
   const largest = Math.max(...network.layers.map((layer) => valuesAround(layer)));
@@ -96,7 +96,10 @@ function slotCount({ optimizer }: MemoryPlan): number {
 }
 
 /** Values of one image that the backward pass reads. */
-function keptValues(layer: Layer, network: Network, precision: Precision): number {
+function keptValues(
+  layer: Layer,
+  { network, precision, imageCount }: Pick<MemoryPlan, 'network' | 'precision' | 'imageCount'>,
+): number {
   const output = sizeOf(layer.outputShape);
   const isRead =
     gradientReadsOutput(layer) ||
@@ -104,7 +107,7 @@ function keptValues(layer: Layer, network: Network, precision: Precision): numbe
   const keepsSum =
     layer.kind === 'convolution' &&
     layer.batchNormName !== null &&
-    !normalizesThroughInput(layer, precision);
+    !normalizesThroughInput(layer, precision, imageCount);
   const beforeBatchNorm = keepsSum ? output : 0;
   const mask = layer.kind === 'dropout' ? output : 0;
   return (isRead ? output : 0) + beforeBatchNorm + mask;

@@ -21,11 +21,12 @@ function layerOf(inputChannels: number, outputChannels: number) {
   } as const satisfies ConvolutionLayer;
 }
 
-test('few input channels, one place, float32', () => {
+test('few input channels, one place, float32, many values', () => {
   const of = (
     changes: Partial<ConvolutionLayer>,
     precision: 'float32' | 'bfloat16' = 'float32',
-  ): boolean => normalizesThroughInput({ ...layerOf(16, 96), ...changes }, precision);
+    imageCount = 1000,
+  ): boolean => normalizesThroughInput({ ...layerOf(16, 96), ...changes }, precision, imageCount);
   assert.ok(of({}));
   assert.ok(of(layerOf(64, 256)));
   assert.ok(!of(layerOf(256, 64)));
@@ -35,6 +36,7 @@ test('few input channels, one place, float32', () => {
   assert.ok(!of({ depthwise: true }));
   assert.ok(!of({ batchNormName: null }));
   assert.ok(!of({}, 'bfloat16'));
+  assert.ok(!of({}, 'float32', 32)); // too little to save
 });
 
 test('values, running statistics and gradients are those of the kernels of batch norm', async (context) => {
