@@ -9,6 +9,8 @@ import type { ConvolutionWindow } from './windows.ts';
  * (outputs of 14 x 14, batch 32, two cores, in ms: 96 to 576 channels 8.2 against 5.9, 256 to 1024 36 against 49).
  */
 const MOST_WEIGHTS = 60_000;
+/** Of the larger of input and output; below, the operations around a product take what it saves. */
+const FEWEST_VALUES = 1e6;
 /** Output positions of a batch up to which products beat oneDNN's own kernel in bfloat16. */
 const MOST_POSITIONS = 2048;
 /** Without taps to cut out: outputs of 14 x 14, batch 32, 256 to 1024 channels, 10.0 against 8.6 ms. */
@@ -48,7 +50,9 @@ export function createTapProducts(
         return positions <= (kernelSize === 1 ? MOST_POSITIONS_OF_1X1 : MOST_POSITIONS);
       }
       const isSmall = positions <= MOST_POSITIONS || elementCount(weightShape) <= MOST_WEIGHTS;
-      return !hasAvx512 && kernelSize === 1 && isSmall;
+      const [, , channels = 0, filters = 0] = weightShape;
+      const isWorthIt = positions * Math.max(channels, filters) >= FEWEST_VALUES;
+      return !hasAvx512 && kernelSize === 1 && isSmall && isWorthIt;
     },
     weightGradient(dy, x, window, weightShape) {
       const { kernelSize, padding } = window;
