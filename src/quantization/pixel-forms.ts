@@ -7,6 +7,8 @@ export interface NormalizedWindow {
   /** float32 [M, 3, kH, kW] */
   readonly values: Float32Array;
   readonly dims: readonly number[];
+  /** [M]; null: none. */
+  readonly bias: Float32Array | 'computed' | null;
   /** Zeros around the image, above, left, below and right; null where the operator works them out. */
   readonly pads: readonly number[] | null;
   readonly isPlainStride2: boolean;
@@ -25,8 +27,8 @@ export interface PixelForm {
   };
   readonly dims: readonly number[];
   readonly weights: Float32Array;
-  /** Added to the bias; null: nothing. */
-  readonly summands: Float32Array | null;
+  /** Of the convolution, in place of its own; null: as it is. */
+  readonly bias: Float32Array | null;
   /** Of the convolution, in place of its own. */
   readonly attributes: Readonly<Record<string, readonly number[]>>;
   /** Value of the constant fourth channel, as a code; null where there are three channels. */
@@ -80,7 +82,7 @@ export function fourChannelForm({ values, dims }: NormalizedWindow, scale: Pixel
       offsets: Float32Array.from([...mean.map((value) => 255 * value - middle), constant]),
       attributes: {},
     },
-    ...{ dims: [outputs, 4, height, width], weights: all, summands: null, attributes: {} },
+    ...{ dims: [outputs, 4, height, width], weights: all, bias: null, attributes: {} },
     ...{ constantCode: middle + constant, pads: null, isBlocked: false },
   };
 }
@@ -91,16 +93,16 @@ export function fourChannelForm({ values, dims }: NormalizedWindow, scale: Pixel
  * twelve channels and a quarter of the places are what onnxruntime's kernel is fast with (224 x 224, 64 outputs, AVX2,
  * with what brings the pixels there: 7x7 3.2 ms against 3.6 with three channels and 4.3 with four, 5x5 2.3 against 2.5
  * and 2.8). Null where a normalization inside the model would make padding something else, and where padding is
- * not written out.
+ * not written out or the bias is computed.
  */
 export function threeChannelForm(window: NormalizedWindow, scale: PixelScale): PixelForm | null {
-  const { pads, dims, values } = window;
-  if (pads === null || scale.read !== scale.normalization) return null;
+  const { pads, dims, values, bias } = window;
+  if (pads === null || bias === 'computed' || scale.read !== scale.normalization) return null;
   const { weights, shifts } = pixelWeights(values, dims, scale);
   const [outputs = 0, channels = 0, height = 0, width = 0] = dims;
   const area = height * width;
-  const summands = Float32Array.from({ length: outputs }, (_, m) =>
-    shifts.subarray(m * area, (m + 1) * area).reduce((sum, shift) => sum + shift, 0),
+  const moved = Float32Array.from({ length: outputs }, (_, m) =>
+    shifts.subarray(m * area, (m + 1) * area).reduce((sum, shift) => sum + shift, bias?.[m] ?? 0),
   );
   const [rows, columns] = blocksOf(window) ?? [];
   const isBlocked = rows !== undefined && columns !== undefined;
@@ -111,7 +113,7 @@ export function threeChannelForm(window: NormalizedWindow, scale: PixelScale): P
   const offsets = mean.map((value) => 255 * value - scale.middle);
   const factors = std.map((value) => 255 * value);
   const shared = {
-    ...{ summands, isBlocked, constantCode: null },
+    ...{ bias: moved, isBlocked, constantCode: null },
     pads: outer.some((size) => size > 0) ? outer : null,
   };
   if (!isBlocked) {

@@ -125,10 +125,9 @@ export function takePixels(
   });
   convolution.input[0] = toPixels;
   convolution.input[1] = constantOf(`${weight.name}_of_pixels`, form.dims, form.weights);
-  if (form.summands !== null) {
-    const bias = found.bias === null ? null : readFloats(found.bias);
-    const moved = form.summands.map((summand, m) => summand + (bias?.[m] ?? 0));
-    convolution.input[2] = constantOf(`${weight.name}_bias_of_pixels`, [moved.length], moved);
+  if (form.bias !== null) {
+    const bias = constantOf(`${weight.name}_bias_of_pixels`, [form.bias.length], form.bias);
+    convolution.input[2] = bias;
     removeAttributes(convolution, 'auto_pad');
   }
   for (const [name, values] of Object.entries(form.attributes)) {
@@ -150,13 +149,16 @@ export function takePixels(
 }
 
 function windowOf(graph: OnnxGraph, found: PixelConvolution): NormalizedWindow {
-  const { convolution, weight, normalized } = found;
-  const [, , height = NaN, width = NaN] = inferGraph(graph).shapes.get(normalized) ?? [];
+  const { convolution, weight, bias, normalized } = found;
+  // Of the input; behind a transpose it is not asked for.
+  const [, , height = NaN, width = NaN] =
+    inferGraph({ ...graph, node: [] }).shapes.get(normalized) ?? [];
   const isAll = (name: string, value: number): boolean =>
     (integersOf(convolution, name) ?? [1, 1]).every((each) => each === value);
   return {
     values: readFloats(weight),
     dims: dimsOf(weight),
+    bias: bias === null || bias === 'computed' ? bias : readFloats(bias),
     pads: writtenPads(convolution),
     isPlainStride2: isAll('strides', 2) && isAll('dilations', 1),
     imageSize: height > 0 && width > 0 ? [height, width] : null,
@@ -173,7 +175,8 @@ function writtenPads(convolution: OnnxNode): number[] | null {
 interface PixelConvolution {
   readonly convolution: OnnxNode;
   readonly weight: Initializer;
-  readonly bias: Initializer | null;
+  /** null: none. */
+  readonly bias: Initializer | 'computed' | null;
   /** The input, or its transpose. */
   readonly normalized: string;
   readonly isTransposed: boolean;
@@ -209,8 +212,7 @@ function findPixelConvolution(graph: OnnxGraph): PixelConvolution | null {
     dimsOf(weight)[1] === 3;
   if (!isFound) return null;
   const biasName = convolution.input[2] ?? '';
-  const bias = index.initializers.get(biasName) ?? null;
-  if (biasName !== '' && bias === null) return null; // computed
+  const bias = index.initializers.get(biasName) ?? (biasName === '' ? null : 'computed');
   return { convolution, weight, bias, normalized, isTransposed, affine };
 }
 

@@ -9,7 +9,7 @@ export interface ConvolutionKernels {
   /** float32 weights as both a convolution and its input gradient take them: the same, or a copy. */
   convolutionWeights(weightsHwio: Tensor, window: ConvolutionWindow): Tensor;
   convolution(x: Tensor, weightsHwio: Tensor, window: ConvolutionWindow): Tensor;
-  /** All in float32; bias: [M]. Not depthwise. */
+  /** The sum with a bias [M], in one pass where there is a kernel for it. */
   convolutionWithBias(
     x: Tensor,
     weightsHwio: Tensor,
@@ -43,32 +43,43 @@ export function createConvolutionKernels(
     ...tools.windowAttributes(window, x),
     attribute('dilations', 'INT', [1, 1, 1, 1]),
   ];
+  const convolution: ConvolutionKernels['convolution'] = (x, weights, window) =>
+    inType(weights, typeOf(x), (typedWeights) =>
+      single(
+        window.depthwise ? 'DepthwiseConv2dNative' : 'Conv2D',
+        convolutionAttributes(window, x),
+        [x, typedWeights],
+      ),
+    );
+  const convolutionThenBias: ConvolutionKernels['convolutionWithBias'] = (
+    x,
+    weights,
+    bias,
+    window,
+  ) => {
+    const z = convolution(x, weights, window);
+    const sum = tools.biasAdd(z, bias);
+    z.dispose();
+    return sum;
+  };
+  const inOnePass = withFallback<Parameters<typeof convolutionThenBias>, Tensor>(
+    (x, weights, bias, window) =>
+      single(
+        '_MklNativeConv2DWithBias',
+        [...convolutionAttributes(window, x), attribute('_kernel', 'STRING', ONE_DNN_LABEL)],
+        [x, weights, bias],
+      ),
+    convolutionThenBias,
+  );
   return {
     // The input gradient of a depthwise convolution is taken in float32.
     convolutionWeights: (weights, { depthwise }) =>
       cast(weights, depthwise ? native.float32 : computeType),
-    convolution: (x, weights, window) =>
-      inType(weights, typeOf(x), (typedWeights) =>
-        single(
-          window.depthwise ? 'DepthwiseConv2dNative' : 'Conv2D',
-          convolutionAttributes(window, x),
-          [x, typedWeights],
-        ),
-      ),
-    convolutionWithBias: withFallback(
-      (x, weights, bias, window) =>
-        single(
-          '_MklNativeConv2DWithBias',
-          [...convolutionAttributes(window, x), attribute('_kernel', 'STRING', ONE_DNN_LABEL)],
-          [x, weights, bias],
-        ),
-      (x, weights, bias, window) => {
-        const z = single('Conv2D', convolutionAttributes(window, x), [x, weights]);
-        const sum = single('BiasAdd', [tools.typed(z), tools.nhwc], [z, bias]);
-        z.dispose();
-        return sum;
-      },
-    ),
+    convolution,
+    convolutionWithBias: (x, weights, bias, window) =>
+      typeOf(x) === native.float32 && !window.depthwise
+        ? inOnePass(x, weights, bias, window)
+        : convolutionThenBias(x, weights, bias, window),
     convolutionInputGradient: (dy, weights, window, inputShape) =>
       window.depthwise
         ? // In bfloat16 this kernel takes ten times as long with a stride.

@@ -79,7 +79,7 @@ function forwardConvolution(
   let y: Tensor;
   let reserved: [Tensor, Tensor, Tensor] | null = null;
   if (batchNormName === null) {
-    y = kernels.convolutionAndBias(x, weights, parameter(`${layer.weightName}.bias`), layer);
+    y = kernels.convolutionWithBias(x, weights, parameter(`${layer.weightName}.bias`), layer);
     if (activation !== 'none') {
       const sum = y;
       y = kernels.activate(sum, activation);

@@ -72,7 +72,7 @@ function normalizedConvolution(
   const { weightName, batchNormName } = layer;
   const weights = parameter(`${weightName}.weight`);
   if (batchNormName === null && visit === undefined) {
-    return kernels.convolutionAndBias(x, weights, parameter(`${weightName}.bias`), layer);
+    return kernels.convolutionWithBias(x, weights, parameter(`${weightName}.bias`), layer);
   }
   const z = kernels.convolution(x, weights, layer);
   visit?.(layer, z);

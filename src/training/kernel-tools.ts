@@ -28,19 +28,23 @@ export function createKernelTools(tf: Tensorflow, native: NativeOperations) {
     shapeTensor.dispose();
     return result;
   };
+  const inType = <T>(tensor: Tensor, type: number, use: (cast: Tensor) => T): T => {
+    if (typeOf(tensor) === type) return use(tensor);
+    const other = cast(tensor, type);
+    const result = use(other);
+    other.dispose();
+    return result;
+  };
   return {
     typed,
     nhwc,
     single,
     cast,
     /** `use` with `tensor` in another type for as long as it takes. */
-    inType: <T>(tensor: Tensor, type: number, use: (cast: Tensor) => T): T => {
-      if (typeOf(tensor) === type) return use(tensor);
-      const other = cast(tensor, type);
-      const result = use(other);
-      other.dispose();
-      return result;
-    },
+    inType,
+    /** In the type of x; bias: [C]. */
+    biasAdd: (x: Tensor, bias: Tensor): Tensor =>
+      inType(bias, typeOf(x), (typedBias) => single('BiasAdd', [typed(x), nhwc], [x, typedBias])),
     /** `tensor` itself, or in its place another of that type. */
     resultIn: (tensor: Tensor, type: number): Tensor => {
       if (typeOf(tensor) === type) return tensor;

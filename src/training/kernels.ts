@@ -10,7 +10,6 @@ import {
   type OperationObserver,
 } from './native-operations.ts';
 import type { Precision } from './precision.ts';
-import type { ConvolutionWindow } from './windows.ts';
 import { createPoolingKernels, type PoolingKernels } from './pooling-kernels.ts';
 
 export interface KernelOptions {
@@ -71,13 +70,6 @@ export interface Kernels extends ConvolutionKernels, PoolingKernels {
     variance: Tensor,
   ): Tensor;
   biasAdd(x: Tensor, bias: Tensor): Tensor;
-  /** In one pass where there is a kernel for it. */
-  convolutionAndBias(
-    x: Tensor,
-    weightsHwio: Tensor,
-    bias: Tensor,
-    window: ConvolutionWindow,
-  ): Tensor;
   /** Sum of dy over all axes but the last. */
   biasGradient(dy: Tensor): Tensor;
   activate(x: Tensor, activation: Exclude<Activation, 'none'>): Tensor;
@@ -166,10 +158,6 @@ export function createKernels(
     ),
   };
 
-  const convolutions = createConvolutionKernels(tools, native, computeType);
-  const biasAdd = (x: Tensor, bias: Tensor): Tensor =>
-    inType(bias, typeOf(x), (typedBias) => single('BiasAdd', [typed(x), nhwc], [x, typedBias]));
-
   return {
     precision,
     toCompute: (x) => cast(x, computeType),
@@ -178,7 +166,7 @@ export function createKernels(
       const type = typeOf(x);
       return (dy) => cast(dy, type);
     },
-    ...convolutions,
+    ...createConvolutionKernels(tools, native, computeType),
     batchNormTraining: (inputs, activation) => batchNormKernels[activation](inputs),
     batchNormGradient(dy, x, gamma, reserved) {
       const [dx, dgamma, dbeta, unused1, unused2] = native.execute(
@@ -201,16 +189,7 @@ export function createKernels(
       for (const tensor of rest) tensor.dispose();
       return y;
     },
-    biasAdd,
-    convolutionAndBias(x, weights, bias, window) {
-      if (typeOf(x) === native.float32 && !window.depthwise) {
-        return convolutions.convolutionWithBias(x, weights, bias, window);
-      }
-      const z = convolutions.convolution(x, weights, window);
-      const sum = biasAdd(z, bias);
-      z.dispose();
-      return sum;
-    },
+    biasAdd: tools.biasAdd,
     // Summed up in float32: a hundred thousand bfloat16 values lose the small ones.
     biasGradient: (dy) =>
       inType(dy, native.float32, (exact) => {

@@ -24,7 +24,7 @@ function padCount(windowPx: number, target: Target): number {
   return graphOf(quantized).node.filter(({ opType }) => opType === 'Pad').length;
 }
 
-test('windows up to 7 x 7, without VNNI 3 x 3, get a fourth channel, larger ones would only work more', () => {
+test('windows up to 7 x 7, for avx2 3 x 3, get a fourth channel, larger ones would only work more', () => {
   const countsOf = (target: Target): number[] => [3, 5, 7, 9, 11].map((px) => padCount(px, target));
   assert.deepEqual(countsOf('vnni'), [1, 1, 1, 0, 0]);
   assert.deepEqual(countsOf('avx2'), [1, 0, 0, 0, 0]);

@@ -183,7 +183,7 @@ test('rows of normalized values become the pixels they were', () => {
   }
 });
 
-test('without VNNI a large window has three channels, or four where three are not possible', async () => {
+test('for avx2 a large window has three channels, or four where three are not possible', async () => {
   const networkOf = (autoPad: boolean): OnnxModel => {
     const network = largeWindows();
     if (!autoPad) return network;

@@ -173,7 +173,7 @@ test('a model of uint8 pixels needs no normalization and loses nothing by it', a
   assert.notDeepEqual(await rowsOf(ofRange.outputs['model']!), rows);
 });
 
-test('without VNNI a first 7 x 7 convolution reads blocks of pixels, padded before they are codes', async (t) => {
+test('for avx2 a first 7 x 7 convolution reads blocks of pixels, padded before they are codes', async (t) => {
   const network = tinyConvnet();
   const graph = graphOf(network);
   graph.initializer[0] = makeTensor('w1', [16, 3, 7, 7], normalValues('w1', 2352, 0.2));
