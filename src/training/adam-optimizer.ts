@@ -2,6 +2,7 @@ import type { Tensor } from '@tensorflow/tfjs-node';
 import type { Tensorflow } from '../runtime/tensorflow.ts';
 import { nativeOperations, type OperationObserver } from './native-operations.ts';
 import { createVariable, valuesOf, type NativeVariable } from './native-variables.ts';
+import { createStepScalars } from './step-scalars.ts';
 import {
   stateKey,
   stateShape,
@@ -42,6 +43,7 @@ export function createAdamOptimizer(
   const weights = createVariable(tf, native);
   const decayed = createVariable(tf, native);
   const moments = new Map<string, Moments>();
+  const scalars = createStepScalars(tf);
 
   const momentsOf = (name: string, weight: Tensor): Moments => {
     const known = moments.get(name);
@@ -61,11 +63,11 @@ export function createAdamOptimizer(
     if (weightDecay === 0 || optimizer === 'adamw') return gradient;
     decayed.assign(gradient);
     gradient.dispose();
-    decayed.subtractScaled(tf.scalar(-weightDecay), weight);
+    decayed.subtractScaled(scalars.of(-weightDecay), weight);
     return decayed.read();
   };
   const shrunk = (weight: Tensor, share: number): Tensor =>
-    share === 0 || optimizer === 'adam' ? weight : tf.mul(weight, tf.scalar(1 - share));
+    share === 0 || optimizer === 'adam' ? weight : tf.mul(weight, scalars.of(1 - share));
   const update = (
     name: string,
     gradient: Tensor,
@@ -81,11 +83,11 @@ export function createAdamOptimizer(
     const squareCorrection = Math.sqrt(1 - beta2 ** state.steps);
     weights.adamStep({
       ...{ mean: state.mean, square: state.square, gradient: g },
-      rate: tf.scalar((learningRate * squareCorrection) / (1 - beta1 ** state.steps)),
-      beta1: tf.scalar(beta1),
-      beta2: tf.scalar(beta2),
-      epsilon: tf.scalar(epsilon * squareCorrection),
-      zero: tf.scalar(0),
+      rate: scalars.of((learningRate * squareCorrection) / (1 - beta1 ** state.steps)),
+      beta1: scalars.of(beta1),
+      beta2: scalars.of(beta2),
+      epsilon: scalars.of(epsilon * squareCorrection),
+      zero: scalars.of(0),
     });
     network.replace(name, weights.read());
     g.dispose();
@@ -101,17 +103,13 @@ export function createAdamOptimizer(
   return {
     step(gradients, groupOf) {
       for (const [name, gradient] of gradients) {
-        tf.tidy(() => {
-          // A gradient without a parameter cannot come about.
-          if (network.parameters.has(name)) update(name, gradient, groupOf(name));
-          else gradient.dispose();
-        });
+        if (network.parameters.has(name)) update(name, gradient, groupOf(name));
+        else gradient.dispose(); // a gradient without a parameter cannot come about
       }
       // Else they hold the last gradient's and weight's memory until the next step.
-      const zero = tf.scalar(0);
-      decayed.assign(zero);
-      weights.assign(zero);
-      zero.dispose();
+      decayed.assign(scalars.of(0));
+      weights.assign(scalars.of(0));
+      scalars.dispose();
     },
     readState() {
       return new Map(

@@ -2,6 +2,7 @@ import type { Tensor } from '@tensorflow/tfjs-node';
 import type { Tensorflow } from '../runtime/tensorflow.ts';
 import { nativeOperations, type OperationObserver } from './native-operations.ts';
 import { createVariable, valuesOf, type NativeVariable } from './native-variables.ts';
+import { createStepScalars } from './step-scalars.ts';
 import {
   stateKey,
   stateShape,
@@ -33,13 +34,7 @@ export function createMomentumOptimizer(
   const decayed = createVariable(tf, native);
   const velocities = new Map<string, NativeVariable>();
 
-  // Of one step, in which most parameters have the same.
-  const scalars = new Map<number, Tensor>();
-  const scalarOf = (value: number): Tensor => {
-    const scalar = scalars.get(value) ?? tf.scalar(value);
-    scalars.set(value, scalar);
-    return scalar;
-  };
+  const scalars = createStepScalars(tf);
   const velocityOf = (name: string, weight: Tensor): NativeVariable => {
     const known = velocities.get(name);
     if (known !== undefined) return known;
@@ -58,7 +53,7 @@ export function createMomentumOptimizer(
     if (weightDecay === 0) return gradient;
     decayed.assign(gradient);
     gradient.dispose();
-    decayed.subtractScaled(scalarOf(-weightDecay), weight);
+    decayed.subtractScaled(scalars.of(-weightDecay), weight);
     return decayed.read();
   };
   const update = (
@@ -73,8 +68,8 @@ export function createMomentumOptimizer(
     weight.dispose();
     weights.momentumStep({
       ...{ velocity, gradient: g, isNesterov },
-      rate: scalarOf(learningRate),
-      momentum: scalarOf(momentum),
+      rate: scalars.of(learningRate),
+      momentum: scalars.of(momentum),
     });
     network.replace(name, weights.read());
     g.dispose();
@@ -90,9 +85,8 @@ export function createMomentumOptimizer(
         if (network.parameters.has(name)) update(name, gradient, groupOf(name));
         else gradient.dispose(); // a gradient without a parameter cannot come about
       }
-      decayed.assign(scalarOf(0)); // else it holds the last gradient's memory until the next step
-      tf.dispose([...scalars.values()]);
-      scalars.clear();
+      decayed.assign(scalars.of(0)); // else it holds the last gradient's memory until the next step
+      scalars.dispose();
     },
     readState() {
       return new Map(

@@ -36,9 +36,12 @@ export function createWeightAverage(
     averages.get(name)?.dispose();
     averages.set(name, tf.keep(tensor));
   };
+  // Past tfjs's own layers, which take longer than the operation for most parameters.
+  const subtract = (a: Tensor, b: Tensor): Tensor =>
+    native.execute('Sub', [native.type('T', native.float32)], [a, b], 1)[0]!; // one was asked for
   const update = (name: string, weight: Tensor, share: Tensor): void => {
     const average = averages.get(name) ?? weight; // there is one for each parameter
-    const difference = tf.sub(average, weight);
+    const difference = subtract(average, weight);
     updated.assign(average);
     averages.delete(name);
     average.dispose(); // what nobody shares is changed in place

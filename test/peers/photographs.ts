@@ -16,6 +16,8 @@ export interface Photographs {
   readonly inputsPath: string;
   readonly calibrationCount: number;
   readonly testImages: ImageSelection;
+  /** Those of the training split that do not calibrate: with the test images a larger sample of unseen ones. */
+  readonly otherImages: ImageSelection;
   /** The grade of every test image: the name of its folder. */
   readonly labels: readonly number[];
   /** Of what the pixels depend on. */
@@ -37,26 +39,45 @@ export async function preparePhotographs(
   { shared, workFolder, calibrationCount }: PhotographOptions,
 ): Promise<Photographs> {
   const data = join(shared, 'data', 'idrid');
-  const trainFiles = evenlySpaced(await requiredImages(join(data, 'train')), calibrationCount);
+  const allTrainFiles = await requiredImages(join(data, 'train'));
+  const trainFiles = evenlySpaced(allTrainFiles, calibrationCount);
+  const calibrating = new Set(trainFiles);
+  const otherFiles = allTrainFiles.filter((file) => !calibrating.has(file));
   const testFiles = await requiredImages(join(data, 'test'));
-  const settings = { ...model.normalization, sizePx: model.sizePx, calibrationCount };
+  const settings = { ...model.normalization, sizePx: model.sizePx, calibrationCount, OTHERS };
   const key = createHash('sha256').update(JSON.stringify(settings)).digest('hex').slice(0, 12);
   const folder = join(workFolder, 'photographs', key);
   if (!existsSync(folder)) {
-    say(`decoding ${trainFiles.length + testFiles.length} photographs at ${model.sizePx} px`);
+    const count = trainFiles.length + testFiles.length + otherFiles.length;
+    say(`decoding ${count} photographs at ${model.sizePx} px`);
     await rm(`${folder}.partial`, { recursive: true, force: true });
-    await mkdir(`${folder}.partial`, { recursive: true });
+    await mkdir(join(`${folder}.partial`, OTHERS), { recursive: true });
     await pack(`${folder}.partial`, trainFiles, testFiles, model);
+    if (otherFiles.length > 0) {
+      await packImages({
+        ...packing(model),
+        files: otherFiles,
+        folder: join(`${folder}.partial`, OTHERS),
+      });
+    }
     await rename(`${folder}.partial`, folder);
   }
   return {
     folder,
     inputsPath: join(folder, 'inputs.f32'),
     calibrationCount: trainFiles.length,
-    testImages: { folder, split: 'test', indices: testFiles.map((_, i) => i) },
+    testImages: { folder, split: 'test', indices: [...testFiles.keys()] },
+    otherImages: { folder: join(folder, OTHERS), split: 'train', indices: [...otherFiles.keys()] },
     labels: testFiles.map((file) => Number(basename(dirname(file)))),
     key,
   };
+}
+
+/** Folder of the photographs that neither calibrate nor are scored; where the stages do not look for images. */
+const OTHERS = 'others';
+
+function packing({ sizePx, normalization }: Pick<PeerModel, 'sizePx' | 'normalization'>) {
+  return { width: sizePx, height: sizePx, normalization };
 }
 
 /** Packs both lists one after the other, then divides the one shard into two. */
@@ -64,19 +85,13 @@ async function pack(
   folder: string,
   trainFiles: readonly string[],
   testFiles: readonly string[],
-  { sizePx, normalization }: Pick<PeerModel, 'sizePx' | 'normalization'>,
+  model: Pick<PeerModel, 'sizePx' | 'normalization'>,
 ): Promise<void> {
-  await packImages({
-    files: [...trainFiles, ...testFiles],
-    folder,
-    width: sizePx,
-    height: sizePx,
-    normalization,
-  });
+  await packImages({ ...packing(model), files: [...trainFiles, ...testFiles], folder });
   const shardsPath = join(folder, 'images.json');
   const shards = JSON.parse(await readFile(shardsPath, 'utf8')) as ImageShards; // written just now
   const pixels = await readFile(join(folder, 'images.bin'));
-  const trainBytes = trainFiles.length * sizePx * sizePx * 3;
+  const trainBytes = trainFiles.length * model.sizePx ** 2 * 3;
   await writeFile(join(folder, 'train.bin'), pixels.subarray(0, trainBytes));
   await writeFile(join(folder, 'test.bin'), pixels.subarray(trainBytes));
   await rm(join(folder, 'images.bin'));

@@ -315,6 +315,7 @@ function renderTools({ model, float, tools }: ModelResult): string {
     column('SQNR dB', ({ score }) => number(score?.sqnrDb, 2)),
     column('mean dB', ({ score }) => number(score?.meanSqnrDb, 2)),
     column('agree %', ({ score }) => number(score?.agreementPercent, 2)),
+    column('of all unseen', ({ score }) => number(score?.unseenAgreementPercent, 2)),
     column('top-1 %', ({ score }) => number(score?.top1Percent, 2)),
     column('s', ({ seconds }) => seconds.map((value) => value.toFixed(1)).join(' ')),
     column('GB', ({ cell }) => number(cell.peakMemoryBytes / 1e9, 2)),

@@ -34,6 +34,8 @@ export interface Score {
   /** The mean of each image's own. */
   readonly meanSqnrDb: number | null;
   readonly agreementPercent: number;
+  /** Over the test images and all others that did not calibrate: a hundred images tell it to two points. */
+  readonly unseenAgreementPercent: number;
   /** Null where the classes are not the photographs' grades. */
   readonly top1Percent: number | null;
   readonly operators: Readonly<Record<string, number>>;
@@ -43,20 +45,21 @@ export interface Score {
 
 const INTEGER_LAYERS = new Set(['QLinearConv', 'QGemm', 'QLinearMatMul', 'MatMulIntegerToFloat']);
 
-/** The logits of every test image, kept by the model's bytes. */
+/** The logits of every one of these images, test images by default; kept by the model's bytes. */
 export async function logitsOf(
   modelPath: string,
   photographs: Photographs,
   workFolder: string,
+  which: 'testImages' | 'otherImages' = 'testImages',
 ): Promise<Float32Array[]> {
   const bytes = await readFile(modelPath);
   const digest = createHash('sha256').update(bytes).digest('hex').slice(0, 24);
-  const path = join(workFolder, 'logits', `${digest}-${photographs.key}.json`);
+  const path = join(workFolder, 'logits', `${digest}-${photographs.key}-${which}.json`);
   const kept = await readFile(path, 'utf8').catch(() => null); // null: not computed yet
   // Written below.
   if (kept !== null) return (JSON.parse(kept) as number[][]).map((row) => Float32Array.from(row));
   const { outputName } = classifierSignature(await readOnnx(modelPath), modelPath);
-  const images = photographs.testImages;
+  const images = photographs[which];
   const rows = await collectRows({ modelPath, outputName, images, workerCount: 2 });
   await mkdir(dirname(path), { recursive: true });
   await writeFile(path, JSON.stringify(rows.map((row) => Array.from(row))));
@@ -79,10 +82,17 @@ export async function scoreCell(options: {
   const reference = await logitsOf(model.path, photographs, workFolder);
   const rows = await logitsOf(quantizedPath, photographs, workFolder);
   const { agreementFraction, logitsSqnrDb } = fidelityOf(reference, rows);
+  const others = async (path: string): Promise<Float32Array[]> =>
+    logitsOf(path, photographs, workFolder, 'otherImages');
+  const unseen = fidelityOf(
+    [...reference, ...(await others(model.path))],
+    [...rows, ...(await others(quantizedPath))],
+  );
   return {
     sqnrDb: logitsSqnrDb,
     meanSqnrDb: meanSqnrDb(reference, rows),
     agreementPercent: 100 * agreementFraction,
+    unseenAgreementPercent: 100 * unseen.agreementFraction,
     top1Percent: model.weights === 'grades' ? top1Percent(rows, photographs.labels) : null,
     ...(await readGraph(quantizedPath)),
   };
