@@ -25,7 +25,7 @@ export interface InputForm extends Source {
 
 /**
  * A model that reads pixels where that is wanted and possible: for uint8 input, and for float32 where
- * pixels are known and a fourth channel makes the first convolution faster, if not on the target then on other CPUs.
+ * pixels are known and the first convolution loses no time by it, if not on the target then on other CPUs.
  * @throws OnnxError `quantization/pixel-input` when uint8 is not possible
  */
 export async function inputFormFor(options: InputFormOptions): Promise<InputForm> {
@@ -41,7 +41,7 @@ export async function inputFormFor(options: InputFormOptions): Promise<InputForm
   if (isUint8 && found === null) throw cannotFold(shownName);
   const isServed =
     found !== null &&
-    (isUint8 || (found.fasterOn.length > 0 && settings.excluded?.has(found.convolution) !== true));
+    (isUint8 || (found.isWorthIt && settings.excluded?.has(found.convolution) !== true));
   if (!isServed) return { ...asItIs, readModel: handOver(floatModel, readModel) };
   const { model, ...pixels } = found;
   return {

@@ -41,7 +41,7 @@ export const quantizeParameters = z.strictObject({
     .enum(['pad', 'keep'])
     .default('pad')
     .describe(
-      'Whether a first convolution over three channels gets a fourth where that is faster: up to 7x7 with VNNI, up to 3x3 on AVX2. inputRounding pixels needs pad, and takes larger windows of stride 2 over blocks of 2x2 pixels.',
+      'Whether a first convolution over three channels gets a fourth where that is faster: up to 7x7 with VNNI, up to 3x3 on AVX2. inputRounding pixels needs pad, and takes windows above 3x3 of stride 2 over blocks of 2x2 pixels where that is faster yet.',
     ),
   exclude: z.array(z.string()).default([]).describe('Names of nodes that shall stay float.'),
   inputType: z
@@ -54,7 +54,7 @@ export const quantizeParameters = z.strictObject({
     .enum(INPUT_ROUNDINGS)
     .default('pixels')
     .describe(
-      'Codes of a float32 input: pixels are the values that the images have, so that nothing is lost (with firstConvolution pad, for a first convolution that it makes faster, and with the input "images", which says how they are normalized); range spreads them over the calibrated range.',
+      'Codes of a float32 input: pixels are the values that the images have, so that nothing is lost (with firstConvolution pad, for a first convolution that it does not slow down, and with the input "images", which says how they are normalized); range spreads them over the calibrated range.',
     ),
   sensitivity: z
     .enum(SENSITIVITIES)

@@ -183,7 +183,7 @@ test('rows of normalized values become the pixels they were', () => {
   }
 });
 
-test('for avx2 a large window has three channels, or four where three are not possible', async () => {
+test('a large window has blocks of three channels, or four channels where those are not possible', async () => {
   const networkOf = (autoPad: boolean): OnnxModel => {
     const network = largeWindows();
     if (!autoPad) return network;
@@ -207,7 +207,28 @@ test('for avx2 a large window has three channels, or four where three are not po
   };
   assert.equal(await channelsOf(false, 'avx2'), 12); // of blocks
   assert.equal(await channelsOf(true, 'avx2'), 4);
-  assert.equal(await channelsOf(false, 'vnni'), 4);
+  assert.equal(await channelsOf(false, 'vnni'), 12);
+  assert.equal(await channelsOf(true, 'vnni'), 4);
+  assert.equal(await channelsOf(false, 'portable'), 4);
+});
+
+test('windows too large for a fourth channel have three for every target', () => {
+  const network = largeWindows();
+  const graph = graphOf(network);
+  graph.initializer[0] = makeTensor('w1', [16, 3, 11, 11], normalValues('w1', 5808, 0.2));
+  setIntegers(graph.node[0]!, 'strides', [4, 4]); // AlexNet's
+  setIntegers(graph.node[0]!, 'pads', [2, 2, 2, 2]);
+  const [, normalization] = normalizations.find(([name]) => name === 'imagenet')!;
+  for (const target of ['vnni', 'avx2', 'portable'] as const) {
+    const { constantCode, pads, isBlocked, isWorthIt } = takePixels(
+      network,
+      normalization,
+      target,
+    )!;
+    assert.deepEqual([constantCode, pads, isBlocked], [null, [2, 2, 2, 2], false]);
+    assert.ok(isWorthIt);
+  }
+  assert.equal(takePixels(network, normalization)!.isWorthIt, false); // uint8 input, which is asked for
 });
 
 test('where folding would not be exact the input stays, or is refused as uint8', async () => {
