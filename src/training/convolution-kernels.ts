@@ -3,7 +3,7 @@ import { cpuHasAvx512 } from '../benchmark/machine.ts';
 import { ONE_DNN_LABEL, withFallback, type KernelTools } from './kernel-tools.ts';
 import type { NativeOperations, OperationAttribute } from './native-operations.ts';
 import { createTapProducts } from './tap-products.ts';
-import { paddedWindow, type ConvolutionWindow } from './windows.ts';
+import { paddedWindow, turnedWindow, type ConvolutionWindow } from './windows.ts';
 
 export interface ConvolutionKernels {
   /** float32 weights as both a convolution and its input gradient take them: the same, or a copy. */
@@ -71,8 +71,39 @@ export function createConvolutionKernels(
       ),
     convolutionThenBias,
   );
+  const depthwiseInputGradient: ConvolutionKernels['convolutionInputGradient'] = (
+    dy,
+    weights,
+    window,
+    inputShape,
+  ) => {
+    if (typeOf(dy) === native.bfloat16 && window.stride === 1) {
+      // 3.2 ms against 11.8 in float32 and back, and 4.9 by the kernel for it (batch 32, 112 x 112, 32 channels).
+      const turned = withShape([0, 1], (axes) =>
+        single(
+          'ReverseV2',
+          [tools.typed(weights), native.type('Tidx', native.int32)],
+          [...[weights, axes]],
+        ),
+      );
+      const dx = convolution(dy, turned, turnedWindow(window));
+      turned.dispose();
+      return dx;
+    }
+    // In bfloat16 this kernel takes ten times as long with a stride.
+    return inType(dy, native.float32, (exact) =>
+      resultIn(
+        withShape(inputShape, (shape) =>
+          single('DepthwiseConv2dNativeBackpropInput', convolutionAttributes(window, exact), [
+            ...[shape, weights, exact],
+          ]),
+        ),
+        typeOf(dy),
+      ),
+    );
+  };
   return {
-    // The input gradient of a depthwise convolution is taken in float32.
+    // What needs them in another type casts them: they are few.
     convolutionWeights: (weights, { depthwise }) =>
       cast(weights, depthwise ? native.float32 : computeType),
     convolution,
@@ -82,19 +113,7 @@ export function createConvolutionKernels(
         : convolutionThenBias(x, weights, bias, window),
     convolutionInputGradient: (dy, weights, window, inputShape) =>
       window.depthwise
-        ? // In bfloat16 this kernel takes ten times as long with a stride.
-          inType(dy, native.float32, (exact) =>
-            resultIn(
-              withShape(inputShape, (shape) =>
-                single('DepthwiseConv2dNativeBackpropInput', convolutionAttributes(window, exact), [
-                  shape,
-                  weights,
-                  exact,
-                ]),
-              ),
-              typeOf(dy),
-            ),
-          )
+        ? depthwiseInputGradient(dy, weights, window, inputShape)
         : inType(weights, typeOf(dy), (typedWeights) => {
             const padded = paddedWindow(window);
             const gradient = withShape(padded.shapeOf(inputShape), (shape) =>

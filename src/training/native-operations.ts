@@ -42,14 +42,16 @@ interface NativeBackend {
   createOutputTensor(metadata: OutputMetadata): Tensor;
 }
 
-/** Number of the type in TensorFlow's types.proto. tfjs has no such type. */
+/** Numbers of the types in TensorFlow's types.proto. tfjs has no such types. */
 const BFLOAT16 = 14;
+const INT16 = 5;
 
 /** Runs operations of TensorFlow that tfjs does not reach, bfloat16 ones among them. */
 export interface NativeOperations {
   readonly float32: number;
   readonly int32: number;
   readonly bfloat16: number;
+  readonly int16: number;
   /** The type a tensor has in TensorFlow. */
   readonly typeOf: (tensor: Tensor) => number;
   type(name: string, value: number): OperationAttribute;
@@ -59,7 +61,7 @@ export interface NativeOperations {
     value: unknown,
   ) => OperationAttribute;
   /**
-   * The outputs belong to the caller. tfjs takes those in bfloat16 for float32 tensors, so only
+   * The outputs belong to the caller. tfjs takes those in bfloat16 and int16 for float32 tensors, so only
    * operations called here may read them, and none of their values.
    */
   execute(
@@ -78,9 +80,10 @@ export function nativeOperations(tf: Tensorflow, observe?: OperationObserver): N
   const backend = tf.backend() as unknown as NativeBackend;
   const { binding } = backend;
   const outputTensor = (metadata: OutputMetadata): Tensor => {
-    if (metadata.dtype !== BFLOAT16) return backend.createOutputTensor(metadata);
+    const { dtype } = metadata;
+    if (dtype !== BFLOAT16 && dtype !== INT16) return backend.createOutputTensor(metadata);
     const tensor = backend.createOutputTensor({ ...metadata, dtype: binding.TF_FLOAT });
-    backend.tensorMap.get(tensor.dataId).dtype = BFLOAT16;
+    backend.tensorMap.get(tensor.dataId).dtype = dtype;
     return tensor;
   };
   const execute: NativeOperations['execute'] = (name, attributes, inputs, outputCount) =>
@@ -91,6 +94,7 @@ export function nativeOperations(tf: Tensorflow, observe?: OperationObserver): N
     float32: binding.TF_FLOAT,
     int32: binding.TF_INT32,
     bfloat16: BFLOAT16,
+    int16: INT16,
     typeOf: (tensor) => backend.tensorMap.get(tensor.dataId).dtype,
     type: (name, value) => ({ name, type: binding.TF_ATTR_TYPE, value }),
     attribute: (name, kind, value) => ({ name, type: binding[`TF_ATTR_${kind}`], value }),

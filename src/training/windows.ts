@@ -37,6 +37,21 @@ export function paddedWindow<W extends Window>(
   };
 }
 
+/**
+ * The window over the gradient by the output of a convolution of stride 1 whose weights, turned by 180 degrees, give
+ * the gradient by its input. No side may be padded by as much as the kernel's size.
+ */
+export function turnedWindow<W extends Window>(window: W): W {
+  const reach = window.kernelSize - 1;
+  const { top, bottom, left, right } = window.padding;
+  const { height, width } = window.inputShape;
+  return {
+    ...window,
+    padding: { top: reach - top, bottom: reach - bottom, left: reach - left, right: reach - right },
+    inputShape: { height: height + top + bottom - reach, width: width + left + right - reach },
+  };
+}
+
 /** VALID and SAME where they mean the same zeros, since their kernels are the best tuned; else EXPLICIT. */
 export function tensorflowPadding({ padding, kernelSize, stride, inputShape }: Window): {
   kind: 'VALID' | 'SAME' | 'EXPLICIT';

@@ -42,7 +42,7 @@ type Context = StageContext<z.output<typeof trainParameters>>;
 
 export const train = defineStage({
   kind: 'train',
-  version: 7,
+  version: 8,
   description: 'Trains a network with TensorFlow and exports it as fp32 ONNX.',
   parameters: trainParameters,
   inputs: {

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Tensor } from '@tensorflow/tfjs-node';
 import { createRandom } from '../../../src/numeric/random.ts';
+import { cpuHasBfloat16 } from '../../../src/benchmark/machine.ts';
 import { createKernels } from '../../../src/training/kernels.ts';
+import { PRECISIONS, usablePrecision } from '../../../src/training/precision.ts';
 import { tensorflowOrSkip } from '../../support/tensorflow.ts';
 
 interface Case {
@@ -77,6 +80,64 @@ for (const { kernelSize, stride, size, pads } of CASES) {
     assertClose(found.dx.dataSync(), dx);
     assertClose(found.dw.dataSync(), dw);
     tf.dispose([tensors, found]);
+    assert.equal(tf.memory().numTensors, before);
+  });
+}
+
+for (const { kernelSize, stride, size, pads } of CASES) {
+  if (kernelSize === 1 || stride === 3) continue;
+  test(`the input gradient of a depthwise ${kernelSize} x ${kernelSize}, stride ${stride}, ${size} pixels, padding ${pads.join(' and ')} is the sum of its definition, in bfloat16 to its rounding`, async (context) => {
+    const tf = await tensorflowOrSkip(context);
+    if (tf === null) return;
+    const before = tf.memory().numTensors;
+    const [first, last] = pads;
+    const outputSize = Math.floor((size + first + last - kernelSize) / stride) + 1;
+    const window = {
+      ...{ kernelSize, stride, depthwise: true },
+      padding: { top: first, bottom: last, left: last, right: first },
+      inputShape: { height: size, width: size },
+    };
+    const xShape: [number, number, number, number] = [IMAGES, size, size, CHANNELS];
+    const dyShape = [IMAGES, outputSize, outputSize, CHANNELS] as const;
+    // Multiples of 1/8 below 4 are exact in bfloat16, and so are the products; sums are rounded once.
+    const eighths = (values: Float32Array) => values.map((v) => Math.round(8 * v) / 8);
+    const weights = eighths(normals([kernelSize, kernelSize, CHANNELS, 1], 2));
+    const dy = eighths(normals(dyShape, 3));
+    const dx = new Float64Array(IMAGES * size * size * CHANNELS);
+    for (let n = 0; n < IMAGES; n += 1)
+      for (let i = 0; i < outputSize; i += 1)
+        for (let j = 0; j < outputSize; j += 1)
+          for (let k = 0; k < kernelSize; k += 1)
+            for (let l = 0; l < kernelSize; l += 1) {
+              const [row, column] = [i * stride - first + k, j * stride - last + l];
+              if (row < 0 || column < 0 || row >= size || column >= size) continue;
+              for (let c = 0; c < CHANNELS; c += 1)
+                dx[((n * size + row) * size + column) * CHANNELS + c]! +=
+                  dy[((n * outputSize + i) * outputSize + j) * CHANNELS + c]! *
+                  weights[(k * kernelSize + l) * CHANNELS + c]!;
+            }
+    for (const wanted of PRECISIONS) {
+      const precision = usablePrecision(wanted, cpuHasBfloat16());
+      const kernels = createKernels(tf, { precision });
+      const found: Tensor = tf.tidy(() =>
+        kernels.toFloat32(
+          kernels.convolutionInputGradient(
+            kernels.toCompute(tf.tensor(dy, [...dyShape])),
+            tf.tensor(weights, [kernelSize, kernelSize, CHANNELS, 1]),
+            window,
+            xShape,
+          ),
+        ),
+      );
+      assert.deepEqual(found.shape, xShape);
+      // Half of a unit of eight bits, on both sides of the next power of two.
+      const rounding = precision === 'bfloat16' ? 2 ** -8 : 1e-6;
+      for (const [i, value] of found.dataSync<'float32'>().entries()) {
+        const expected = dx[i]!; // as many
+        assert.ok(Math.abs(value - expected) <= rounding * Math.abs(expected) + 1e-6, `${i}`);
+      }
+      found.dispose();
+    }
     assert.equal(tf.memory().numTensors, before);
   });
 }
