@@ -5,6 +5,7 @@ import { createRandom } from '../../../src/numeric/random.ts';
 import { cpuHasBfloat16 } from '../../../src/benchmark/machine.ts';
 import { createKernels } from '../../../src/training/kernels.ts';
 import { PRECISIONS, usablePrecision } from '../../../src/training/precision.ts';
+import type { ConvolutionWindow } from '../../../src/training/windows.ts';
 import { tensorflowOrSkip } from '../../support/tensorflow.ts';
 
 interface Case {
@@ -34,37 +35,22 @@ for (const { kernelSize, stride, size, pads } of CASES) {
     const tf = await tensorflowOrSkip(context);
     if (tf === null) return;
     const before = tf.memory().numTensors;
-    const [first, last] = pads;
-    const outputSize = Math.floor((size + first + last - kernelSize) / stride) + 1;
-    const window = {
-      ...{ kernelSize, stride, depthwise: false },
-      padding: { top: first, bottom: last, left: first, right: last },
-      inputShape: { height: size, width: size },
-    };
-    const xShape: [number, number, number, number] = [IMAGES, size, size, CHANNELS];
+    const { window, outputSize, xShape } = geometryOf({ kernelSize, stride, size, pads }, false);
     const wShape: [number, number, number, number] = [kernelSize, kernelSize, CHANNELS, FILTERS];
     const x = normals(xShape, 1);
     const weights = normals(wShape, 2);
     const dy = normals([IMAGES, outputSize, outputSize, FILTERS], 3);
     const dx = new Float64Array(x.length);
     const dw = new Float64Array(weights.length);
-    // y[n, i, j, m] = Σ x[n, i · stride - first + k, j · stride - first + l, c] · w[k, l, c, m]
-    for (let n = 0; n < IMAGES; n += 1)
-      for (let i = 0; i < outputSize; i += 1)
-        for (let j = 0; j < outputSize; j += 1)
-          for (let k = 0; k < kernelSize; k += 1)
-            for (let l = 0; l < kernelSize; l += 1) {
-              const [row, column] = [i * stride - first + k, j * stride - first + l];
-              if (row < 0 || column < 0 || row >= size || column >= size) continue;
-              for (let c = 0; c < CHANNELS; c += 1)
-                for (let m = 0; m < FILTERS; m += 1) {
-                  const xAt = ((n * size + row) * size + column) * CHANNELS + c;
-                  const wAt = ((k * kernelSize + l) * CHANNELS + c) * FILTERS + m;
-                  const d = dy[((n * outputSize + i) * outputSize + j) * FILTERS + m]!;
-                  dx[xAt]! += d * weights[wAt]!;
-                  dw[wAt]! += d * x[xAt]!;
-                }
-            }
+    // y[output, m] = Σ x[input, c] · w[tap, c, m]
+    for (const { input, output, tap } of tapsOf(window, outputSize))
+      for (let c = 0; c < CHANNELS; c += 1)
+        for (let m = 0; m < FILTERS; m += 1) {
+          const [xAt, wAt] = [input * CHANNELS + c, (tap * CHANNELS + c) * FILTERS + m];
+          const d = dy[output * FILTERS + m]!;
+          dx[xAt]! += d * weights[wAt]!;
+          dw[wAt]! += d * x[xAt]!;
+        }
 
     const kernels = createKernels(tf);
     const tensors = {
@@ -90,32 +76,16 @@ for (const { kernelSize, stride, size, pads } of CASES) {
     const tf = await tensorflowOrSkip(context);
     if (tf === null) return;
     const before = tf.memory().numTensors;
-    const [first, last] = pads;
-    const outputSize = Math.floor((size + first + last - kernelSize) / stride) + 1;
-    const window = {
-      ...{ kernelSize, stride, depthwise: true },
-      padding: { top: first, bottom: last, left: last, right: first },
-      inputShape: { height: size, width: size },
-    };
-    const xShape: [number, number, number, number] = [IMAGES, size, size, CHANNELS];
+    const { window, outputSize, xShape } = geometryOf({ kernelSize, stride, size, pads }, true);
     const dyShape = [IMAGES, outputSize, outputSize, CHANNELS] as const;
     // Multiples of 1/8 below 4 are exact in bfloat16, and so are the products; sums are rounded once.
     const eighths = (values: Float32Array) => values.map((v) => Math.round(8 * v) / 8);
     const weights = eighths(normals([kernelSize, kernelSize, CHANNELS, 1], 2));
     const dy = eighths(normals(dyShape, 3));
     const dx = new Float64Array(IMAGES * size * size * CHANNELS);
-    for (let n = 0; n < IMAGES; n += 1)
-      for (let i = 0; i < outputSize; i += 1)
-        for (let j = 0; j < outputSize; j += 1)
-          for (let k = 0; k < kernelSize; k += 1)
-            for (let l = 0; l < kernelSize; l += 1) {
-              const [row, column] = [i * stride - first + k, j * stride - last + l];
-              if (row < 0 || column < 0 || row >= size || column >= size) continue;
-              for (let c = 0; c < CHANNELS; c += 1)
-                dx[((n * size + row) * size + column) * CHANNELS + c]! +=
-                  dy[((n * outputSize + i) * outputSize + j) * CHANNELS + c]! *
-                  weights[(k * kernelSize + l) * CHANNELS + c]!;
-            }
+    for (const { input, output, tap } of tapsOf(window, outputSize))
+      for (let c = 0; c < CHANNELS; c += 1)
+        dx[input * CHANNELS + c]! += dy[output * CHANNELS + c]! * weights[tap * CHANNELS + c]!;
     for (const wanted of PRECISIONS) {
       const precision = usablePrecision(wanted, cpuHasBfloat16());
       const kernels = createKernels(tf, { precision });
@@ -140,6 +110,37 @@ for (const { kernelSize, stride, size, pads } of CASES) {
     }
     assert.equal(tf.memory().numTensors, before);
   });
+}
+
+function geometryOf({ kernelSize, stride, size, pads: [first, last] }: Case, depthwise: boolean) {
+  const window: ConvolutionWindow = {
+    ...{ kernelSize, stride, depthwise },
+    padding: { top: first, bottom: last, left: first, right: last },
+    inputShape: { height: size, width: size },
+  };
+  const xShape: [number, number, number, number] = [IMAGES, size, size, CHANNELS];
+  return {
+    window,
+    xShape,
+    outputSize: Math.floor((size + first + last - kernelSize) / stride) + 1,
+  };
+}
+
+/** Every place of every output with every place of the input that it reads, and by which weight. */
+function* tapsOf(
+  { kernelSize, stride, padding, inputShape: { height: size } }: ConvolutionWindow,
+  outputSize: number,
+): Generator<{ readonly input: number; readonly output: number; readonly tap: number }> {
+  for (let n = 0; n < IMAGES; n += 1)
+    for (let i = 0; i < outputSize; i += 1)
+      for (let j = 0; j < outputSize; j += 1)
+        for (let tap = 0; tap < kernelSize ** 2; tap += 1) {
+          const row = i * stride - padding.top + Math.floor(tap / kernelSize);
+          const column = j * stride - padding.left + (tap % kernelSize);
+          if (row < 0 || column < 0 || row >= size || column >= size) continue;
+          const output = (n * outputSize + i) * outputSize + j;
+          yield { input: (n * size + row) * size + column, output, tap };
+        }
 }
 
 function normals(shape: readonly number[], seed: number): Float32Array {
