@@ -69,7 +69,7 @@ function isDequantize(node: OnnxNode | undefined): node is OnnxNode {
  * 11x11 1.07 to 1.23 times the latency; on AVX2 alone with 32 and 64 channels out (fastest of sixty runs in turns) 3x3
  * 0.85, 0.86, 5x5 0.99, 1.04, 7x7 1.16, 1.37.
  */
-const LARGEST_WINDOW: Readonly<Record<Target, number>> = {
+export const LARGEST_WINDOW: Readonly<Record<Target, number>> = {
   vnni: 7 * 7,
   avx2: 3 * 3,
   portable: 7 * 7,

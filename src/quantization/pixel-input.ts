@@ -34,7 +34,7 @@ import {
   type PixelForm,
   type NormalizedWindow,
 } from './pixel-forms.ts';
-import { gainsByPadding } from './pad-input-channels.ts';
+import { gainsByPadding, LARGEST_WINDOW } from './pad-input-channels.ts';
 import { UINT8_MAX, type TensorRange } from './parameters.ts';
 import { prepareModel } from './prepare-model.ts';
 
@@ -163,8 +163,7 @@ function isFasterWithThree(
   { isBlocked }: PixelForm,
 ): boolean {
   const places = height * width;
-  if (places <= 3 * 3) return false;
-  return target === 'avx2' || places > 7 * 7 || (target === 'vnni' && isBlocked);
+  return places > LARGEST_WINDOW[target] || (target === 'vnni' && isBlocked && places > 3 * 3);
 }
 
 function windowOf(graph: OnnxGraph, found: PixelConvolution): NormalizedWindow {

@@ -83,7 +83,7 @@ export function createConvolutionKernels(
         single(
           'ReverseV2',
           [tools.typed(weights), native.type('Tidx', native.int32)],
-          [...[weights, axes]],
+          [weights, axes],
         ),
       );
       const dx = convolution(dy, turned, turnedWindow(window));

@@ -53,14 +53,15 @@ async function main(): Promise<void> {
       }
       const { digest, resumedFrom } = await trainToTheEnd(folder);
       const difference = largestDifference(expected, await trainedWeights(folder));
-      kills.push({
+      const kill: Kill = {
         afterSeconds: afterMs / 1000,
         goesOn: resumedFrom ?? 'the start',
         hasSameBytes: digest === reference.digest,
         difference,
-      });
-      const row = Object.values(rowOf(kills.at(-1)!)).join(', '); // pushed just now
-      say(`${kills.length}/${instantCount}  killed after s, goes on, weights: ${row}`);
+      };
+      kills.push(kill);
+      const { 'killed after s': seconds, weights } = rowOf(kill);
+      say(`${kills.length}/${instantCount}  killed after ${seconds} s, ${kill.goesOn}, ${weights}`);
       await rm(folder, { recursive: true });
     }
     const rightCount = kills.filter(({ difference }) => difference <= LARGEST_DIFFERENCE).length;
@@ -83,7 +84,7 @@ interface Kill {
   readonly difference: number;
 }
 
-function rowOf({ afterSeconds, goesOn, hasSameBytes, difference }: Kill): Record<string, string> {
+function rowOf({ afterSeconds, goesOn, hasSameBytes, difference }: Kill) {
   return {
     'killed after s': afterSeconds.toFixed(2),
     'goes on': goesOn,
