@@ -68,11 +68,16 @@ export type TensorData = Float32Array | Int8Array | Uint8Array | Int32Array | Bi
 
 /** An initializer with raw little-endian data; `dims: []` makes a scalar. */
 export function makeTensor(name: string, dims: readonly number[], data: TensorData): Initializer {
+  return wrapTensor(name, dims, data.slice());
+}
+
+/** The same without a copy: `data` is the tensor's own from now on. */
+export function wrapTensor(name: string, dims: readonly number[], data: TensorData): Initializer {
   return create(TensorProtoSchema, {
     name,
     dims: dims.map(BigInt),
     dataType: dataTypeOf(data),
-    rawData: new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice(),
+    rawData: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
   });
 }
 

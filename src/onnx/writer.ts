@@ -17,6 +17,14 @@ export async function writeOnnx(path: string, model: OnnxModel): Promise<void> {
   await writeFile(path, encodeOnnx(model));
 }
 
+/** Where a file holds the bytes of tensors: by the very array that was written, which this keeps from nobody. */
+export type WeightPlaces = Pick<WeakMap<Uint8Array, WeightPlace>, 'get'>;
+
+export interface WeightPlace {
+  readonly offset: number;
+  readonly length: number;
+}
+
 /** Smaller tensors stay in the model: shape arithmetic is read before anything else is. */
 const LEAST_EXTERNAL_BYTES = 1024;
 /** A cache line, which is more than any vector instruction asks for. */
@@ -24,14 +32,16 @@ const ALIGNMENT = 64;
 
 /**
  * Writes the model with its larger initializers in a second file, `dataPath` in the same folder
- * (onnx/docs/ExternalData.md): no copy of the weights is made, and onnxruntime maps that file.
+ * (onnx/docs/ExternalData.md): no copy of the weights is made, and onnxruntime maps that file. Returns
+ * what is where in it.
  */
 export async function writeOnnxWithData(
   path: string,
   dataPath: string,
   model: OnnxModel,
-): Promise<void> {
+): Promise<WeightPlaces> {
   const graph = graphOf(model);
+  const places = new WeakMap<Uint8Array, WeightPlace>();
   const file = await open(dataPath, 'w');
   const initializer: Initializer[] = [];
   try {
@@ -43,15 +53,18 @@ export async function writeOnnxWithData(
         continue;
       }
       await file.write(rawData, 0, rawData.length, offset);
-      const place = { location: basename(dataPath), offset, length: rawData.length };
+      const place = { offset, length: rawData.length };
+      places.set(rawData, place);
       initializer.push(
         create(TensorProtoSchema, {
           ...{ name, dims, dataType },
           dataLocation: TensorProto_DataLocation.EXTERNAL,
-          externalData: Object.entries(place).map(([key, value]) => ({
-            key,
-            value: String(value),
-          })),
+          externalData: Object.entries({ location: basename(dataPath), ...place }).map(
+            ([key, value]) => ({
+              key,
+              value: String(value),
+            }),
+          ),
         }),
       );
       offset = Math.ceil((offset + rawData.length) / ALIGNMENT) * ALIGNMENT;
@@ -60,4 +73,5 @@ export async function writeOnnxWithData(
     await file.close();
   }
   await writeOnnx(path, { ...model, graph: { ...graph, initializer } });
+  return places;
 }

@@ -62,6 +62,7 @@ async function calibrateEqualized(
       onProgress?.(done, total + imageCount);
     },
   });
+  collectGarbage(); // the model as it was, and pieces of the new one
   const calibration = await calibrateBy({
     ...options,
     model,

@@ -69,12 +69,14 @@ export async function observeActivations(
   const scratch = {
     ...options,
     model: observing,
+    source: model,
     name: 'observed',
     graphOptimization: 'all' as const,
   };
-  await withScratchModel(scratch, async (file) => {
+  await withScratchModel(scratch, async (file, threads) => {
     await runOverImages<ObserveRequest, Observed>({
       ...options,
+      threads,
       task: 'observe-tensors',
       run: { ...file, images, batchSize: options.batchSize },
       chunkSize: CHUNK_SIZE[observer],

@@ -1,6 +1,6 @@
 import { graphOf, type OnnxModel } from '../onnx/model.ts';
 import type { CalibrationTable } from './calibration-table.ts';
-import { ownWeights } from '../onnx/tensor-data.ts';
+import { moveWeightsTogether } from '../onnx/tensor-data.ts';
 import { applyEqualization } from './corrections/equalization.ts';
 import { prepareModel } from './prepare-model.ts';
 
@@ -13,6 +13,6 @@ export function prepareCalibrated(
   const changes = equalization?.changes ?? [];
   if (changes.length === 0) return prepared;
   applyEqualization(graphOf(prepared), changes);
-  ownWeights(graphOf(prepared).initializer); // most are new
+  moveWeightsTogether(graphOf(prepared).initializer);
   return prepared;
 }

@@ -1,12 +1,14 @@
 import { readFile, rm } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { hasGraphs, innerReads } from '../onnx/graph-edit.ts';
-import { graphOf, type OnnxGraph, type OnnxModel, type OnnxNode } from '../onnx/model.ts';
+import { graphOf, type OnnxModel, type OnnxNode } from '../onnx/model.ts';
 import { decodeOnnx } from '../onnx/reader.ts';
 import { writeOnnx, writeOnnxWithData } from '../onnx/writer.ts';
-import { collectGarbage } from '../runtime/collect-garbage.ts';
-import { openOnnxSession } from '../runtime/onnx-session.ts';
 import { runInEachThread, type WorkerThreads } from '../workers/pool.ts';
+import { unwrapTask, type TaskResult } from '../workers/task-result.ts';
+import type { OptimizeRequest } from '../workers/tasks/optimize-model.ts';
+import { withThreadsOf, type ImagePass } from './image-pass.ts';
+import { withWeightsInFile } from './weights-in-file.ts';
 
 export interface ScratchModel {
   readonly modelPath: string;
@@ -14,15 +16,21 @@ export interface ScratchModel {
   readonly graphOptimization: 'disabled' | 'all';
 }
 
-export interface ScratchModelOptions {
+/** Its threads optimise the model and run it, and give their sessions of it back in the end. */
+export interface ScratchModelOptions extends Pick<
+  ImagePass,
+  'scratchPath' | 'threads' | 'workerCount'
+> {
+  /** Used up: it loses its weights once they are written. */
   readonly model: OnnxModel;
-  /** The folder; left as it was. */
-  readonly scratchPath: string;
+  /**
+   * What `model` is a copy of (see `cloneModel`): where its weights are many, they are in a file alone
+   * until `use` ends. Absent where that is soon.
+   */
+  readonly source?: OnnxModel;
   /** Of the file, without extension. */
   readonly name: string;
   readonly graphOptimization: 'disabled' | 'all';
-  /** Threads that run it, which give their sessions of it back in the end. */
-  readonly threads?: WorkerThreads;
   /** See `SessionOptions`. */
   readonly configuration?: Readonly<Record<string, string>>;
 }
@@ -35,7 +43,15 @@ export interface ScratchModelOptions {
  */
 export async function withScratchModel<T>(
   options: ScratchModelOptions,
-  use: (scratch: ScratchModel) => Promise<T>,
+  use: (scratch: ScratchModel, threads: WorkerThreads) => Promise<T>,
+): Promise<T> {
+  return withThreadsOf(options, (threads) => withModelOnThreads(options, threads, use));
+}
+
+async function withModelOnThreads<T>(
+  options: ScratchModelOptions,
+  threads: WorkerThreads,
+  use: (scratch: ScratchModel, threads: WorkerThreads) => Promise<T>,
 ): Promise<T> {
   // Threads know a model by its path, so no two may have the same.
   modelCount += 1;
@@ -47,34 +63,35 @@ export async function withScratchModel<T>(
     await rm(paths.path, { force: true });
     await rm(paths.dataPath, { force: true });
   };
+  const { model, source, graphOptimization, configuration } = options;
   try {
-    await writeOnnxWithData(files.path, files.dataPath, options.model);
-    const { graphOptimization } = options;
+    const places = await writeOnnxWithData(files.path, files.dataPath, model);
     // Of graphs with branches or loops onnxruntime writes files that it does not read again.
-    const isKept = graphOptimization === 'disabled' || graphOf(options.model).node.some(hasGraphs);
-    if (isKept) return await use({ modelPath: files.path, graphOptimization });
-    const session = await openOnnxSession(files.path, {
-      threadCount: 1,
-      graphOptimization,
-      optimizedModelPath: optimized.path,
-      configuration: {
-        ...options.configuration,
-        disable_prepacking: '1', // it runs nothing
-        optimized_model_external_initializers_file_name: basename(optimized.dataPath),
-        optimized_model_external_initializers_min_size_in_bytes: String(LEAST_EXTERNAL_BYTES),
-      },
-    });
-    await session.release();
-    await remove(files);
-    // Without the weights, which stay in their file.
-    const model = decodeOnnx(await readFile(optimized.path), optimized.path);
-    runLeavesEarly(graphOf(model));
-    await writeOnnx(optimized.path, model);
-    collectGarbage(); // what making it took
-    return await use({ modelPath: optimized.path, graphOptimization: 'disabled' });
+    const isKept = graphOptimization === 'disabled' || graphOf(model).node.some(hasGraphs);
+    graphOf(model).initializer = [];
+    const runnable = async (): Promise<ScratchModel> => {
+      if (isKept) return { modelPath: files.path, graphOptimization };
+      const request: OptimizeRequest = {
+        modelPath: files.path,
+        optimized,
+        leastExternalBytes: LEAST_EXTERNAL_BYTES,
+        ...(configuration === undefined ? {} : { configuration }),
+      };
+      unwrapTask((await threads.run('optimize-model', request)) as TaskResult<null>);
+      await runLeavesEarly(optimized.path);
+      return { modelPath: optimized.path, graphOptimization: 'disabled' };
+    };
+    const run = async (): Promise<T> => {
+      try {
+        return await use(await runnable(), threads);
+      } finally {
+        // Else a ResNet-50's sessions keep 200 MB of weights mapped while the next model is made.
+        await runInEachThread(threads, 'release-model');
+      }
+    };
+    if (source === undefined) return await run();
+    return await withWeightsInFile(source, { path: files.dataPath, places }, run);
   } finally {
-    // Else a ResNet-50's sessions keep 200 MB of weights mapped while the next model is made.
-    if (options.threads !== undefined) await runInEachThread(options.threads, 'release-model');
     await remove(files);
     await remove(optimized);
   }
@@ -91,7 +108,9 @@ const LEAST_EXTERNAL_BYTES = 1024;
  * it needs (ReverseDFSFrom in onnxruntime/core/graph/graph.cc). The shallowest therefore come last.
  * Else it holds every activation that an output is made from until the end: 70 MB of ResNet-50.
  */
-function runLeavesEarly(graph: OnnxGraph): void {
+async function runLeavesEarly(path: string): Promise<void> {
+  const model = decodeOnnx(await readFile(path), path); // without the weights, which stay in their file
+  const graph = graphOf(model);
   const depths = new Map<string, number>();
   const read = new Set<string>();
   const depthOf = (node: OnnxNode): number => depths.get(node.output[0] ?? '') ?? 0;
@@ -106,4 +125,5 @@ function runLeavesEarly(graph: OnnxGraph): void {
     ...graph.node.filter((node) => !isLeaf(node)),
     ...graph.node.filter(isLeaf).sort((a, b) => depthOf(b) - depthOf(a)),
   ];
+  await writeOnnx(path, model);
 }

@@ -37,13 +37,20 @@ export async function withRangeTrials<T>(
 ): Promise<T> {
   const marks = markGraph(graphOf(options.model));
   const { model, inputsOf } = trialModel(options.model, [...marks.tensors.keys()]);
-  const scratch = { ...options, model, name: 'trial', graphOptimization: 'all' as const };
-  return withScratchModel({ ...scratch, configuration: KEEP_PAIRS }, (file) =>
+  const scratch = {
+    ...options,
+    model,
+    source: options.model,
+    name: 'trial',
+    graphOptimization: 'all' as const,
+  };
+  return withScratchModel({ ...scratch, configuration: KEEP_PAIRS }, (file, threads) =>
     use(async (tables, images, onProgress) => {
       const trials = tables.map((table) => inputsOf(planActivations(marks, { tensors: table })));
       const rows = tables.map((): Float32Array[] => []);
       await runOverImages<TryRangesRequest, readonly (readonly Float32Array[])[]>({
         ...options,
+        threads,
         task: 'try-ranges',
         run: { ...file, images, batchSize: 1 },
         request: (run) => ({ run, trials }),

@@ -45,7 +45,8 @@ export async function channelRanges(
     min: new Float64Array(channelCount).fill(needsLeast ? Infinity : 0),
     max: new Float64Array(channelCount).fill(-Infinity),
   }));
-  await collectOutputs(options, copy, names, options.images, (values) => {
+  const pass = { ...options, source: options.model };
+  await collectOutputs(pass, copy, names, options.images, (values) => {
     const byName = new Map(names.map((name, i) => [name, values[i]]));
     for (const [i, { min, max }] of ranges.entries()) {
       const count = min.length;

@@ -24,16 +24,17 @@ export function setOutputs(model: OnnxModel, names: readonly string[]): void {
 
 /** Runs `model` over the images in one use of a scratch file of its own name. */
 export async function collectOutputs(
-  options: CollectOptions & Partial<Pick<ScratchModelOptions, 'graphOptimization'>>,
+  options: CollectOptions & Partial<Pick<ScratchModelOptions, 'graphOptimization' | 'source'>>,
   model: OnnxModel,
   outputs: readonly string[],
   images: ImageSelection,
   onChunk: (values: readonly Float32Array[]) => void,
 ): Promise<void> {
   const scratch = { graphOptimization: 'all' as const, ...options, model, name: 'equalized' };
-  await withScratchModel(scratch, (file) =>
+  await withScratchModel(scratch, (file, threads) =>
     runOverImages<CollectRequest, readonly Float32Array[]>({
       ...options,
+      threads,
       task: 'collect-outputs',
       run: { ...file, images, batchSize: options.batchSize },
       request: (run) => ({ run, outputs }),

@@ -143,14 +143,16 @@ async function collectStatistics(options: CorrectLayersOptions): Promise<Collect
   const scratch = {
     ...options,
     model: telling,
+    source: model,
     name: 'statistics',
     graphOptimization: 'all' as const,
   };
   collectGarbage(); // what planning left behind
   const targets = collected.map(({ samples, means }) => ({ codes: samples, means }));
-  await withScratchModel(scratch, (file) =>
+  await withScratchModel(scratch, (file, threads) =>
     runOverImages<StatisticsRequest, null>({
       ...options,
+      threads,
       task: 'layer-statistics',
       chunkSize: 4, // of few images, so that two or three workers have as many
       run: { ...file, images, batchSize: 1 },

@@ -1,4 +1,4 @@
-import { makeTensor } from '../../onnx/build.ts';
+import { wrapTensor } from '../../onnx/build.ts';
 import { nameMaker, pruneInitializers } from '../../onnx/graph-edit.ts';
 import type { Initializer, OnnxGraph, OnnxNode } from '../../onnx/model.ts';
 import { dimsOf, readFloats } from '../../onnx/tensor-data.ts';
@@ -51,7 +51,7 @@ export function applyEqualization(graph: OnnxGraph, changes: readonly ChannelCha
     if (made !== undefined) scaleOutputs(layer, made);
     const write = (input: 1 | 2, sizes: readonly number[], data: Float32Array): void => {
       const name = newName(`${node.input[1] ?? ''}_equalized`);
-      graph.initializer.push(makeTensor(name, sizes, data));
+      graph.initializer.push(wrapTensor(name, sizes, data));
       while (node.input.length < input) node.input.push('');
       node.input[input] = name;
     };
