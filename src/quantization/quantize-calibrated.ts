@@ -3,7 +3,7 @@ import type { ImageSelection } from '../workers/run-image-batches.ts';
 import type { CalibrationTable } from './calibration-table.ts';
 import { correctLayers } from './corrections/correct-layers.ts';
 import type { BiasCorrection, Rounding } from './choices.ts';
-import { withThreadsOf } from './image-pass.ts';
+import { withThreadsOf, type ImagePass } from './image-pass.ts';
 import {
   applyPlan,
   planModel,
@@ -12,7 +12,7 @@ import {
   type QuantizeOptions,
 } from './quantize-model.ts';
 
-export interface QuantizeCalibratedOptions {
+export interface QuantizeCalibratedOptions extends Omit<ImagePass, 'images'> {
   readonly readModel: ReadModel;
   readonly table: Pick<CalibrationTable, 'tensors' | 'equalization'>;
   readonly settings: Omit<QuantizeOptions, 'corrections' | 'weights'>;
@@ -23,10 +23,6 @@ export interface QuantizeCalibratedOptions {
   /** `local` by default. */
   readonly biasCorrection?: BiasCorrection;
   readonly batchSize: number;
-  readonly workerCount: number;
-  readonly scratchPath: string;
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (done: number, total: number) => void;
 }
 
 /** Quantizes a model and, given images, rounds its weights and corrects its biases on them. */

@@ -13,6 +13,7 @@ import {
   type Target,
 } from './choices.ts';
 import { equalizeAndCalibrate } from './equalize-and-calibrate.ts';
+import { withThreadsOf, type ImagePass } from './image-pass.ts';
 import { localTarget } from './local-target.ts';
 import {
   EMBEDDED,
@@ -74,35 +75,21 @@ export interface QuantizedImages extends Omit<ReportedQuantization, 'tradeSvg'> 
  * the command and the library share once the images lie where worker threads find them.
  */
 export async function quantizeImages(options: QuantizeImagesOptions): Promise<QuantizedImages> {
-  const { images, quantizedPath, workerCount, scratchPath, signal } = options;
-  const { equalization, weightRange, ...corrections } = withDefaults(options);
-  const { inputType = 'float32' } = options;
-  const shared = { workerCount, scratchPath, ...(signal === undefined ? {} : { signal }) };
-  const { calibrationMethod, ...table } = await rangesOf({ ...options, ...shared }, equalization);
-  options.log?.(`ranges by ${calibrationMethod}`);
-  const run = await runQuantization({
-    ...shared,
-    ...corrections,
-    readModel: options.readModel,
-    modelPath: options.modelPath,
-    shownName: options.shownName,
-    table,
-    inputType,
-    ...(options.normalization === undefined ? {} : { normalization: options.normalization }),
-    sensitivity: options.sensitivity ?? 'none',
-    accuracyBudget: null,
-    settings: {
-      granularity: options.granularity ?? 'per-channel',
-      weightRange,
-      target: options.target ?? localTarget(),
-      firstConvolution: 'pad',
-      excluded: new Set(options.exclude ?? []),
-    },
+  const {
     images,
-    batchSize: 1,
-    onProgress: (phase, done, total) =>
-      options.onProgress?.(phase === 'sensitivity' ? phase : 'correct', done, total),
-  });
+    quantizedPath,
+    workerCount,
+    scratchPath,
+    signal,
+    inputType = 'float32',
+  } = options;
+  const { rounding, biasCorrection } = withDefaults(options);
+  const shared = { workerCount, scratchPath, ...(signal === undefined ? {} : { signal }) };
+  // The same threads for both; they end before others compare the models.
+  const { run, table } = await withThreadsOf(shared, (threads) =>
+    calibrateAndQuantize(options, { ...shared, threads }),
+  );
+  const { calibrationMethod, tensors } = table;
   await writeOnnx(quantizedPath, run.quantized.model);
   const { report, markdown } = await reportQuantization({
     ...shared,
@@ -114,14 +101,47 @@ export async function quantizeImages(options: QuantizeImagesOptions): Promise<Qu
     settings: {
       calibrationMethod,
       calibrationImageCount: images.indices.length,
-      rounding: corrections.rounding,
-      biasCorrection: corrections.biasCorrection,
+      rounding,
+      biasCorrection,
       inputType,
     },
     plotPath: EMBEDDED,
     onProgress: (done, total) => options.onProgress?.('compare', done, total),
   });
-  return { run, ranges: table.tensors, report, markdown };
+  return { run, ranges: tensors, report, markdown };
+}
+
+async function calibrateAndQuantize(
+  options: QuantizeImagesOptions,
+  shared: Pick<ImagePass, 'workerCount' | 'scratchPath' | 'signal' | 'threads'>,
+): Promise<{ readonly run: QuantizationRun; readonly table: CalibratedTable }> {
+  const { equalization, weightRange, ...corrections } = withDefaults(options);
+  const table = await rangesOf({ ...options, ...shared }, equalization);
+  options.log?.(`ranges by ${table.calibrationMethod}`);
+  const run = await runQuantization({
+    ...shared,
+    ...corrections,
+    readModel: options.readModel,
+    modelPath: options.modelPath,
+    shownName: options.shownName,
+    table,
+    inputType: options.inputType ?? 'float32',
+    ...(options.normalization === undefined ? {} : { normalization: options.normalization }),
+    sensitivity: options.sensitivity ?? 'none',
+    accuracyBudget: null,
+    settings: {
+      granularity: options.granularity ?? 'per-channel',
+      weightRange,
+      target: options.target ?? localTarget(),
+      firstConvolution: 'pad',
+      excluded: new Set(options.exclude ?? []),
+    },
+    images: options.images,
+    batchSize: 1,
+    onProgress: (phase, done, total) =>
+      options.onProgress?.(phase === 'sensitivity' ? phase : 'correct', done, total),
+  });
+  return { run, table };
 }
 
 type CalibratedTable = Pick<CalibrationTable, 'tensors' | 'equalization'> & {
@@ -130,7 +150,7 @@ type CalibratedTable = Pick<CalibrationTable, 'tensors' | 'equalization'> & {
 };
 
 async function rangesOf(
-  options: QuantizeImagesOptions,
+  options: QuantizeImagesOptions & Pick<ImagePass, 'threads'>,
   equalization: Required<CorrectionChoices>['equalization'],
 ): Promise<CalibratedTable> {
   const { ranges, method = 'auto', percentile = DEFAULT_PERCENTILE } = options;
