@@ -12,6 +12,11 @@ export function collectGarbage(): void {
   collect();
 }
 
+/** Collects garbage where V8's heap holds more than this: of what is old it may let 50 MB gather. */
+export function collectGarbageAbove(heapBytes: number): void {
+  if (process.memoryUsage().heapUsed > heapBytes) collectGarbage();
+}
+
 /**
  * A function to call now and then in long work: collects once so much more lies outside V8's heap than
  * after the last collection.

@@ -4,7 +4,7 @@ import type { Split } from '../data/dataset-index.ts';
 import { createRandom, type Random } from '../numeric/random.ts';
 
 export interface Batch {
-  /** Normalized, [N, H, W, 3]. */
+  /** Normalized, [N, H, W, 3]; the source's own, which its next batch is written over. */
   readonly imagesNhwc: Float32Array;
   readonly labels: Int32Array;
 }
@@ -39,9 +39,18 @@ export function createBatchSource(reader: ShardReader, seed: number): BatchSourc
   const { shards } = reader;
   const byteCount = imageByteCount(shards);
   const table = normalizationTable(shards.normalization);
+  // Used again and again: 24 MB a step of garbage, which V8 hardly sees, would be native memory in pieces.
+  let values = new Float32Array();
+  let sparePixels: Uint8Array = new Uint8Array();
+  const takePixels = (size: number): Uint8Array => {
+    const taken = sparePixels.length >= size ? sparePixels : new Uint8Array(size);
+    sparePixels = new Uint8Array(); // who reads ahead needs others
+    return taken;
+  };
   return {
     request(split, indices, changes, stream) {
-      const pixels = new Uint8Array(byteCount * indices.length);
+      const size = byteCount * indices.length;
+      const pixels = takePixels(size);
       const reads = Promise.all(
         indices.map((index, position) => reader.read(split, index, pixels, position * byteCount)),
       );
@@ -50,7 +59,8 @@ export function createBatchSource(reader: ShardReader, seed: number): BatchSourc
       return {
         async finish() {
           await reads;
-          const imagesNhwc = new Float32Array(pixels.length);
+          if (values.length < size) values = new Float32Array(size);
+          const imagesNhwc = values.subarray(0, size);
           const labels = new Int32Array(indices.length);
           indices.forEach((index, position) => {
             const random = createRandom(seed, `image-changes/${stream}/${index}`);
@@ -65,6 +75,7 @@ export function createBatchSource(reader: ShardReader, seed: number): BatchSourc
             });
             labels[position] = shards.splits[split].entries[index]?.label ?? 0;
           });
+          sparePixels = pixels;
           return { imagesNhwc, labels };
         },
       };

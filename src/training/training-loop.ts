@@ -2,6 +2,7 @@ import type { Split } from '../data/dataset-index.ts';
 import type { ImageShards } from '../data/image-shards.ts';
 import { DataError, InterruptedError, StageError } from '../diagnostics/errors.ts';
 import type { WeightLookup } from '../models/weights.ts';
+import { collectGarbageAbove } from '../runtime/collect-garbage.ts';
 import type { Tensorflow } from '../runtime/tensorflow.ts';
 import type { BatchSource } from './batches.ts';
 import type { Checkpoints } from './checkpoints.ts';
@@ -26,6 +27,9 @@ import {
   type TrainedParts,
   type TrainingState,
 } from './training-state.ts';
+
+/** Of a training 28 MB are in use. */
+const MOST_HEAP_BYTES = 40e6;
 
 export interface TrainingProgress {
   readonly imagesDone: number;
@@ -187,6 +191,7 @@ async function trainEpochs(
       state.epochs.push(record);
       state.epoch += 1;
       Object.assign(state, epochStart(recipe.learningRate, now));
+      collectGarbageAbove(MOST_HEAP_BYTES);
       options.onEpoch(record);
       await options.journal?.write(state.epochs);
       await saver.save();

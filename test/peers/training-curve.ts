@@ -171,7 +171,8 @@ async function writeBatches(
         const batch = await request.finish();
         labels.push(...batch.labels);
         batchSizes.push(indices.length);
-        await file.writeFile(new Uint8Array(batch.imagesNhwc.buffer));
+        const { buffer, byteOffset, byteLength } = batch.imagesNhwc;
+        await file.writeFile(new Uint8Array(buffer, byteOffset, byteLength));
       }
     }
   } finally {

@@ -53,6 +53,25 @@ test('images come normalized, in the order asked for, with their labels', async 
   assert.deepEqual(redRows(imagesNhwc)[1], [10, 11, 12, 13]);
 });
 
+test('batches of any size that are read ahead come as they would alone', async (context) => {
+  const alone = async (indices: readonly number[]): Promise<number[]> => {
+    const source = await sourceOf(context, 0);
+    return [...(await source.request('train', indices, NO_CHANGES, '').finish()).imagesNhwc];
+  };
+  const batches = [[0], [2, 1], [1], [0, 2]];
+  const source = await sourceOf(context, 0);
+  const start = (indices: readonly number[] = []) =>
+    source.request('train', indices, NO_CHANGES, '');
+  let pending = start(batches[0]);
+  for (const [i, indices] of batches.entries()) {
+    const { finish } = pending;
+    pending = start(batches[i + 1]); // before the batch is finished
+    const { imagesNhwc } = await finish();
+    assert.deepEqual([...imagesNhwc], await alone(indices));
+  }
+  await pending.finish();
+});
+
 test('flips mirror columns and rows; the same stream changes an image alike in any batch', async (context) => {
   const source = await sourceOf(context, 0);
   const changes: ImageChanges = { flip: 'both', shiftFraction: 0 };
