@@ -64,9 +64,9 @@ test('batches of any size that are read ahead come as they would alone', async (
     source.request('train', indices, NO_CHANGES, '');
   let pending = start(batches[0]);
   for (const [i, indices] of batches.entries()) {
-    const { finish } = pending;
+    const reading = pending;
     pending = start(batches[i + 1]); // before the batch is finished
-    const { imagesNhwc } = await finish();
+    const { imagesNhwc } = await reading.finish();
     assert.deepEqual([...imagesNhwc], await alone(indices));
   }
   await pending.finish();
