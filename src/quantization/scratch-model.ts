@@ -74,7 +74,6 @@ async function withModelOnThreads<T>(
       const request: OptimizeRequest = {
         modelPath: files.path,
         optimized,
-        leastExternalBytes: LEAST_EXTERNAL_BYTES,
         ...(configuration === undefined ? {} : { configuration }),
       };
       unwrapTask((await threads.run('optimize-model', request)) as TaskResult<null>);
@@ -98,9 +97,6 @@ async function withModelOnThreads<T>(
 }
 
 let modelCount = 0;
-
-/** Smaller tensors stay in the file itself. */
-const LEAST_EXTERNAL_BYTES = 1024;
 
 /**
  * Orders nodes such that onnxruntime runs what is read by nothing, the outputs, as soon as it can, and

@@ -4,12 +4,14 @@ import { settleTask, type TaskResult } from '../task-result.ts';
 
 export interface OptimizeRequest {
   readonly modelPath: string;
-  /** Where the optimised graph goes, and its weights of `leastExternalBytes` and more. */
+  /** Where the optimised graph goes, and its larger weights. */
   readonly optimized: { readonly path: string; readonly dataPath: string };
-  readonly leastExternalBytes: number;
   /** See `SessionOptions`. */
   readonly configuration?: Readonly<Record<string, string>>;
 }
+
+/** Smaller tensors stay in the file of the graph itself. */
+const LEAST_EXTERNAL_BYTES = 1024;
 
 /**
  * Saves a model as onnxruntime optimises it for this machine. In a worker thread because of what that
@@ -19,7 +21,6 @@ export interface OptimizeRequest {
 export function run({
   modelPath,
   optimized,
-  leastExternalBytes,
   configuration,
 }: OptimizeRequest): Promise<TaskResult<null>> {
   return settleTask(async () => {
@@ -31,7 +32,7 @@ export function run({
         ...configuration,
         disable_prepacking: '1', // it runs nothing
         optimized_model_external_initializers_file_name: basename(optimized.dataPath),
-        optimized_model_external_initializers_min_size_in_bytes: String(leastExternalBytes),
+        optimized_model_external_initializers_min_size_in_bytes: String(LEAST_EXTERNAL_BYTES),
       },
     });
     await session.release();
