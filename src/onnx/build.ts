@@ -49,7 +49,7 @@ export function makeNode({
 
 export function makeAttribute(name: string, value: AttributeValue): AttributeProto {
   if (typeof value === 'number') {
-    return create(AttributeProtoSchema, { name, type: AttributeType.INT, i: BigInt(value) });
+    return create(AttributeProtoSchema, { name, type: AttributeType.INT, i: int64Of(value) });
   }
   if (typeof value === 'string') {
     const s = new TextEncoder().encode(value);
@@ -61,10 +61,24 @@ export function makeAttribute(name: string, value: AttributeValue): AttributePro
   if ('tensor' in value) {
     return create(AttributeProtoSchema, { name, type: AttributeType.TENSOR, t: value.tensor });
   }
-  return create(AttributeProtoSchema, { name, type: AttributeType.INTS, ints: value.map(BigInt) });
+  return create(AttributeProtoSchema, { name, type: AttributeType.INTS, ints: value.map(int64Of) });
 }
 
 export type TensorData = Float32Array | Int8Array | Uint8Array | Int32Array | BigInt64Array;
+
+/** The nearest int64: 2^63 - 1, "to the end" in a Slice, is 2^63 as a number. */
+export function int64Of(value: number): bigint {
+  const integer = BigInt(value);
+  if (integer > MAX_INT64) return MAX_INT64;
+  return integer < -MAX_INT64 ? -MAX_INT64 : integer;
+}
+
+const MAX_INT64 = 2n ** 63n - 1n;
+
+/** A list of int64, as shapes, axes and pads are. */
+export function makeIntegers(name: string, values: readonly number[]): Initializer {
+  return makeTensor(name, [values.length], BigInt64Array.from(values, int64Of));
+}
 
 /** An initializer with raw little-endian data; `dims: []` makes a scalar. */
 export function makeTensor(name: string, dims: readonly number[], data: TensorData): Initializer {

@@ -1,6 +1,6 @@
 import { TensorProto_DataType as DataType } from './generated/onnx_pb.ts';
 import type { Initializer } from './model.ts';
-import { makeTensor } from './build.ts';
+import { int64Of, makeTensor } from './build.ts';
 import { dimsOf, elementCount, readFloats, readIntegers } from './tensor-data.ts';
 
 /**
@@ -36,7 +36,7 @@ export function initializerOf(name: string, { type, dims, data }: ConstantValue)
   if (data instanceof Float32Array) return makeTensor(name, dims, data);
   return type === 'int32'
     ? makeTensor(name, dims, Int32Array.from(data))
-    : makeTensor(name, dims, BigInt64Array.from(data, BigInt));
+    : makeTensor(name, dims, BigInt64Array.from(data, int64Of));
 }
 
 export function isFullyKnown({ type, data }: ConstantValue): boolean {

@@ -12,14 +12,25 @@ export interface InferredGraph {
   readonly shapes: ReadonlyMap<string, Shape>;
   /** What is known of values: initializers (read when asked for) and what follows from them. */
   readonly valueOf: (tensor: string) => ConstantValue | undefined;
+  /** What follows where the open first axis of inputs has the size of each of `BATCHES`. */
+  readonly ofBatches: () => readonly [InferredGraph, InferredGraph];
 }
+
+/** Two batches: what is alike with both does not depend on the batch. */
+export const BATCHES = [2, 3] as const;
 
 /**
  * Shapes and constant values as far as they follow from the graph's inputs and initializers. The
- * nodes must be in order. A dynamic axis, a batch in most models, stays unknown.
+ * nodes must be in order. A dynamic axis, a batch in most models, stays unknown; `batch` is the size
+ * that an open first axis of an input is taken to have.
  */
-export function inferGraph(graph: OnnxGraph): InferredGraph {
+export function inferGraph(graph: OnnxGraph, batch = NaN): InferredGraph {
   const shapes = new Map<string, Shape>();
+  let batches: readonly [InferredGraph, InferredGraph] | undefined;
+  const ofBatches = (): readonly [InferredGraph, InferredGraph] => {
+    batches ??= [inferGraph(graph, BATCHES[0]), inferGraph(graph, BATCHES[1])];
+    return batches;
+  };
   const values = new Map<string, ConstantValue>();
   const initializers = new Map(graph.initializer.map((tensor) => [tensor.name, tensor]));
   const valueOf = (name: string): ConstantValue | undefined => {
@@ -36,9 +47,10 @@ export function inferGraph(graph: OnnxGraph): InferredGraph {
     const { dim } = type.value.value.shape;
     shapes.set(
       name,
-      dim.map(({ value }) =>
-        value.case === 'dimValue' && value.value > 0n ? Number(value.value) : NaN,
-      ),
+      dim.map(({ value }, axis) => {
+        if (value.case === 'dimValue' && value.value > 0n) return Number(value.value);
+        return axis === 0 ? batch : NaN;
+      }),
     );
   }
   for (const tensor of graph.initializer) shapes.set(tensor.name, dimsOf(tensor));
@@ -55,8 +67,26 @@ export function inferGraph(graph: OnnxGraph): InferredGraph {
       const shape = inferred[i];
       if (name !== '' && shape !== undefined) shapes.set(name, shape);
     }
+    // The batch may cancel out of the size that a Reshape leaves open.
+    if (node.opType === 'Reshape' && Number.isNaN(batch) && hasOpenSize(inferred[0]))
+      shapes.set(output, alikeInBoth(output, ofBatches()) ?? inferred[0]!); // has an open size
   }
-  return { shapes, valueOf };
+  return { shapes, valueOf, ofBatches };
+}
+
+function hasOpenSize(shape: Shape | undefined): boolean {
+  return shape?.some((size, axis) => axis > 0 && Number.isNaN(size)) === true;
+}
+
+/** The sizes that do not depend on the batch. */
+function alikeInBoth(
+  tensor: string,
+  [one, other]: readonly [InferredGraph, InferredGraph],
+): Shape | undefined {
+  const sizes = one.shapes.get(tensor);
+  const others = other.shapes.get(tensor);
+  if (sizes?.length !== others?.length) return undefined;
+  return sizes?.map((size, axis) => (size === others?.[axis] ? size : NaN));
 }
 
 /** Elements of an initializer that is kept once read. */
@@ -196,6 +226,14 @@ function outputShapes(
       const wanted = valueOf(node.input[1] ?? '');
       return [wanted === undefined ? undefined : broadcastDims(shape, [...wanted.data])];
     }
+    case 'SpaceToDepth':
+    case 'DepthToSpace': {
+      const [batch = NaN, channels = NaN, height = NaN, width = NaN] = shape;
+      const size = integerOf(node, 'blocksize', NaN);
+      return node.opType === 'SpaceToDepth'
+        ? [[batch, channels * size * size, height / size, width / size]]
+        : [[batch, channels / (size * size), height * size, width * size]];
+    }
     case 'Tile': {
       const repeats = valueOf(node.input[1] ?? '');
       if (repeats?.data.length !== shape.length) return [];
@@ -246,7 +284,7 @@ function reshapedShape(shape: Shape, wanted: ConstantValue | undefined): Shape |
   const open = dims.indexOf(-1);
   if (open === -1) return dims;
   // What the batch is cancels out where it is kept as axis 0.
-  const keepsBatch = open !== 0 && Number.isNaN(shape[0]) && Number.isNaN(dims[0]);
+  const keepsBatch = open !== 0 && Number.isNaN(shape[0]) && wanted.data[0] === 0;
   const first = keepsBatch ? 1 : 0;
   const others = productOf(dims.filter((_, i) => i !== open && i >= first));
   return dims.map((dim, i) => (i === open ? productOf(shape.slice(first)) / others : dim));

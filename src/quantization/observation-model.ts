@@ -1,7 +1,7 @@
 import { makeNode, makeTensor, makeValueInfo } from '../onnx/build.ts';
 import { nameMaker, sortNodes } from '../onnx/graph-edit.ts';
 import { cloneModel, graphOf, type OnnxModel } from '../onnx/model.ts';
-import { inferGraph } from '../onnx/shape-inference.ts';
+import { BATCHES, inferGraph, type InferredGraph } from '../onnx/shape-inference.ts';
 import type { MarkedTensor } from './mark-graph.ts';
 
 /** Columns of an output that tells of several tensors, [N, columns]: a row an image. */
@@ -37,6 +37,13 @@ const SAMPLE_COUNT = 4096;
  */
 const GROUP_SIZE = { none: 8, spread: 1 } as const;
 
+export interface ObservationModel {
+  readonly model: OnnxModel;
+  readonly observed: readonly ObservedOutputs[];
+  /** Images a run: 1 where more cannot be told apart again. */
+  readonly batchSize: number;
+}
+
 /**
  * The float model with outputs that tell the range of each tensor and, for histograms, a sample of its
  * values, so that whole activations never leave onnxruntime. `kept` stay outputs as they are.
@@ -49,10 +56,14 @@ export function observationModel(
     readonly kept: readonly string[];
     readonly batchSize: number;
   },
-): { readonly model: OnnxModel; readonly observed: readonly ObservedOutputs[] } {
+): ObservationModel {
   const model = cloneModel(source);
   const graph = graphOf(model);
-  const { shapes } = inferGraph(graph);
+  const inferred = inferGraph(graph);
+  const { shapes } = inferred;
+  const batchSize = haveRowsOfImages(inferred, [...tensors.keys(), ...options.kept])
+    ? options.batchSize
+    : 1;
   const newName = nameMaker(graph);
   const version = model.opsetImport.find(({ domain }) => domain === '' || domain === 'ai.onnx');
   const integers = (...values: readonly bigint[]): string => {
@@ -70,7 +81,7 @@ export function observationModel(
     return output;
   };
   // Of one image a tensor may have any rank; of more its first axis is the batch, 0 keeps it.
-  const rows = integers(options.batchSize === 1 ? 1n : 0n, -1n);
+  const rows = integers(batchSize === 1 ? 1n : 0n, -1n);
   const one = integers(1n);
   const zero = integers(0n);
   const end = integers(BigInt(2 ** 53));
@@ -135,7 +146,15 @@ export function observationModel(
     if (value.type?.value.case === 'tensorType') delete value.type.value.value.shape;
     return value;
   });
-  return { model, observed };
+  return { model, observed, batchSize };
+}
+
+/** Whether the first axis of all is the batch: not where the places of all images are rows. */
+function haveRowsOfImages(inferred: InferredGraph, tensors: readonly string[]): boolean {
+  const first = ({ shapes }: InferredGraph, tensor: string) => shapes.get(tensor)?.[0] ?? NaN;
+  return inferred
+    .ofBatches()
+    .every((known, i) => tensors.every((tensor) => first(known, tensor) === BATCHES[i]));
 }
 
 /**

@@ -25,6 +25,8 @@ export interface ObservedActivations {
   readonly heldOutRows: readonly Float32Array[];
 }
 
+const NOTHING: ObservedActivations = { kept: new Map(), heldOut: new Map(), heldOutRows: [] };
+
 /** A chunk's histograms are megabytes to hand over and to merge; ranges are not, and small chunks end together. */
 const CHUNK_SIZE = { histogram: 16, 'min-max': 4 } as const;
 
@@ -50,11 +52,16 @@ export async function observeActivations(
   const merge = observer === 'min-max' ? mergeMinMax : mergeHistogramsInto;
   const logits = graphOf(model).output[0]?.name;
   const collected = heldOut.size === 0 || logits === undefined ? {} : { collected: logits };
-  const { model: observing, observed } = observationModel(model, looked, {
+  const {
+    model: observing,
+    observed,
+    batchSize,
+  } = observationModel(model, looked, {
     samples: observer === 'min-max' ? 'none' : 'spread',
     kept: Object.values(collected),
     batchSize: options.batchSize,
   });
+  if (graphOf(observing).output.length === 0) return NOTHING;
   let kept: readonly ObserverState[] | null = null;
   let held: readonly ObserverState[] | null = null;
   const heldOutRows: Float32Array[] = [];
@@ -78,7 +85,7 @@ export async function observeActivations(
       ...options,
       threads,
       task: 'observe-tensors',
-      run: { ...file, images, batchSize: options.batchSize },
+      run: { ...file, images, batchSize },
       chunkSize: CHUNK_SIZE[observer],
       request: (run) => ({ run, observed, heldOut, ...collected }),
       onChunk: (chunk) => {

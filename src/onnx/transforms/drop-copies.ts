@@ -1,5 +1,5 @@
 import { integerOf, removeAttributes } from '../attributes.ts';
-import { makeTensor } from '../build.ts';
+import { makeIntegers } from '../build.ts';
 import { bypassNode, indexGraph, nameMaker } from '../graph-edit.ts';
 import type { OnnxGraph, OnnxNode } from '../model.ts';
 import { inferGraph, type InferredGraph, type Shape } from '../shape-inference.ts';
@@ -20,7 +20,7 @@ export function dropCopies(graph: OnnxGraph): void {
     const shape = node.opType === 'Gather' ? orderedShape(node, inferred) : undefined;
     if (shape === undefined) continue;
     const name = newName(`${node.output[0] ?? ''}_shape`);
-    graph.initializer.push(makeTensor(name, [shape.length], BigInt64Array.from(shape, BigInt)));
+    graph.initializer.push(makeIntegers(name, shape));
     node.opType = 'Reshape';
     node.input = [input, name];
     removeAttributes(node, 'axis');

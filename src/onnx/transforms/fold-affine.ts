@@ -126,6 +126,9 @@ function chainFrom(start: OnnxNode, state: FoldState): Chain | undefined {
   let sum = affineOf(start, channels, state);
   if (sum === undefined) return undefined;
   const { input } = sum;
+  // A constant may also repeat one channel as often as it has values.
+  const before = state.shapes.get(input);
+  if (before?.length !== found.length || before[1] !== channels) return undefined;
   const nodes = [start];
   for (;;) {
     const last = nodes[nodes.length - 1]!.output[0] ?? ''; // the chain is not empty

@@ -1,6 +1,6 @@
 import { clone } from '@bufbuild/protobuf';
 import { attributeOf, floatOf, integerOf, integersOf, tensorOf } from '../attributes.ts';
-import { makeTensor } from '../build.ts';
+import { makeIntegers, makeTensor } from '../build.ts';
 import { initializerOf, isFullyKnown } from '../constant-value.ts';
 import { TensorProto_DataType as DataType, TensorProtoSchema } from '../generated/onnx_pb.ts';
 import { bypassNode, indexGraph, nameMaker, sortNodes } from '../graph-edit.ts';
@@ -86,24 +86,30 @@ function constantTensor(node: OnnxNode): Initializer | undefined {
 function fixReshape(
   node: OnnxNode,
   graph: OnnxGraph,
-  { shapes, valueOf }: InferredGraph,
+  inferred: InferredGraph,
   newName: (wanted: string) => string,
 ): void {
-  const wanted = valueOf(node.input[1] ?? '');
+  const wanted = inferred.valueOf(node.input[1] ?? '');
   if (wanted === undefined || isFullyKnown(wanted) || integerOf(node, 'allowzero', 0) !== 0) return;
   const dims = [...wanted.data];
   const open = dims.findIndex(Number.isNaN);
   if (dims.filter(Number.isNaN).length !== 1) return;
   if (!dims.includes(-1)) {
     dims[open] = -1;
-  } else if (open === 0 && Number.isNaN(shapes.get(node.input[0] ?? '')?.[0])) {
+  } else if (open === 0 && inferred.ofBatches().every((known) => keepsFirstAxis(node, known))) {
     dims[open] = 0; // the batch stays what it was
   } else {
     return;
   }
   const name = newName(`${node.output[0] ?? ''}_shape`);
-  graph.initializer.push(makeTensor(name, [dims.length], BigInt64Array.from(dims, BigInt)));
+  graph.initializer.push(makeIntegers(name, dims));
   node.input[1] = name;
+}
+
+/** Whether a Reshape's first size is that of its input, and no multiple of it. */
+function keepsFirstAxis(reshape: OnnxNode, { shapes, valueOf }: InferredGraph): boolean {
+  const [input = '', wanted = ''] = reshape.input;
+  return valueOf(wanted)?.data[0] === (shapes.get(input)?.[0] ?? NaN);
 }
 
 function onlyPassesOn(node: OnnxNode, graph: OnnxGraph, { shapes }: InferredGraph): boolean {

@@ -1,5 +1,5 @@
 import { integerOf, integersOf, setIntegers } from '../attributes.ts';
-import { makeNode, makeTensor } from '../build.ts';
+import { makeIntegers, makeNode } from '../build.ts';
 import { indexGraph, nameMaker, soleConsumer } from '../graph-edit.ts';
 import type { OnnxGraph, OnnxNode } from '../model.ts';
 import { inferGraph } from '../shape-inference.ts';
@@ -63,7 +63,7 @@ function joinMeans(graph: OnnxGraph): void {
     second.input[0] = first.input[0] ?? '';
     if (second.input.length > 1) {
       const name = newName(`${second.output[0] ?? ''}_axes`);
-      graph.initializer.push(makeTensor(name, [all.length], BigInt64Array.from(all, BigInt)));
+      graph.initializer.push(makeIntegers(name, all));
       second.input[1] = name;
     } else {
       setIntegers(second, 'axes', all);

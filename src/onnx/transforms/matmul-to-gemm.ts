@@ -1,4 +1,4 @@
-import { makeNode, makeTensor } from '../build.ts';
+import { makeIntegers, makeNode } from '../build.ts';
 import { indexGraph, nameMaker, soleConsumer } from '../graph-edit.ts';
 import type { OnnxGraph, OnnxNode } from '../model.ts';
 import { inferGraph, type Shape } from '../shape-inference.ts';
@@ -80,7 +80,7 @@ function gemmOf(
   if (isFlat) return [gemm];
   const reshape = (from: string, to: string, sizes: readonly number[]): OnnxNode => {
     const wanted = newName(`${to}_shape`);
-    graph.initializer.push(makeTensor(wanted, [sizes.length], BigInt64Array.from(sizes, BigInt)));
+    graph.initializer.push(makeIntegers(wanted, sizes));
     return makeNode({
       ...{ opType: 'Reshape', name: newName(`${to}/reshape`) },
       ...{ inputs: [from, wanted], outputs: [to] },

@@ -7,11 +7,12 @@ import {
   setInteger,
   stringOf,
 } from '../attributes.ts';
-import { makeAttribute, makeTensor, type TensorData } from '../build.ts';
+import { int64Of, makeAttribute, makeTensor, type TensorData } from '../build.ts';
 import { opsetOf } from '../check.ts';
 import { OnnxError } from '../../diagnostics/errors.ts';
 import { nameMaker, shownNode } from '../graph-edit.ts';
 import { inferGraph } from '../shape-inference.ts';
+import { isFloatTensor, readFloats } from '../tensor-data.ts';
 import { graphOf, type OnnxGraph, type OnnxModel, type OnnxNode } from '../model.ts';
 
 /** The first opset in which QuantizeLinear and DequantizeLinear know an axis. */
@@ -53,7 +54,7 @@ function upgradeNode(node: OnnxNode, graph: OnnxGraph, newName: (wanted: string)
     return wanted;
   };
   const integers = (name: string, values: readonly number[]): string =>
-    constant(name, [values.length], BigInt64Array.from(values, BigInt));
+    constant(name, [values.length], BigInt64Array.from(values, int64Of));
   switch (node.opType) {
     case 'Clip':
       // Bounds became inputs in opset 11.
@@ -102,12 +103,16 @@ function upgradeNode(node: OnnxNode, graph: OnnxGraph, newName: (wanted: string)
     case 'Upsample':
       // Replaced by Resize in opset 10; both mean x_original = x_resized / scale.
       node.opType = 'Resize';
-      upgradeResize(node, constant);
+      upgradeResize(node, 'floor', constant);
       return;
-    case 'Resize':
+    case 'Resize': {
       // From opset 11 on the region of interest comes before the scales.
-      if (node.input.length === 2) upgradeResize(node, constant);
+      if (node.input.length !== 2) return;
+      const nearestMode = nearestModeOf(node, graph);
+      if (nearestMode === undefined) break;
+      upgradeResize(node, nearestMode, constant);
       return;
+    }
     case 'Dropout':
       // The ratio became an input in opset 12; at inference it means nothing.
       node.attribute = [];
@@ -115,13 +120,17 @@ function upgradeNode(node: OnnxNode, graph: OnnxGraph, newName: (wanted: string)
       return;
     case 'Softmax':
     case 'LogSoftmax':
-      // Up to opset 12 all axes from this one on were one; on [N, C] and [N, C, 1, 1] that is axis 1.
-      if (integerOf(node, 'axis', 1) !== 1) break;
-      if (!endsInOnes(inferGraph(graph).shapes.get(node.input[0] ?? ''))) break;
-      setInteger(node, 'axis', 1);
+      // Up to opset 12 all axes from this one on were one, 1 where none was given.
+      if (
+        !isAloneFrom(integerOf(node, 'axis', 1), inferGraph(graph).shapes.get(node.input[0] ?? ''))
+      )
+        break;
+      setInteger(node, 'axis', integerOf(node, 'axis', 1));
       return;
     case 'BatchNormalization':
-      removeAttributes(node, 'spatial'); // gone in opset 9
+      // Gone in opset 9; 0 normalizes each place of the image by itself.
+      if (integerOf(node, 'spatial', 1) !== 1) break;
+      removeAttributes(node, 'spatial');
       return;
     default:
       if (UNCHANGED.has(node.opType)) return;
@@ -133,8 +142,20 @@ function upgradeNode(node: OnnxNode, graph: OnnxGraph, newName: (wanted: string)
   });
 }
 
+/**
+ * How onnxruntime rounds in a nearest Resize of opset 10: down along an axis that grows, up along one
+ * that shrinks (its `ResizeNearestMode::SIMPLE`). Undefined: both in one node, which no later opset has.
+ */
+function nearestModeOf(resize: OnnxNode, graph: OnnxGraph): 'floor' | 'ceil' | undefined {
+  const tensor = graph.initializer.find(({ name }) => name === resize.input[1]);
+  const scales = tensor !== undefined && isFloatTensor(tensor) ? [...readFloats(tensor)] : [];
+  if (!scales.some((scale) => scale < 1)) return 'floor';
+  return scales.some((scale) => scale > 1) ? undefined : 'ceil';
+}
+
 function upgradeResize(
   node: OnnxNode,
+  nearestMode: 'floor' | 'ceil',
   constant: (name: string, dims: readonly number[], data: TensorData) => string,
 ): void {
   const [input = '', scales = ''] = node.input;
@@ -146,11 +167,12 @@ function upgradeResize(
   removeAttributes(node, 'scales');
   node.attribute.push(
     makeAttribute('coordinate_transformation_mode', 'asymmetric'),
-    ...(isNearest ? [makeAttribute('nearest_mode', 'floor')] : []),
+    ...(isNearest ? [makeAttribute('nearest_mode', nearestMode)] : []),
   );
 }
 
-/** Whether the shape is [N, C], or has only ones after these; one of unknown rank counts as such. */
-function endsInOnes(shape: readonly number[] | undefined): boolean {
-  return shape === undefined || shape.slice(2).every((dim) => dim === 1);
+/** Whether only ones follow this axis; where the rank is unknown that of [N, C] is taken. */
+function isAloneFrom(axis: number, shape: readonly number[] = [NaN, NaN]): boolean {
+  const at = axis < 0 ? axis + shape.length : axis;
+  return at < shape.length && shape.slice(at + 1).every((dim) => dim === 1);
 }

@@ -126,6 +126,7 @@ async function collectStatistics(options: CorrectLayersOptions): Promise<Collect
   const imageCount = images.indices.length;
   const dims = await inputDims(model, images);
   const { model: telling, layers } = statisticsModel(model, plan, dims);
+  if (layers.length === 0) return []; // a model without outputs does not run
   const patchesOf = (layer: PlannedLayer): number =>
     Math.ceil((rowSize(layer) <= SMALL_ROW ? FEW_PATCHES : PATCH_COUNT) / imageCount);
   const collected = layers.map(({ layer }): CollectedLayer => {

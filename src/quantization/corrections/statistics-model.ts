@@ -12,9 +12,9 @@ export interface LayerStatistics {
   readonly layer: PlannedLayer;
   readonly geometry: PatchGeometry;
   readonly parameters: ActivationParameters;
-  /** [H, W] of the layer's input; [rows, 1] for a Gemm. */
+  /** [H, W] of the layer's input; [rows, 1] for a Gemm or MatMul whose number of rows is known. */
   readonly plane: readonly [number, number];
-  /** [C, indices]: the input at those places of each plane. Without an input all of it. */
+  /** [C, indices]: the input at those places of each plane. Without indices all of it, [rows, C]. */
   readonly gathered: { readonly output: string; readonly indices?: string };
 }
 
@@ -56,7 +56,7 @@ export function statisticsModel(
     const shared = { layer, geometry, parameters };
     const isImage = node.opType === 'Conv';
     const shape = shapes.get(tensor) ?? [];
-    const [rowCount = 1] = shape;
+    const [rowCount = NaN] = shape.length === 2 ? shape : [];
     if (!isImage && (rowCount === 1 || Number.isNaN(rowCount))) {
       return {
         ...shared,

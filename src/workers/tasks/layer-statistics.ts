@@ -51,9 +51,10 @@ export function run({
         const values = floatsOf(outputs, gathered.output);
         const { codes, means } = targets[i]!;
         const isSampled = gathered.indices !== undefined;
-        // A Gemm has one place, which all patches repeat.
         const given = isSampled ? places[i]! : new Int32Array(count);
-        const all = isSampled ? values : repeated(values, count);
+        const all = isSampled
+          ? values
+          : spreadRows(values, outputs[gathered.output]?.dims.at(-1) ?? 1, { count, offset });
         const width = all.length / count;
         const patches = {
           codes,
@@ -68,10 +69,18 @@ export function run({
   });
 }
 
-/** [N] → [N, count] */
-function repeated(values: Float32Array, count: number): Float32Array {
-  const result = new Float32Array(values.length * count);
-  for (const [i, value] of values.entries()) result.fill(value, i * count, (i + 1) * count);
+/** [rows, C] → [C, count]: rows evenly spaced from an offset in [0, 1), a single one as often as wanted. */
+function spreadRows(
+  values: Float32Array,
+  width: number,
+  { count, offset }: { readonly count: number; readonly offset: number },
+): Float32Array {
+  const rowCount = values.length / width;
+  const result = new Float32Array(width * count);
+  for (let i = 0; i < count; i += 1) {
+    const row = Math.floor(((i + offset) * rowCount) / count) % rowCount;
+    for (let c = 0; c < width; c += 1) result[c * count + i] = values[row * width + c]!; // in the rows
+  }
   return result;
 }
 

@@ -1,0 +1,163 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { makeTensor, type NodeSpec } from '../../../../src/onnx/build.ts';
+import { prepareModel } from '../../../../src/quantization/prepare-model.ts';
+import { testPrepared, type PreparedForm } from '../../../support/prepared-form.ts';
+import { nodeSpec, normalTensor, smallModel } from '../../../support/quantize-one.ts';
+
+const integers = (name: string, ...values: readonly (number | bigint)[]) =>
+  makeTensor(name, [values.length], BigInt64Array.from(values, BigInt));
+const floats = (name: string, ...values: readonly number[]) =>
+  makeTensor(name, [values.length], Float32Array.from(values));
+
+const MAX_INT64 = 2n ** 63n - 1n;
+
+/** Splits channels into as many groups as the batch has times two, as `x.view(2 * n, -1, h, w)`. */
+const grouped: readonly NodeSpec[] = [
+  nodeSpec('Shape', ['input'], 'shape'),
+  nodeSpec('Slice', ['shape', 'first', 'second'], 'batch'),
+  nodeSpec('Mul', ['batch', 'two'], 'groups'),
+  nodeSpec('Concat', ['groups', 'rest'], 'wanted', { axis: 0 }),
+  nodeSpec('Reshape', ['input', 'wanted'], 'parts'),
+];
+
+const FORMS: readonly PreparedForm[] = [
+  {
+    name: 'a Reshape to a multiple of the batch',
+    input: [3, 4, 2, 2],
+    batch: 'N',
+    opset: 13,
+    nodes: [...grouped, nodeSpec('GlobalAveragePool', ['parts'], 'y')],
+    tensors: [
+      integers('first', 0),
+      integers('second', 1),
+      integers('two', 2),
+      integers('rest', -1, 2, 2),
+    ],
+    operators: ['Shape', 'Slice', 'Mul', 'Concat', 'Reshape', 'GlobalAveragePool'],
+  },
+  {
+    name: 'a Reshape to the batch itself and what is left',
+    input: [3, 4, 2, 2],
+    batch: 'N',
+    opset: 13,
+    nodes: [
+      ...grouped.slice(0, 2),
+      nodeSpec('Concat', ['batch', 'rest'], 'wanted', { axis: 0 }),
+      nodeSpec('Reshape', ['input', 'wanted'], 'rows'),
+      nodeSpec('MatMul', ['rows', 'w'], 'y'),
+    ],
+    tensors: [
+      integers('first', 0),
+      integers('second', 1),
+      integers('rest', -1, 2),
+      normalTensor('w', [2, 5]),
+    ],
+    operators: ['Reshape', 'Reshape', 'Gemm', 'Reshape'],
+  },
+  {
+    name: 'a Slice of opset 9 to the end',
+    input: [1, 2, 4, 4],
+    opset: 9,
+    nodes: [
+      nodeSpec('Slice', ['input'], 'cut', { starts: [1], ends: [2 ** 63], axes: [2] }),
+    ].concat(nodeSpec('Relu', ['cut'], 'y')),
+    tensors: [],
+    operators: ['Slice', 'Relu'],
+  },
+  {
+    name: 'a Slice to an end that is computed',
+    input: [1, 2, 4, 4],
+    opset: 13,
+    nodes: [
+      nodeSpec('Unsqueeze', ['last', 'zero'], 'end'),
+      nodeSpec('Slice', ['input', 'start', 'end', 'axis'], 'y'),
+    ],
+    tensors: [
+      makeTensor('last', [], BigInt64Array.of(MAX_INT64)),
+      integers('zero', 0),
+      integers('start', 1),
+      integers('axis', 3),
+    ],
+    operators: ['Slice'],
+  },
+  {
+    name: 'one channel times a constant of four',
+    input: [2, 3, 4, 4],
+    opset: 17,
+    nodes: [
+      nodeSpec('ReduceMean', ['input'], 'mean', { axes: [1] }),
+      nodeSpec('Mul', ['mean', 'k'], 'y'),
+    ],
+    tensors: [makeTensor('k', [1, 4, 1, 1], Float32Array.of(1, -2, 3, 0.5))],
+    operators: ['ReduceMean', 'Mul'],
+  },
+  ...[
+    { shrink: 0.6, size: 10 },
+    { shrink: 0.75, size: 8 },
+    { shrink: 0.5, size: 8 },
+    { shrink: 1.5, size: 6 },
+  ].map(({ shrink, size }) => ({
+    name: `a nearest Resize of opset 10 by ${shrink}`,
+    input: [1, 2, size, size],
+    opset: 10,
+    nodes: [nodeSpec('Resize', ['input', 'scales'], 'y')],
+    tensors: [floats('scales', 1, 1, shrink, shrink)],
+    operators: ['Resize'],
+  })),
+  {
+    name: 'a Softmax of opset 11 over the last axis',
+    input: [2, 3, 4, 5],
+    opset: 11,
+    nodes: [
+      nodeSpec('Softmax', ['input'], 's', { axis: 3 }),
+      nodeSpec('LogSoftmax', ['s'], 'y', { axis: -1 }),
+    ],
+    tensors: [],
+    operators: ['Softmax', 'LogSoftmax'],
+  },
+  {
+    name: 'space to depth and back, then a layer on places',
+    input: [2, 3, 4, 4],
+    batch: 'N',
+    opset: 17,
+    nodes: [
+      nodeSpec('SpaceToDepth', ['input'], 'deep', { blocksize: 2 }),
+      nodeSpec('DepthToSpace', ['deep'], 'wide', { blocksize: 2 }),
+      nodeSpec('MatMul', ['wide', 'w'], 'y'),
+    ],
+    tensors: [normalTensor('w', [4, 6])],
+    operators: ['SpaceToDepth', 'DepthToSpace', 'Reshape', 'Gemm', 'Reshape'],
+  },
+];
+
+for (const form of FORMS) testPrepared(form);
+
+for (const { what, opset, node, tensors } of [
+  {
+    what: 'a batch norm of each place by itself',
+    opset: 8,
+    node: nodeSpec('BatchNormalization', ['input', 'v', 'v', 'v', 'v'], 'y', { spatial: 0 }),
+    tensors: [normalTensor('v', [2, 4, 4])],
+  },
+  {
+    what: 'a Softmax over several axes',
+    opset: 12,
+    node: nodeSpec('Softmax', ['input'], 'y', { axis: 1 }),
+    tensors: [],
+  },
+  {
+    what: 'a nearest Resize that grows along one axis and shrinks along the other',
+    opset: 10,
+    node: nodeSpec('Resize', ['input', 'scales'], 'y'),
+    tensors: [floats('scales', 1, 1, 0.75, 1.5)],
+  },
+]) {
+  test(`${what}, of an opset before 13, is refused by name`, () => {
+    const model = smallModel({
+      ...{ nodes: [node], input: [1, 2, 4, 4], output: 'y', opset },
+      ...(tensors.length === 0 ? {} : { tensors }),
+    });
+    assert.throws(() => prepareModel(model), { code: 'onnx/cannot-upgrade', message: /"y"/ });
+  });
+}
