@@ -1,13 +1,16 @@
 import { opsetOf } from './check.ts';
 import { graphOf, type OnnxModel, type ValueInfo } from './model.ts';
+import { TensorProto_DataType as DataType } from './generated/onnx_pb.ts';
 import { elementCount } from './tensor-data.ts';
+
+const INT64: number = DataType.INT64;
 
 export interface ModelDescription {
   readonly opset: number;
   readonly irVersion: number;
   /** Operator → how many nodes, most frequent first. */
   readonly operators: Readonly<Record<string, number>>;
-  /** Elements of all float initializers. */
+  /** Elements of all initializers but single values and int64, which are shapes and indices. */
   readonly parameterCount: number;
   /** Name → dimensions; a dynamic one is its name or `?`. */
   readonly inputs: Readonly<Record<string, readonly (number | string)[]>>;
@@ -24,7 +27,7 @@ export function describeModel(model: OnnxModel): ModelDescription {
     irVersion: Number(model.irVersion),
     operators: countOperators(model),
     parameterCount: graph.initializer
-      .filter(({ dims }) => dims.length > 0)
+      .filter((tensor) => tensor.dims.length > 0 && tensor.dataType !== INT64)
       .reduce((sum, tensor) => sum + elementCount(tensor), 0),
     inputs: shapes(inputs),
     outputs: shapes(graph.output),

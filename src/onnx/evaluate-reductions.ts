@@ -45,7 +45,7 @@ const REDUCTIONS: Readonly<
 };
 
 /** An attribute or, in later opsets, an input; none means all, unless the node says that it means none. */
-function reducedAxes(
+export function reducedAxes(
   node: OnnxNode,
   rank: number,
   inputs: Inputs,

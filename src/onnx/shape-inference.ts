@@ -1,5 +1,6 @@
 import { integerOf, integersOf, stringOf, tensorOf } from './attributes.ts';
 import { constantOf, productOf, type ConstantValue } from './constant-value.ts';
+import { reducedAxes } from './evaluate-reductions.ts';
 import { broadcastDims, evaluateNode, hasEvaluator, sliceBounds } from './evaluate.ts';
 import type { OnnxGraph, OnnxNode } from './model.ts';
 import { dimsOf } from './tensor-data.ts';
@@ -290,22 +291,17 @@ function reshapedShape(shape: Shape, wanted: ConstantValue | undefined): Shape |
   return dims.map((dim, i) => (i === open ? productOf(shape.slice(first)) / others : dim));
 }
 
-/** The axes are an attribute up to opset 17 (ReduceSum 12), an input after. */
 function reducedShape(
   node: OnnxNode,
   shape: Shape,
   valueOf: InferredGraph['valueOf'],
 ): Shape | undefined {
-  const given = integersOf(node, 'axes');
-  const input = node.input[1] ?? '';
-  const value = valueOf(input);
-  if (input !== '' && value === undefined) return undefined;
-  const axes = given ?? (value === undefined ? shape.map((_, i) => i) : [...value.data]);
-  const reduced = axes.map((axis) => (axis < 0 ? axis + shape.length : axis));
+  const reduced = reducedAxes(node, shape.length, [undefined, valueOf(node.input[1] ?? '')]);
+  if (reduced === undefined) return undefined;
   if (integerOf(node, 'keepdims', 1) !== 0) {
-    return shape.map((dim, i) => (reduced.includes(i) ? 1 : dim));
+    return shape.map((dim, i) => (reduced.has(i) ? 1 : dim));
   }
-  return shape.filter((_, i) => !reduced.includes(i));
+  return shape.filter((_, i) => !reduced.has(i));
 }
 
 function splitShapes(

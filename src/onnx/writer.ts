@@ -45,14 +45,16 @@ export async function writeOnnxWithData(
   const file = await open(dataPath, 'w');
   const initializer: Initializer[] = [];
   try {
-    let offset = 0;
+    let [offset, end] = [0, 0];
     for (const tensor of graph.initializer) {
       const { rawData, name, dims, dataType } = tensor;
       if (rawData.length < LEAST_EXTERNAL_BYTES) {
         initializer.push(tensor);
         continue;
       }
-      await file.write(rawData, 0, rawData.length, offset);
+      await file.writeFile(new Uint8Array(offset - end)); // up to the alignment
+      await file.writeFile(rawData); // in full, where `write` may write a part
+      end = offset + rawData.length;
       const place = { offset, length: rawData.length };
       places.set(rawData, place);
       initializer.push(
@@ -67,7 +69,7 @@ export async function writeOnnxWithData(
           ),
         }),
       );
-      offset = Math.ceil((offset + rawData.length) / ALIGNMENT) * ALIGNMENT;
+      offset = Math.ceil(end / ALIGNMENT) * ALIGNMENT;
     }
   } finally {
     await file.close();

@@ -43,7 +43,8 @@ export interface GraphMarks {
 
 /**
  * Decides for a prepared graph (see `prepareModel`) which nodes run in integers and which tensors are
- * quantized. `excluded` holds names of nodes that shall stay float. The rules are those onnxruntime
+ * quantized. `excluded` holds names of nodes that shall stay float; with a Relu or Clip its layer does,
+ * which it is fused into. The rules are those onnxruntime
  * fuses by: no quantization between an operator and its Relu or Clip; both inputs of an Add; MaxPool
  * and reshapes with the same parameters on both sides; no quantization after a Gemm nobody reads in
  * integers.
@@ -130,7 +131,11 @@ function verdictOn(
   if (mark === undefined || (node.domain !== '' && node.domain !== 'ai.onnx'))
     return staysFloat('onnxruntime has no integer form of it on the CPU');
   const verdict = mark(node, index);
-  if (verdict.kind !== 'integer') return verdict;
+  if (verdict.kind !== 'weighted' && verdict.kind !== 'integer') return verdict;
+  const activation = fusedActivation(node, index);
+  if (activation !== undefined && excluded.has(shownNode(activation)))
+    return staysFloat(`its activation "${shownNode(activation)}" was excluded by parameter`);
+  if (verdict.kind === 'weighted') return verdict;
   const operands = node.input.filter((input) => input !== '');
   const constantOperands = operands.map((name) => index.initializers.get(name));
   if (constantOperands.some((tensor) => tensor !== undefined && !isFloatTensor(tensor)))

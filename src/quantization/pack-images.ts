@@ -1,4 +1,4 @@
-import { open, writeFile } from 'node:fs/promises';
+import { open, writeFile, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { decodeImage } from '../data/decode-image.ts';
 import type { ImageShards, Normalization } from '../data/image-shards.ts';
@@ -32,7 +32,7 @@ export async function packImages(options: PackOptions): Promise<void> {
         const position = next;
         next += 1;
         const pixels = await decodeImage(files[position]!, { width, height }); // position < length
-        await shard.write(pixels, 0, byteCount, position * byteCount);
+        await writeWhole(shard, pixels, position * byteCount);
         done += 1;
         options.onProgress?.(done, files.length);
       }
@@ -64,3 +64,11 @@ export async function packImages(options: PackOptions): Promise<void> {
 
 /** libvips decodes in libuv's threads; two keep two cores busy and memory small. */
 const DECODES_IN_FLIGHT = 2;
+
+/** In full: a `write` may write a part, as where the disk is full. */
+async function writeWhole(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let written = 0; written < bytes.length;) {
+    const left = bytes.length - written;
+    written += (await file.write(bytes, written, left, position + written)).bytesWritten;
+  }
+}

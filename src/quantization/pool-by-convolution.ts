@@ -9,14 +9,18 @@ import { makeNode, makeTensor, type TensorData } from '../onnx/build.ts';
 import { indexGraph, nameMaker, sortNodes, type GraphIndex } from '../onnx/graph-edit.ts';
 import { graphOf, type OnnxModel, type OnnxNode } from '../onnx/model.ts';
 import { inferGraph } from '../onnx/shape-inference.ts';
+import type { Target } from './choices.ts';
+import { LARGEST_MEETING_SUM } from './code-bounds.ts';
 
 /**
  * Makes average pools of images depthwise convolutions, in place and after quantization: the same sums,
  * in a kernel that onnxruntime has in integers. Its QLinearAveragePool goes through float and takes
  * thirty times as long (3x3, 35 x 35 to 8 x 8, nine of them: 10.3 ms of an Inception-V3's 39.7, 0.3 as
- * convolutions; 1.30, AVX512-VNNI, one thread). Every weight is 1 / (kH · kW), code 127, exactly.
+ * convolutions; 1.30, AVX512-VNNI, one thread). Every weight is 1 / (kH · kW), exactly: one code, the
+ * largest of the target's (see `codeBounds`).
  */
-export function poolByConvolution(model: OnnxModel): void {
+export function poolByConvolution(model: OnnxModel, target: Target): void {
+  const code = target === 'portable' ? LARGEST_MEETING_SUM / 2 : LARGEST_CODE;
   const graph = graphOf(model);
   const index = indexGraph(graph); // what is added is not looked up
   const pools = graph.node.filter((node) => isIntegerPool(node, index));
@@ -38,9 +42,9 @@ export function poolByConvolution(model: OnnxModel): void {
     const codes = addTensor(
       newName(`${weights}_quantized`),
       [channelCount, 1, ...window],
-      new Int8Array(channelCount * area).fill(LARGEST_CODE),
+      new Int8Array(channelCount * area).fill(code),
     );
-    const step = Float32Array.of(1 / (area * LARGEST_CODE));
+    const step = Float32Array.of(1 / (area * code));
     const scale = addTensor(newName(`${weights}_scale`), [], step);
     const zeroPoint = addTensor(newName(`${weights}_zero_point`), [], Int8Array.of(0));
     graph.node.push(
@@ -59,6 +63,7 @@ export function poolByConvolution(model: OnnxModel): void {
   sortNodes(graph);
 }
 
+/** Depthwise convolutions of onnxruntime add in 32 bits, so no two weights meet. */
 const LARGEST_CODE = 127;
 
 /** Between integers on both sides, and of windows that all count the same number of values. */

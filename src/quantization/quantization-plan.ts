@@ -133,8 +133,8 @@ function requireNodes(graph: OnnxGraph, names: ReadonlySet<string>): void {
   if (missing.length === 0) return;
   throw new OnnxError({
     code: 'quantization/unknown-node',
-    message: `nodes to exclude are not in the model: ${missing.join(', ')}`,
-    hint: `the names of some nodes are ${[...known].slice(0, 5).join(', ')}`,
+    message: `nodes to exclude are not in the model as it is quantized: ${missing.join(', ')}`,
+    hint: `batch norms and constants are folded into the layer beside them: exclude that; some nodes are ${[...known].slice(0, 5).join(', ')}`,
   });
 }
 

@@ -22,7 +22,6 @@ export interface QuantizeCalibratedOptions extends Omit<ImagePass, 'images'> {
   readonly rounding?: Rounding;
   /** `local` by default. */
   readonly biasCorrection?: BiasCorrection;
-  readonly batchSize: number;
 }
 
 /** Quantizes a model and, given images, rounds its weights and corrects its biases on them. */

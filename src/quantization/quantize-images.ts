@@ -137,7 +137,6 @@ async function calibrateAndQuantize(
       excluded: new Set(options.exclude ?? []),
     },
     images: options.images,
-    batchSize: 1,
     onProgress: (phase, done, total) =>
       options.onProgress?.(phase === 'sensitivity' ? phase : 'correct', done, total),
   });

@@ -81,7 +81,7 @@ export function applyPlan(
   const plan = withWeights(planned, graphOf(prepared), options.weights);
   if (options.target !== 'vnni') proveNoSaturation(plan);
   insertQdq(prepared, plan, options.corrections);
-  poolByConvolution(prepared);
+  poolByConvolution(prepared, options.target);
   if (options.firstConvolution === 'pad') padInputChannels(prepared, options.target);
   return { model: prepared, plan, source };
 }

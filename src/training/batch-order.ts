@@ -18,7 +18,7 @@ export function epochBatches(
 
 /**
  * Groups in order. A last group of one image would give batch norm nothing to average in 1x1 maps: it
- * joins the one before.
+ * joins the one before, unless all groups are of one.
  */
 export function inGroups<T>(items: readonly T[], size: number): T[][] {
   const groups: T[][] = [];
@@ -26,7 +26,7 @@ export function inGroups<T>(items: readonly T[], size: number): T[][] {
     groups.push(items.slice(start, start + size));
   }
   const last = groups.at(-1);
-  if (groups.length > 1 && last?.length === 1) {
+  if (size > 1 && groups.length > 1 && last?.length === 1) {
     groups.pop();
     groups.at(-1)?.push(...last);
   }

@@ -13,6 +13,8 @@ export interface PassOptions {
   readonly dropoutSeed: number;
   /** Factor on the loss of each image; the loss is their sum. Left out: 1 / N, so that it is the mean. */
   readonly imageWeights?: Float32Array;
+  /** The class of each image, to count those that come first. Left out: the most probable of `targets`. */
+  readonly labels?: Int32Array;
   /**
    * Names of layers that do not learn, all before those that do: they run as in inference, with the running
    * statistics of their batch norm, and nothing goes back through them. Dropout between them stays active.
@@ -32,7 +34,7 @@ export function trainingPass(
   runtime: LayerRuntime,
   x: Tensor,
   targets: Tensor,
-  { dropoutSeed, imageWeights, frozenLayers = new Set() }: PassOptions,
+  { dropoutSeed, imageWeights, labels, frozenLayers = new Set() }: PassOptions,
 ): TrainingPass {
   const { tf, kernels, network } = runtime;
   const gradients = new Map<string, Tensor>();
@@ -61,7 +63,8 @@ export function trainingPass(
     loss = losses
       .dataSync<'float32'>()
       .reduce((sum, value, n) => sum + value * (weights[n] ?? NaN), 0);
-    correctCount = logits.argMax(1).equal(targets.argMax(1)).sum().dataSync()[0] ?? 0;
+    const classes = labels === undefined ? targets.argMax(1) : tf.tensor1d(labels, 'int32');
+    correctCount = logits.argMax(1).equal(classes).sum().dataSync()[0] ?? 0;
     const dloss = kernels.multiply(dlogits, tf.tensor2d(weights, [imageCount, 1]));
     dlogits.dispose();
     backward(runtime, tapes, dloss);

@@ -94,6 +94,7 @@ function passOverPart(
   const pass = runner.trainingPass(x, rows, {
     dropoutSeed: createRandom(recipe.seed, stream).integer(2 ** 31),
     imageWeights: targets.imageWeights.subarray(from, to),
+    labels: batch.labels.subarray(from, to),
     frozenLayers: frozenLayers(runner.network, recipe, place.epoch),
   });
   tf.dispose([x, rows]);

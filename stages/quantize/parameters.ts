@@ -77,11 +77,5 @@ export const quantizeParameters = z.strictObject({
     .describe(
       'Whether the report has the time of each operator of the optimised graph; times differ from run to run, so then do reports.',
     ),
-  batchSize: z
-    .int()
-    .min(1)
-    .max(64)
-    .default(1)
-    .describe('Images run at once in each worker for the bias correction.'),
 });
 export type QuantizeParameters = z.output<typeof quantizeParameters>;

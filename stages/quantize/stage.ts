@@ -17,7 +17,6 @@ import {
   type ReportQuantizationOptions,
 } from '../../src/quantization/report-quantization.ts';
 import { reportMetrics } from '../../src/quantization/report-metrics.ts';
-import { requireImageModel } from '../../src/quantization/require-image-model.ts';
 import {
   runQuantization,
   type RunQuantizationOptions,
@@ -66,7 +65,7 @@ export const quantize = defineStage({
     const { readModel, signature } = await readClassifier(modelPath);
     const images = await calibrationImages(context, table);
     requireLabels(parameters, images, signature, modelPath);
-    const { exclude, batchSize, rounding, biasCorrection, ...others } = parameters;
+    const { exclude, rounding, biasCorrection, ...others } = parameters;
     const { inputType, inputRounding, sensitivity, accuracyBudget, operatorTimes, ...settings } =
       others;
     const run = await runQuantization({
@@ -81,8 +80,6 @@ export const quantize = defineStage({
       biasCorrection,
       settings: { ...settings, excluded: new Set(exclude) },
       ...(images === null ? {} : imagesOf(images, signature)),
-      batchSize:
-        images === null ? 1 : Math.min(batchSize, batchLimit(images, signature, modelPath)),
       workerCount: context.resources.cpuCount,
       scratchPath,
       signal,
@@ -218,14 +215,6 @@ function imagesOf(
     normalization: shards.normalization,
     ...(heldOut === null || !isLabelled(images, signature) ? {} : { labelled: heldOut.images }),
   };
-}
-
-function batchLimit(
-  { shards }: CalibrationImages,
-  signature: ClassifierSignature,
-  modelPath: string,
-): number {
-  return requireImageModel(signature, modelPath, shards).maxBatchSize;
 }
 
 function comparedImages(

@@ -3,10 +3,10 @@ import { attributeOf, floatOf, integerOf, integersOf, tensorOf } from '../attrib
 import { makeIntegers, makeTensor } from '../build.ts';
 import { initializerOf, isFullyKnown } from '../constant-value.ts';
 import { TensorProto_DataType as DataType, TensorProtoSchema } from '../generated/onnx_pb.ts';
-import { bypassNode, indexGraph, nameMaker, sortNodes } from '../graph-edit.ts';
+import { bypassNode, indexGraph, innerReads, nameMaker, sortNodes } from '../graph-edit.ts';
 import type { Initializer, OnnxGraph, OnnxNode } from '../model.ts';
 import { inferGraph, type InferredGraph } from '../shape-inference.ts';
-import { dimsOf, isHalfTensor, readFloats } from '../tensor-data.ts';
+import { dimsOf, isFloatTensor, isHalfTensor, readFloats } from '../tensor-data.ts';
 
 /**
  * Turns Constant nodes and all that follows from constants and known shapes into initializers, removes
@@ -40,8 +40,9 @@ export function foldConstants(graph: OnnxGraph): void {
     folded.add(node);
   }
   graph.node = graph.node.filter((node) => !folded.has(node));
+  const known = { graph, shapes: inferred.shapes, floats: float32Tensors(graph) };
   for (const node of [...graph.node]) {
-    if (onlyPassesOn(node, graph, inferred)) bypassNode(graph, node, node.input[0] ?? '');
+    if (onlyPassesOn(node, known)) bypassNode(graph, node, node.input[0] ?? '');
   }
 }
 
@@ -112,10 +113,44 @@ function keepsFirstAxis(reshape: OnnxNode, { shapes, valueOf }: InferredGraph): 
   return valueOf(wanted)?.data[0] === (shapes.get(input)?.[0] ?? NaN);
 }
 
-function onlyPassesOn(node: OnnxNode, graph: OnnxGraph, { shapes }: InferredGraph): boolean {
+/** Operators whose output has the type of their first input. */
+const TYPE_KEEPING = new Set(
+  (
+    'Conv Gemm MatMul BatchNormalization Relu Clip LeakyRelu PRelu Sigmoid HardSigmoid HardSwish Tanh Elu ' +
+    'Add Sub Mul Div Sum Concat MaxPool AveragePool GlobalMaxPool GlobalAveragePool ReduceMean Softmax ' +
+    'Identity Dropout Reshape Flatten Transpose Squeeze Unsqueeze Slice Pad Resize'
+  ).split(' '),
+);
+
+/** Names of tensors that are float32 for certain. The nodes must be in order. */
+function float32Tensors(graph: OnnxGraph): ReadonlySet<string> {
+  const floats = new Set(graph.initializer.filter(isFloatTensor).map(({ name }) => name));
+  for (const { name, type } of graph.input) {
+    if (type?.value.case === 'tensorType' && type.value.value.elemType === FLOAT) floats.add(name);
+  }
+  for (const node of graph.node) {
+    const [output = ''] = node.output;
+    const isFloat =
+      node.opType === 'Cast'
+        ? integerOf(node, 'to', 0) === FLOAT
+        : TYPE_KEEPING.has(node.opType) && floats.has(node.input[0] ?? '');
+    if (isFloat) floats.add(output);
+  }
+  return floats;
+}
+
+interface Known {
+  readonly graph: OnnxGraph;
+  readonly shapes: InferredGraph['shapes'];
+  readonly floats: ReadonlySet<string>;
+}
+
+function onlyPassesOn(node: OnnxNode, { graph, shapes, floats }: Known): boolean {
   switch (node.opType) {
     case 'Identity':
       return true;
+    case 'Cast':
+      return integerOf(node, 'to', 0) === FLOAT && floats.has(node.input[0] ?? '');
     case 'Dropout':
       return maskIsUnused(graph, node);
     case 'Concat':
@@ -144,5 +179,6 @@ function onlyPassesOn(node: OnnxNode, graph: OnnxGraph, { shapes }: InferredGrap
 function maskIsUnused(graph: OnnxGraph, dropout: OnnxNode): boolean {
   const mask = dropout.output[1];
   if (mask === undefined || mask === '') return true;
-  return !graph.node.some((node) => node.input.includes(mask));
+  const readers = graph.node.flatMap((node) => [...node.input, ...innerReads(node)]);
+  return !graph.output.some(({ name }) => name === mask) && !readers.includes(mask);
 }
