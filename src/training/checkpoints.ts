@@ -60,7 +60,9 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
     try {
       const loaded = await readCheckpointFile(path, accept);
       if (loaded !== null) return loaded;
-      options.onFailure(`${path} is damaged, of another form or has weights that are not finite; the one before is looked for`);
+      options.onFailure(
+        `${path} is damaged, of another form or has weights that are not finite; the one before is looked for`,
+      );
       await remove(number);
     } catch (error) {
       // It may be readable another time, so it stays until newer ones take its place.

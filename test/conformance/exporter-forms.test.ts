@@ -8,7 +8,7 @@ import {
   TensorProtoSchema,
 } from '../../src/onnx/generated/onnx_pb.ts';
 import { makeNode, makeTensor, type NodeSpec } from '../../src/onnx/build.ts';
-import type { Initializer, OnnxModel } from '../../src/onnx/model.ts';
+import { graphOf, type Initializer, type OnnxModel } from '../../src/onnx/model.ts';
 import {
   nodeSpec,
   normalTensor,
@@ -194,3 +194,23 @@ for (const { name, nodes, tensors, input = [1, 8, 9, 9], opset, float = {}, chan
     }
   });
 }
+
+test('for the portable target no weights may meet, those of an average pool neither', async (t) => {
+  const model = smallModel({
+    ...{ nodes: [second[0], pool({}), second[1]], tensors: POOLED },
+    ...{ input: [1, 8, 9, 9], output: 'y' },
+  });
+  const input = normalValues('input', 8 * 9 * 9);
+  for (const [target, largest] of [
+    ['portable', 64],
+    ['avx2', 127],
+  ] as const) {
+    const quantized = await quantizeOne(t, model, input, { target });
+    const weights = graphOf(quantized.model).initializer.filter(
+      ({ dataType, dims }) => dataType === DataType.INT8 && dims.length === 4,
+    );
+    assert.equal(weights.length, 3); // two convolutions, and what the pool became
+    const codes = weights.flatMap(({ rawData }) => [...new Int8Array(rawData)]);
+    assert.equal(Math.max(...codes.map(Math.abs)), largest);
+  }
+});

@@ -108,6 +108,23 @@ test('weights computed in the graph, and excluded nodes, stay float', () => {
   );
 });
 
+test('with an activation its layer stays float, which it is fused into', () => {
+  const graph = graphWith([
+    node('Conv', ['input', 'w'], 'c'),
+    node('Relu', ['c'], 'r'),
+    node('Conv', ['r', 'w'], 'y'),
+  ]);
+  const { layers, floatNodes } = markGraph(graph, new Set(['r']));
+  assert.deepEqual(
+    layers.map((layer) => layer.node.name),
+    ['y'],
+  );
+  assert.deepEqual(floatNodes, [
+    { node: 'c', operator: 'Conv', reason: 'its activation "r" was excluded by parameter' },
+    { node: 'r', operator: 'Relu', reason: 'it was excluded by parameter' },
+  ]);
+});
+
 test('a table of another model and unknown names are refused', () => {
   const graph = graphWith([node('Conv', ['input', 'w'], 'y')]);
   const scheme = {

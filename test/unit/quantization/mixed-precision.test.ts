@@ -6,7 +6,11 @@ import { argmax } from '../../../src/metrics/ranking.ts';
 import { writeOnnx } from '../../../src/onnx/writer.ts';
 import { calibrate } from '../../../src/quantization/calibrate.ts';
 import { collectRows } from '../../../src/quantization/compare-models.ts';
-import { meetAccuracyBudget, stepCounts } from '../../../src/quantization/mixed-precision.ts';
+import {
+  isWithinBudget,
+  meetAccuracyBudget,
+  stepCounts,
+} from '../../../src/quantization/mixed-precision.ts';
 import { prepareModel } from '../../../src/quantization/prepare-model.ts';
 import { quantizeModel } from '../../../src/quantization/quantize-model.ts';
 import { returnOrder } from '../../../src/quantization/return-order.ts';
@@ -18,6 +22,15 @@ test('steps are single at first and then longer, and end at the largest', () => 
   assert.deepEqual(stepCounts(0), [0]);
   assert.deepEqual(stepCounts(3), [0, 1, 2, 3]);
   assert.deepEqual(stepCounts(20), [0, 1, 2, 3, 4, 5, 6, 9, 13, 19, 20]);
+});
+
+test('a drop of exactly the budget is within it, one image more is not', () => {
+  assert.equal(isWithinBudget(100 * (0.58 - 0.57), 1), true);
+  for (let right = 10; right < 100; right += 1) {
+    const dropAfter = (lost: number): number => 100 * (right / 100 - (right - lost) / 100);
+    assert.equal(isWithinBudget(dropAfter(2), 2), true, `${right}`);
+    assert.equal(isWithinBudget(dropAfter(3), 2), false, `${right}`);
+  }
 });
 
 test('a layer whose range is far too small is found, and the budget frees what it lies between', async (t) => {

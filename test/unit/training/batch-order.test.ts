@@ -48,5 +48,6 @@ test('a last group of one joins the one before', () => {
     [5, 6],
   ]);
   assert.deepEqual(inGroups([1], 4), [[1]]);
+  assert.deepEqual(inGroups([1, 2, 3], 1), [[1], [2], [3]]);
   assert.deepEqual(inGroups([], 4), []);
 });

@@ -221,6 +221,29 @@ for (const { batchNorm, wideChannels, images } of [
   });
 }
 
+test('images count as right by their labels, whatever the most probable class of their targets', async (context) => {
+  const tf = await tensorflowOrSkip(context);
+  if (tf === null) return;
+  const network = sampleNetwork('standard');
+  const runner = createNetworkRunner(tf, network, sampleWeights(network));
+  const x = tf.randomNormal<Rank.R4>([4, 13, 13, 3], 0, 1, 'float32', 7);
+  // As smoothing and the weight of a rare class leave them: none is most probable by its label.
+  const targets = tf.tensor2d([0.2, 0.5, 0.3, 0.2, 0.5, 0.3, 0.2, 0.5, 0.3, 0.2, 0.5, 0.3], [4, 3]);
+  const { gradients } = runner.trainingPass(x, targets, { dropoutSeed: 0 });
+  for (const gradient of gradients.values()) gradient.dispose();
+  const counts = [0, 1, 2].map((label) => {
+    const labels = new Int32Array(4).fill(label);
+    const pass = runner.trainingPass(x, targets, { dropoutSeed: 0, labels });
+    for (const gradient of pass.gradients.values()) gradient.dispose();
+    return pass.correctCount;
+  });
+  assert.equal(
+    counts.reduce((sum, count) => sum + count, 0),
+    4,
+    'each image is right by one label',
+  );
+});
+
 test('bfloat16 gives nearly the same gradients, in float32, and leaves the weights exact', async (context) => {
   const tf = await tensorflowOrSkip(context);
   if (tf === null) return;

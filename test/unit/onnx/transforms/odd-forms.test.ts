@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { makeTensor, type NodeSpec } from '../../../../src/onnx/build.ts';
+import { makeTensor, makeValueInfo, type NodeSpec } from '../../../../src/onnx/build.ts';
+import { TensorProto_DataType as DataType } from '../../../../src/onnx/generated/onnx_pb.ts';
+import { graphOf } from '../../../../src/onnx/model.ts';
 import { prepareModel } from '../../../../src/quantization/prepare-model.ts';
 import { testPrepared, type PreparedForm } from '../../../support/prepared-form.ts';
 import { nodeSpec, normalTensor, smallModel } from '../../../support/quantize-one.ts';
@@ -129,9 +131,39 @@ const FORMS: readonly PreparedForm[] = [
     tensors: [normalTensor('w', [4, 6])],
     operators: ['SpaceToDepth', 'DepthToSpace', 'Reshape', 'Gemm', 'Reshape'],
   },
+  {
+    name: 'casts that change nothing',
+    input: [1, 3, 4, 4],
+    opset: 17,
+    nodes: [
+      nodeSpec('Cast', ['input'], 'i', { to: DataType.FLOAT }),
+      nodeSpec('Conv', ['i', 'w'], 'c'),
+      nodeSpec('Cast', ['c'], 'same', { to: DataType.FLOAT }),
+      nodeSpec('Relu', ['same'], 'r'),
+      nodeSpec('Cast', ['r'], 'whole', { to: DataType.INT32 }),
+      nodeSpec('Cast', ['whole'], 'y', { to: DataType.FLOAT }),
+    ],
+    tensors: [normalTensor('w', [4, 3, 1, 1])],
+    operators: ['Conv', 'Relu', 'Cast', 'Cast'],
+  },
 ];
 
 for (const form of FORMS) testPrepared(form);
+
+test('a Dropout whose mask the model gives out stays', () => {
+  const dropout = { ...nodeSpec('Dropout', ['c'], 'd'), outputs: ['d', 'mask'] };
+  const model = smallModel({
+    nodes: [nodeSpec('Conv', ['input', 'w'], 'c'), dropout, nodeSpec('Relu', ['d'], 'y')],
+    tensors: [normalTensor('w', [4, 3, 1, 1])],
+    input: [1, 3, 4, 4],
+    output: 'y',
+  });
+  const graph = graphOf(model);
+  const operators = () => graphOf(prepareModel(model)).node.map(({ opType }) => opType);
+  assert.deepEqual(operators(), ['Conv', 'Relu']);
+  graph.output.push(makeValueInfo('mask', [1, 4, 4, 4], DataType.BOOL));
+  assert.deepEqual(operators(), ['Conv', 'Dropout', 'Relu']);
+});
 
 for (const { what, opset, node, tensors } of [
   {
