@@ -276,7 +276,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       const { execStage } = await import('./commands/exec-stage.ts');
       const { shareLibrary } = await import('./share-library.ts');
       shareLibrary(); // the stage may be of a kind of the user's own
-      return ({ arguments: [request = ''] }) => execStage(request);
+      return ({ arguments: [request = ''], context }) => execStage(request, context.signal);
     },
   },
 ];

@@ -18,7 +18,7 @@ export interface InferredGraph {
 }
 
 /** Two batches: what is alike with both does not depend on the batch. */
-export const BATCHES = [2, 3] as const;
+const BATCHES = [2, 3] as const;
 
 /**
  * Shapes and constant values as far as they follow from the graph's inputs and initializers. The

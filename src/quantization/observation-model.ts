@@ -1,7 +1,7 @@
 import { makeNode, makeTensor, makeValueInfo } from '../onnx/build.ts';
 import { nameMaker, sortNodes } from '../onnx/graph-edit.ts';
 import { cloneModel, graphOf, type OnnxModel } from '../onnx/model.ts';
-import { BATCHES, inferGraph, type InferredGraph } from '../onnx/shape-inference.ts';
+import { inferGraph, type InferredGraph } from '../onnx/shape-inference.ts';
 import type { MarkedTensor } from './mark-graph.ts';
 
 /** Columns of an output that tells of several tensors, [N, columns]: a row an image. */
@@ -61,9 +61,10 @@ export function observationModel(
   const graph = graphOf(model);
   const inferred = inferGraph(graph);
   const { shapes } = inferred;
-  const batchSize = haveRowsOfImages(inferred, [...tensors.keys(), ...options.kept])
-    ? options.batchSize
-    : 1;
+  const input = graph.input[0]?.name ?? '';
+  const isOfImages = (tensor: string): boolean => startsWithBatch(inferred, input, tensor);
+  const all = [...tensors.keys(), ...options.kept];
+  const batchSize = options.batchSize === 1 || all.every(isOfImages) ? options.batchSize : 1;
   const newName = nameMaker(graph);
   const version = model.opsetImport.find(({ domain }) => domain === '' || domain === 'ai.onnx');
   const integers = (...values: readonly bigint[]): string => {
@@ -107,7 +108,8 @@ export function observationModel(
     const flat = (): string => (made ??= add('Reshape', [tensor, rows])); // [N, values]
     // A pool reads the blocked layout of convolutions as it is, where a Reshape has to undo it.
     const [, channelCount = NaN] = shape;
-    const isPooled = low >= 0 && shape.length === 4 && !Number.isNaN(channelCount);
+    const isPooled =
+      low >= 0 && shape.length === 4 && !Number.isNaN(channelCount) && isOfImages(tensor);
     const outputs = {
       tensor,
       maximum: isPooled
@@ -149,12 +151,11 @@ export function observationModel(
   return { model, observed, batchSize };
 }
 
-/** Whether the first axis of all is the batch: not where the places of all images are rows. */
-function haveRowsOfImages(inferred: InferredGraph, tensors: readonly string[]): boolean {
-  const first = ({ shapes }: InferredGraph, tensor: string) => shapes.get(tensor)?.[0] ?? NaN;
+/** Whether its first axis is the input's: not where the places, or groups, of all images are rows. */
+function startsWithBatch(inferred: InferredGraph, input: string, tensor: string): boolean {
   return inferred
     .ofBatches()
-    .every((known, i) => tensors.every((tensor) => first(known, tensor) === BATCHES[i]));
+    .every(({ shapes }) => shapes.get(tensor)?.[0] === (shapes.get(input)?.[0] ?? NaN));
 }
 
 /**

@@ -21,11 +21,12 @@ const requestSchema = z.looseObject({
 /**
  * The child's side of a stage process: runs the request, tells the parent how it went, and ends the
  * process, whatever the stage left open. It ends too when its parent dies, so that no training is
- * left behind.
+ * left behind. `early` has what signals told the process before this was called.
  */
 export async function serveStage(
   requestPath: string,
   findDefinition: (kind: string) => Promise<AnyStageDefinition>,
+  early?: AbortSignal,
 ): Promise<never> {
   if (process.send === undefined) {
     throw new UsageError({
@@ -34,7 +35,8 @@ export async function serveStage(
       hint: 'use `drq run FILE STAGE`',
     });
   }
-  const signal = listenToParent();
+  const told = listenToParent();
+  const signal = early === undefined ? told : AbortSignal.any([early, told]);
   try {
     const request = await readRequest(requestPath);
     const definition =
@@ -65,6 +67,7 @@ export async function serveStage(
 function listenToParent(): AbortSignal {
   const abort = new AbortController();
   process.on('disconnect', () => process.exit(1));
+  if (!process.connected) process.exit(1); // it died while this process was loading
   // Ctrl-C and the end of a terminal reach the whole process group; the parent decides and sends SIGTERM.
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.removeAllListeners(name);
   for (const name of ['SIGINT', 'SIGHUP']) process.on(name, () => undefined);
