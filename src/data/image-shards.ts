@@ -1,7 +1,7 @@
 import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { InternalError } from '../diagnostics/errors.ts';
+import { DataError, InternalError } from '../diagnostics/errors.ts';
 import { SPLITS, type Split } from './dataset-index.ts';
 
 /** One stored image; its position in `entries` is its position in the split's shards. */
@@ -61,6 +61,14 @@ export interface ShardReader {
   close(): Promise<void>;
 }
 
+function shortShard(path: string, index: number): DataError {
+  return new DataError({
+    code: 'data/short-shard',
+    message: `${path} ends inside image ${index}: it was cut off while it was read`,
+    hint: 'run again: damaged outputs are noticed and made anew',
+  });
+}
+
 export async function openShardReader(folder: string): Promise<ShardReader> {
   const shards = await readImageShards(folder);
   const byteCount = imageByteCount(shards);
@@ -80,7 +88,7 @@ export async function openShardReader(folder: string): Promise<ShardReader> {
       const position = (index % shards.imagesPerShard) * byteCount;
       const handle = await handleOf(file);
       const { bytesRead } = await handle.read(target, targetOffset, byteCount, position);
-      if (bytesRead !== byteCount) throw new InternalError(`${file} ends inside image ${index}`);
+      if (bytesRead !== byteCount) throw shortShard(join(folder, file), index);
     },
     async close() {
       for (const handle of handles.values()) await (await handle).close();

@@ -85,7 +85,7 @@ export function weightsFromTensors(
     const neededCount = parameterSpecs(network).length;
     throw missingWeights({
       ...{ path, network, missing, neededCount },
-      unusedNames: [...tensors.keys()].filter((name) => !used.has(name)),
+      unusedNames: unusedNames(tensors, used),
     });
   }
   rejectUnknown(path, tensors, used);
@@ -185,8 +185,15 @@ function wrongShape(
   });
 }
 
+/** Without PyTorch's counters of batches, which some scripts cast to float with all else. */
+function unusedNames(tensors: Tensors, used: ReadonlySet<string>): string[] {
+  return [...tensors.keys()].filter(
+    (name) => !used.has(name) && !name.endsWith('num_batches_tracked'),
+  );
+}
+
 function rejectUnknown(path: string, tensors: Tensors, used: ReadonlySet<string>): void {
-  const unknown = [...tensors.keys()].filter((name) => !used.has(name));
+  const unknown = unusedNames(tensors, used);
   if (unknown.length === 0) return;
   const shown = unknown.slice(0, 5).map((name) => `"${name}"`);
   throw new DataError({

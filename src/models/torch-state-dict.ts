@@ -29,11 +29,22 @@ const STORAGES: Readonly<Record<string, FloatFormat | null>> = {
   'torch.BFloat16Storage': 'BF16',
   'torch.DoubleStorage': 'F64',
   'torch.LongStorage': null,
+  'torch.IntStorage': null,
+  'torch.ShortStorage': null,
+  'torch.CharStorage': null,
+  'torch.ByteStorage': null,
+  'torch.BoolStorage': null,
 };
 const ORDERED_DICT = 'collections.OrderedDict';
 const REBUILD_TENSOR = 'torch._utils._rebuild_tensor_v2';
 const REBUILD_PARAMETER = 'torch._utils._rebuild_parameter';
-const KNOWN = new Set([ORDERED_DICT, REBUILD_TENSOR, REBUILD_PARAMETER, ...Object.keys(STORAGES)]);
+/** A dict of counts, as of schedulers' milestones. */
+const COUNTER = 'collections.Counter';
+const SIZE = 'torch.Size';
+const KNOWN = new Set([
+  ...[ORDERED_DICT, COUNTER, SIZE, REBUILD_TENSOR, REBUILD_PARAMETER],
+  ...Object.keys(STORAGES),
+]);
 /** Under which training scripts put the state_dict beside epoch and optimizer. */
 const NESTED_KEYS = ['state_dict', 'model_state_dict', 'model'];
 
@@ -91,7 +102,10 @@ function torchHost(faults: Faults): PickleHost {
       const name = target instanceof KnownGlobal ? target.name : '';
       switch (name) {
         case ORDERED_DICT:
+        case COUNTER:
           return new Map();
+        case SIZE:
+          return parts[0];
         case REBUILD_TENSOR:
           return rebuildTensor(parts, faults);
         case REBUILD_PARAMETER:

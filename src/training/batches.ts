@@ -62,8 +62,13 @@ export function createBatchSource(reader: ShardReader, seed: number): BatchSourc
           if (values.length < size) values = new Float32Array(size);
           const imagesNhwc = values.subarray(0, size);
           const labels = new Int32Array(indices.length);
+          const timesSeen = new Map<number, number>();
           indices.forEach((index, position) => {
-            const random = createRandom(seed, `image-changes/${stream}/${index}`);
+            const seen = timesSeen.get(index) ?? 0;
+            timesSeen.set(index, seen + 1);
+            // An image that comes twice in a batch is changed in two ways.
+            const own = seen === 0 ? `${stream}/${index}` : `${stream}/${index}/${seen}`;
+            const random = createRandom(seed, `image-changes/${own}`);
             const offset = position * byteCount;
             convertImage({
               pixels: pixels.subarray(offset, offset + byteCount),

@@ -55,6 +55,24 @@ export function requireSoundValidation(
   );
 }
 
+/**
+ * The same where nothing is validated: by the weights themselves.
+ * @throws StageError `training/diverged` when one of them is no finite number.
+ */
+export function requireFiniteWeights(
+  weights: ReadonlyMap<string, Float32Array>,
+  { epoch, learningRate }: Pick<StepPlace, 'epoch' | 'learningRate'>,
+  recipe: Recipe,
+): void {
+  for (const [name, values] of weights) {
+    if (values.every(Number.isFinite)) continue;
+    throw diverged(
+      `"${name}" is no finite number any more after epoch ${epoch}, at learning rate ${learningRate.toPrecision(3)}`,
+      recipe,
+    );
+  }
+}
+
 function changeOf(loss: number): string {
   return Number.isFinite(loss) ? `exploded to ${loss.toPrecision(3)}` : `became ${String(loss)}`;
 }

@@ -70,9 +70,10 @@ function doneOfRest(doneFraction: number, step: number, warmupSteps: number): nu
 
 /** Factor at step `step` (from 0) of `stepCount`; torch/optim/lr_scheduler.py, OneCycleLR.get_lr. */
 function oneCycle(step: number, stepCount: number, riseFraction: number): number {
-  const peak = Math.max(riseFraction * stepCount - 1, 0);
+  const peak = riseFraction * stepCount - 1; // may lie before the first step
   if (step < peak) return anneal(ONE_CYCLE_START, 1, step / peak);
-  const last = Math.max(stepCount - 1, peak + 1); // of a training of one step, too
+  const last = stepCount - 1;
+  if (last <= Math.max(peak, 0)) return 1; // nothing comes after the peak, or a single step is all
   return anneal(1, ONE_CYCLE_START * ONE_CYCLE_END, Math.min((step - peak) / (last - peak), 1));
 }
 

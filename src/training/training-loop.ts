@@ -7,7 +7,7 @@ import type { Tensorflow } from '../runtime/tensorflow.ts';
 import type { BatchSource } from './batches.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import { hasStalled, isBetter } from './choose-epoch.ts';
-import { DIVERGED, requireSoundValidation } from './divergence.ts';
+import { DIVERGED, requireFiniteWeights, requireSoundValidation } from './divergence.ts';
 import { evaluateNetwork, firstCopies, type Evaluation } from './evaluate-network.ts';
 import { copyOf, lookupOf, type NetworkRunner } from './network-runner.ts';
 import type { OperationObserver } from './native-operations.ts';
@@ -169,11 +169,10 @@ async function trainEpochs(
       if (state.step === 0 && !fitsTimeLimit(recipe, state)) return 'time-limit';
       const trained = await trainEpoch(options, parts, state, () => saver.whenDue());
       const validation = await validate(options, parts);
-      if (validation !== null) {
-        const { epoch, step, learningRate } = state;
-        const place = { epoch, learningRate, stepsDone: epoch * step }; // all epochs have as many
-        requireSoundValidation(validation.loss, place, recipe);
-      }
+      const { epoch, step, learningRate } = state;
+      const place = { epoch, learningRate, stepsDone: epoch * step }; // all epochs have as many
+      if (validation === null) requireFiniteWeights(copyOf(parts.runner.parameters), place, recipe);
+      else requireSoundValidation(validation.loss, place, recipe);
       const now = performance.now();
       const record: EpochRecord = {
         ...trained,

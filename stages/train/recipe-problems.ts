@@ -6,6 +6,7 @@ export interface CheckedParameters {
   readonly architecture: Architecture;
   readonly variant: 'paper' | 'torchvision';
   readonly widthMultiplier: number;
+  readonly batchNorm: string;
   readonly epochs: number;
   readonly batchSize: number;
   readonly microBatchSize: number | null;
@@ -60,12 +61,17 @@ export function recipeProblems(parameters: CheckedParameters): RecipeProblem[] {
 
 /** What will do as written, and hardly what was meant: a profile that shortens a recipe may want it. */
 export function recipeWarnings(parameters: CheckedParameters): string[] {
-  const { epochs, warmupEpochs, headEpochs, architecture, variant, widthMultiplier } = parameters;
+  const { epochs, warmupEpochs, headEpochs, batchSize } = parameters;
+  const { architecture, variant, widthMultiplier, batchNorm } = parameters;
   const warnings: (string | false)[] = [
     warmupEpochs >= epochs &&
       `"warmupEpochs" is ${warmupEpochs} of ${epochs} epochs: the rate rises to the end and the schedule never begins`,
     headEpochs >= epochs &&
       `"headEpochs" is ${headEpochs} of ${epochs} epochs: the last dense layer alone learns`,
+    batchSize === 1 &&
+      batchNorm === 'standard' &&
+      architecture !== 'alexnet' &&
+      '"batchSize" is 1: batch norm has one image to normalize by, and in the last layers of small images one value, which it makes zero; 2 or more train better',
     variant !== 'paper' &&
       architecture !== 'alexnet' &&
       `"variant" is for alexnet; ${architecture} is the same with ${variant}`,

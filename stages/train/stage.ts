@@ -11,7 +11,7 @@ import { loadTensorflow } from '../../src/runtime/tensorflow.ts';
 import { defineStage, type StageContext } from '../../src/stage/definition.ts';
 import { createBatchSource } from '../../src/training/batches.ts';
 import { createCheckpoints } from '../../src/training/checkpoints.ts';
-import { exportCheckedOnnx } from '../../src/training/export-checked-onnx.ts';
+import { exportCheckedOnnx, USUAL_EXPORT_ERROR } from '../../src/training/export-checked-onnx.ts';
 import { epochEvents, historyCsv } from '../../src/training/history.ts';
 import {
   createKernelTimes,
@@ -42,7 +42,7 @@ type Context = StageContext<z.output<typeof trainParameters>>;
 
 export const train = defineStage({
   kind: 'train',
-  version: 8,
+  version: 9,
   description: 'Trains a network with TensorFlow and exports it as fp32 ONNX.',
   parameters: trainParameters,
   inputs: {
@@ -158,12 +158,13 @@ export const train = defineStage({
         },
       });
       const trainingMs = performance.now() - startedAt;
+      await writeOutputs(context, runner, details, result);
       const exportError = await exportCheckedOnnx({
         ...{ tf, runner, source, shards },
         path: context.outputs['model']!, // declared outputs always have a path
         threadCount: context.resources.cpuCount,
       });
-      await writeOutputs(context, runner, details, result);
+      if (exportError > USUAL_EXPORT_ERROR) context.warn(illConditioned(exportError));
       const kernelTimes = times?.read() ?? null;
       if (kernelTimes !== null) showKernelTimes(context, kernelTimes);
       await writeMetrics(context, {
@@ -186,6 +187,10 @@ function checkpointOf(context: Context, shards: ImageShards): 'best' | 'last' {
     `there are no ${validationSplit} images to choose a checkpoint by; the last epoch's weights are kept`,
   );
   return 'last';
+}
+
+function illConditioned(exportError: number): string {
+  return `the ONNX model's outputs are within ${exportError.toExponential(1)} of the trained network's, where rounding makes 1e-6 of most networks: this one carries small differences far, so its figures are as uncertain; train with a lower "learningRate" or larger batches`;
 }
 
 /** The log of a stage that succeeds is not kept, and all of them are in the metrics. */

@@ -2,7 +2,8 @@ import { makeZip, type ZipFixtureEntry } from './picture-fixtures.ts';
 
 /** A tensor for `torchFile`: a view of a storage, by default all of it in row-major order. */
 export interface TensorFixture {
-  readonly kind?: 'Float' | 'Half' | 'BFloat16' | 'Double' | 'Long' | 'Int';
+  readonly kind?:
+    'Float' | 'Half' | 'BFloat16' | 'Double' | 'Long' | 'Int' | 'Byte' | 'Bool' | 'ComplexFloat';
   readonly data: ArrayBufferView & { readonly length: number };
   readonly shape: readonly number[];
   readonly strides?: readonly number[];

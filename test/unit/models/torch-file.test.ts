@@ -45,6 +45,24 @@ test('floats of four widths are read as float32, counters are left out', async (
   assert.deepEqual(tensors.get('double'), { shape: [], data: Float32Array.of(0.1) });
 });
 
+test('integers of any width, sizes, counts and long numbers beside the weights do no harm', async (context) => {
+  const counts = pickle.call(pickle.global('collections', 'Counter'), pickle.dict([]));
+  const size = pickle.call(pickle.global('torch', 'Size'), pickle.tuple(pickle.integer(3)));
+  const seed = Buffer.from([0x8a, 9, ...new Array<number>(8).fill(0xff), 0]); // LONG1 of 2^64 - 1
+  const state = pickle.dict([
+    ['a', tensorPickle({ data: SIX, shape: [6] }, '0')],
+    ['rng_state', tensorPickle({ kind: 'Byte', data: Uint8Array.of(1, 2), shape: [2] }, '1')],
+    ['is_trained', tensorPickle({ kind: 'Bool', data: Uint8Array.of(1), shape: [1] }, '2')],
+    ['step', tensorPickle({ kind: 'Int', data: Int32Array.of(7), shape: [] }, '3')],
+    ['milestones', counts],
+    ['shape', size],
+    ['seed', seed],
+  ]);
+  const storages = [SIX, Uint8Array.of(1, 2), Uint8Array.of(1), Int32Array.of(7)];
+  const tensors = await readTorchFile(await fileOf(context, torchZip(state, storages)));
+  assert.deepEqual([...tensors], [['a', { shape: [6], data: SIX }]]);
+});
+
 test('strides and offsets are followed', async (context) => {
   const path = await fileOf(
     context,
@@ -184,8 +202,8 @@ for (const [what, root, pattern] of [
   ],
   [
     'storages of other numbers',
-    () => tensorPickle({ kind: 'Int', data: Int32Array.of(1), shape: [1] }, '0'),
-    /the global "torch\.IntStorage"/,
+    () => tensorPickle({ kind: 'ComplexFloat', data: SIX, shape: [3] }, '0'),
+    /the global "torch\.ComplexFloatStorage"/,
   ],
 ] as const) {
   test(`${what} is refused by name, and nothing is run`, async (context) => {
@@ -287,9 +305,15 @@ test('a network starts from a PyTorch file as from safetensors', async (context)
   const network = buildNetwork({ ...NETWORK_OPTIONS, widthMultiplier: 0.1 });
   const state = formulaStateDict(network);
   const counter = { kind: 'Long', data: BigInt64Array.of(5n), shape: [] } as const;
+  // As `{ name: value.half() }` over a state_dict makes of it.
+  const cast = { kind: 'Half', data: Uint16Array.of(0x4500), shape: [] } as const;
   const path = await fileOf(
     context,
-    torchFile({ ...Object.fromEntries(state), 'features.0.1.num_batches_tracked': counter }),
+    torchFile({
+      ...Object.fromEntries(state),
+      'features.0.1.num_batches_tracked': counter,
+      'features.18.1.num_batches_tracked': cast,
+    }),
   );
   const initial = await loadInitialWeights(network, path, 0, 'published');
   assert.equal(initial.description, 'pretrained weights (torchvision names)');

@@ -101,3 +101,18 @@ test('shifts bring in black, and stay within their bound', async (context) => {
     [0, 1, 2, 10, 11, 12, 20, 21, 22],
   );
 });
+
+test('an image that comes twice in a batch is changed in two ways, the first as if it came once', async (context) => {
+  const source = await sourceOf(context, 3);
+  const changes: ImageChanges = { flip: 'both', shiftFraction: 0.5 };
+  const of = async (indices: readonly number[]): Promise<Float32Array[]> => {
+    const { imagesNhwc } = await source.request('train', indices, changes, 'epoch-1').finish();
+    const size = SIZE * SIZE * 3;
+    return indices.map((_, n) => imagesNhwc.slice(n * size, (n + 1) * size));
+  };
+  const [alone] = await of([0]);
+  const many = await of([0, 1, 0, 0, 0, 0]);
+  assert.deepEqual(many[0], alone);
+  const looks = new Set([0, 2, 3, 4, 5].map((n) => many[n]!.join()));
+  assert.ok(looks.size >= 3, `${looks.size} of 5 look different`);
+});

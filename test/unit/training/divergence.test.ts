@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { trainParameters } from '../../../stages/train/parameters.ts';
-import { requireSoundLoss, requireSoundValidation } from '../../../src/training/divergence.ts';
+import {
+  requireFiniteWeights,
+  requireSoundLoss,
+  requireSoundValidation,
+} from '../../../src/training/divergence.ts';
 import type { Recipe } from '../../../src/training/recipe.ts';
 
 const place = { epoch: 3, step: 11, stepCount: 40, learningRate: 0.5 };
@@ -43,4 +47,16 @@ test('a validation loss that is no number or has exploded stops, but for young s
     });
   }
   assert.throws(() => requireSoundValidation(Infinity, { ...place, stepsDone: 1 }, recipe));
+});
+
+test('where nothing is validated weights that are no numbers stop', () => {
+  const recipe = recipeWith({});
+  const weights = new Map([['a.weight', Float32Array.of(1, -3e38)]]);
+  requireFiniteWeights(weights, place, recipe);
+  weights.set('b.bias', Float32Array.of(0, NaN));
+  assert.throws(() => requireFiniteWeights(weights, place, recipe), {
+    code: 'training/diverged',
+    message: '"b.bias" is no finite number any more after epoch 3, at learning rate 0.500',
+    hint: /lower "learningRate"/,
+  });
 });

@@ -115,6 +115,21 @@ test("a one-cycle is PyTorch's OneCycleLR", () => {
     const actual = rateAt(options, step, size);
     assert.ok(Math.abs(actual / rate - 1) < 1e-9, `step ${step}: ${actual}`);
   });
+  // OneCycleLR(SGD, max_lr=0.2, total_steps=10, pct_start=0, 0.05 and 0.99): a peak before the first step,
+  // and one so late that the last step alone comes after it.
+  for (const [riseFraction, rates] of [
+    [0, [0.19510567120690886, 0.180901775830697, 0.1587786901151464, 0.130901975830697]],
+    [0.05, [0.19863613579575087, 0.18794742333114842, 0.16772828624994549, 0.1401697817871271]],
+    [0.99, [0.008000000000000007, 0.013918979501769985, 0.03094603637494711, 0.056981528940202086]],
+  ] as const) {
+    const own = { ...options, schedule: { kind: 'one-cycle', riseFraction } as const };
+    const ten = { stepsPerEpoch: 10, stepCount: 10 };
+    assertRates(
+      [0, 1, 2, 3].map((step) => rateAt(own, step, ten)),
+      rates,
+    );
+    assert.ok(Math.abs(rateAt(own, 9, ten) - 8e-7) < 1e-12);
+  }
   // One step, and more steps than were foreseen, still have a rate.
   assert.equal(rateAt(options, 0, { stepsPerEpoch: 1, stepCount: 1 }), 0.2);
   assert.ok(Math.abs(rateAt(options, 24, size) - 8e-7) < 1e-12);

@@ -46,6 +46,9 @@ test('what is hardly meant is told, what is usual is not', () => {
     '"warmupEpochs" is 5 of 5 epochs: the rate rises to the end and the schedule never begins',
     '"headEpochs" is 6 of 5 epochs: the last dense layer alone learns',
   ]);
+  assert.match(warningsOf({ batchSize: 1 }).join(), /^"batchSize" is 1: batch norm/);
+  assert.deepEqual(warningsOf({ batchSize: 1, batchNorm: 'none' }), []);
+  assert.deepEqual(warningsOf({ batchSize: 1, architecture: 'alexnet' }), []);
   assert.deepEqual(warningsOf({ variant: 'torchvision', widthMultiplier: 0.5 }), [
     '"variant" is for alexnet; resnet18 is the same with torchvision',
     '"widthMultiplier" is for mobilenet-v2; resnet18 keeps its width with 0.5',
