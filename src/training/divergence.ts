@@ -56,18 +56,18 @@ export function requireSoundValidation(
 }
 
 /**
- * The same where nothing is validated: by the weights themselves.
- * @throws StageError `training/diverged` when one of them is no finite number.
+ * The same where nothing is validated: by weights and outputs themselves, by name.
+ * @throws StageError `training/diverged` when a number is not finite.
  */
-export function requireFiniteWeights(
-  weights: ReadonlyMap<string, Float32Array>,
+export function requireFinite(
+  values: ReadonlyMap<string, Float32Array>,
   { epoch, learningRate }: Pick<StepPlace, 'epoch' | 'learningRate'>,
   recipe: Recipe,
 ): void {
-  for (const [name, values] of weights) {
-    if (values.every(Number.isFinite)) continue;
+  for (const [name, numbers] of values) {
+    if (numbers.every(Number.isFinite)) continue;
     throw diverged(
-      `"${name}" is no finite number any more after epoch ${epoch}, at learning rate ${learningRate.toPrecision(3)}`,
+      `${name} is not finite any more after epoch ${epoch}, at learning rate ${learningRate.toPrecision(3)}`,
       recipe,
     );
   }

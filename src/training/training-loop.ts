@@ -4,10 +4,10 @@ import { DataError, InterruptedError, StageError } from '../diagnostics/errors.t
 import type { WeightLookup } from '../models/weights.ts';
 import { collectGarbageAbove } from '../runtime/collect-garbage.ts';
 import type { Tensorflow } from '../runtime/tensorflow.ts';
-import type { BatchSource } from './batches.ts';
+import { NO_CHANGES, type BatchSource } from './batches.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import { hasStalled, isBetter } from './choose-epoch.ts';
-import { DIVERGED, requireFiniteWeights, requireSoundValidation } from './divergence.ts';
+import { DIVERGED, requireFinite, requireSoundValidation } from './divergence.ts';
 import { evaluateNetwork, firstCopies, type Evaluation } from './evaluate-network.ts';
 import { copyOf, lookupOf, type NetworkRunner } from './network-runner.ts';
 import type { OperationObserver } from './native-operations.ts';
@@ -171,7 +171,7 @@ async function trainEpochs(
       const validation = await validate(options, parts);
       const { epoch, step, learningRate } = state;
       const place = { epoch, learningRate, stepsDone: epoch * step }; // all epochs have as many
-      if (validation === null) requireFiniteWeights(copyOf(parts.runner.parameters), place, recipe);
+      if (validation === null) requireFinite(await finiteProbe(options), place, recipe);
       else requireSoundValidation(validation.loss, place, recipe);
       const now = performance.now();
       const record: EpochRecord = {
@@ -207,6 +207,24 @@ async function trainEpochs(
   }
   return 'epochs';
 }
+
+/** What shows whether weights are ruined where nothing is validated: they, and outputs of a few images. */
+async function finiteProbe({
+  tf,
+  runner,
+  source,
+  shards,
+}: TrainingOptions): Promise<ReadonlyMap<string, Float32Array>> {
+  const indices = firstCopies(shards, 'train').slice(0, PROBED_IMAGE_COUNT);
+  const { imagesNhwc } = await source.request('train', indices, NO_CHANGES, '').finish();
+  const outputs = tf.tidy(() => {
+    const images = tf.tensor4d(imagesNhwc, [indices.length, shards.height, shards.width, 3]);
+    return runner.predict(images).dataSync<'float32'>();
+  });
+  return copyOf(runner.parameters).set('the output', outputs);
+}
+
+const PROBED_IMAGE_COUNT = 4;
 
 /** Scores the weights that would be kept: the average where there is one. Null: there are no images. */
 async function validate(

@@ -17,6 +17,7 @@ import {
   smallModel,
 } from '../support/quantize-one.ts';
 
+const INT8: number = DataType.INT8;
 const tensor = (name: string, dims: readonly number[], deviation = 0.1): Initializer =>
   normalTensor(name, dims, deviation);
 const integers = (name: string, ...values: number[]): Initializer =>
@@ -207,7 +208,7 @@ test('for the portable target no weights may meet, those of an average pool neit
   ] as const) {
     const quantized = await quantizeOne(t, model, input, { target });
     const weights = graphOf(quantized.model).initializer.filter(
-      ({ dataType, dims }) => dataType === DataType.INT8 && dims.length === 4,
+      ({ dataType, dims }) => dataType === INT8 && dims.length === 4,
     );
     assert.equal(weights.length, 3); // two convolutions, and what the pool became
     const codes = weights.flatMap(({ rawData }) => [...new Int8Array(rawData)]);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { trainParameters } from '../../../stages/train/parameters.ts';
 import {
-  requireFiniteWeights,
+  requireFinite,
   requireSoundLoss,
   requireSoundValidation,
 } from '../../../src/training/divergence.ts';
@@ -52,11 +52,11 @@ test('a validation loss that is no number or has exploded stops, but for young s
 test('where nothing is validated weights that are no numbers stop', () => {
   const recipe = recipeWith({});
   const weights = new Map([['a.weight', Float32Array.of(1, -3e38)]]);
-  requireFiniteWeights(weights, place, recipe);
+  requireFinite(weights, place, recipe);
   weights.set('b.bias', Float32Array.of(0, NaN));
-  assert.throws(() => requireFiniteWeights(weights, place, recipe), {
+  assert.throws(() => requireFinite(weights, place, recipe), {
     code: 'training/diverged',
-    message: '"b.bias" is no finite number any more after epoch 3, at learning rate 0.500',
+    message: 'b.bias is not finite any more after epoch 3, at learning rate 0.500',
     hint: /lower "learningRate"/,
   });
 });
