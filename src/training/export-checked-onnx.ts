@@ -1,12 +1,13 @@
 import type { ImageShards } from '../data/image-shards.ts';
 import { SPLITS } from '../data/dataset-index.ts';
-import { InternalError } from '../diagnostics/errors.ts';
+import { InternalError, StageError } from '../diagnostics/errors.ts';
 import { exportOnnx, ONNX_INPUT, ONNX_OUTPUT } from '../models/export-onnx.ts';
 import { encodeOnnx } from '../onnx/writer.ts';
 import { writeFile } from 'node:fs/promises';
 import { openOnnxSession } from '../runtime/onnx-session.ts';
 import type { Tensorflow } from '../runtime/tensorflow.ts';
 import { NO_CHANGES, type BatchSource } from './batches.ts';
+import { DIVERGED } from './divergence.ts';
 import { firstCopies } from './evaluate-network.ts';
 import { lookupOf, type NetworkRunner } from './network-runner.ts';
 
@@ -31,11 +32,20 @@ export interface CheckedExportOptions {
 /**
  * Writes the network as ONNX and compares the file's logits in onnxruntime with the network's own on
  * real images; returns the relative difference.
- * @throws InternalError when the file is another function.
+ * @throws InternalError when the file is another function; StageError `training/diverged` when folding batch
+ * norm into weights that have grown without bounds leaves no numbers.
  */
 export async function exportCheckedOnnx(options: CheckedExportOptions): Promise<number> {
   await writeModel(options);
   const error = await exportError(options);
+  if (Number.isNaN(error)) {
+    throw new StageError({
+      code: DIVERGED,
+      message:
+        'the weights have grown so large that outputs are not finite once batch norm is folded into them',
+      hint: 'lower "learningRate" (a tenth is a good next try), and keep images for validation, which show it earlier',
+    });
+  }
   if (!(error <= WRONG_EXPORT_ERROR)) {
     throw new InternalError(
       `the exported ONNX model differs from the trained network by ${error.toExponential(1)} relative, more than ${WRONG_EXPORT_ERROR}`,
@@ -76,7 +86,10 @@ async function exportError({
     [ONNX_INPUT]: { data: imagesNchw, dims: [indices.length, 3, height, width] },
   });
   await session.release();
-  return relativeDifference(expected, outputs[ONNX_OUTPUT]?.data ?? new Float32Array());
+  const actual = outputs[ONNX_OUTPUT]?.data ?? [];
+  if (actual.length !== expected.length)
+    throw new InternalError('the exported model has other outputs');
+  return relativeDifference(expected, actual);
 }
 
 /** max |a - b| / max |a|; NaN when the lengths differ or a value is not a number. */
