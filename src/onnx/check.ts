@@ -25,16 +25,36 @@ export function checkModel(model: OnnxModel, shownName: string): void {
   checkBiases(graph, shownName);
 }
 
-/** Verifies that all weights are complete and finite. @throws OnnxError `onnx/bad-tensor` */
+/**
+ * Verifies that all weights are complete and finite; constants that nothing computes products with may be
+ * infinite, as the value that a max pool's Pad fills in or the bound of a Clip.
+ * @throws OnnxError `onnx/bad-tensor`
+ */
 export function checkFinite(graph: OnnxGraph, shownName: string): void {
   for (const tensor of graph.initializer) {
     if (!isFloatTensor(tensor)) continue;
     const values = viewFloats(tensor);
     if (areFinite(values)) continue;
-    const bad = values.findIndex((value) => !Number.isFinite(value));
+    const readers = graph.node.filter(
+      (node) => node.input.includes(tensor.name) || innerReads(node).includes(tensor.name),
+    );
+    const mayBeInfinite = readers.every(
+      ({ opType, input }) => TAKING_INFINITY.has(opType) && input.includes(tensor.name),
+    );
+    const isBad = mayBeInfinite ? Number.isNaN : (value: number) => !Number.isFinite(value);
+    const bad = readers.length === 0 ? -1 : values.findIndex(isBad);
+    if (bad === -1) continue;
     throw badTensor(tensor, `of ${shownName} holds NaN or infinity at index ${bad}`);
   }
 }
+
+/** Operators that compare, choose, copy or add; of the others infinity makes NaN, or nothing useful. */
+const TAKING_INFINITY = new Set(
+  (
+    'Pad Clip Where Max Min Add Sub Less LessOrEqual Greater GreaterOrEqual Equal Expand Reshape Concat ' +
+    'Identity Unsqueeze Squeeze Slice Tile Gather Transpose Flatten Cast Trilu'
+  ).split(' '),
+);
 
 /** 0 times NaN or infinity is NaN, and so is every sum with it; four sums do not wait for each other. */
 function areFinite(values: Readonly<Float32Array>): boolean {

@@ -8,6 +8,7 @@ import {
 import { evaluateBatchNorm, evaluateReduction } from './evaluate-reductions.ts';
 import { TensorProto_DataType as DataType } from './generated/onnx_pb.ts';
 import type { OnnxNode } from './model.ts';
+import { isStandard } from './graph-edit.ts';
 import { walkPlaces } from './walk-places.ts';
 
 /** What is known of a node's inputs: undefined where nothing is, or where the input is absent. */
@@ -26,8 +27,8 @@ export function evaluateNode(node: OnnxNode, inputs: KnownInputs): ConstantValue
 }
 
 /** Whether `evaluateNode` knows the operator. */
-export function hasEvaluator({ opType }: OnnxNode): boolean {
-  return Object.hasOwn(EVALUATORS, opType);
+export function hasEvaluator(node: OnnxNode): boolean {
+  return isStandard(node) && Object.hasOwn(EVALUATORS, node.opType);
 }
 
 type Evaluator = (
@@ -43,6 +44,15 @@ const binary =
   (compute: (a: number, b: number) => number): Evaluator =>
   (_, first, [, second]) =>
     second === undefined ? undefined : broadcast(first, second, compute);
+/** Of one input or more. */
+const variadic =
+  (compute: (a: number, b: number) => number): Evaluator =>
+  (_, first, [, ...others]) =>
+    others.reduce<ConstantValue | undefined>(
+      (result, other) =>
+        result === undefined || other === undefined ? undefined : broadcast(result, other, compute),
+      first,
+    );
 
 const EVALUATORS: Readonly<Record<string, Evaluator>> = {
   Identity: (_, first) => first,
@@ -57,8 +67,8 @@ const EVALUATORS: Readonly<Record<string, Evaluator>> = {
   Sub: binary((a, b) => a - b),
   Mul: binary((a, b) => a * b),
   Pow: binary((a, b) => a ** b),
-  Min: binary(Math.min),
-  Max: binary(Math.max),
+  Min: variadic(Math.min),
+  Max: variadic(Math.max),
   Div: (_, first, [, second]) => {
     if (second === undefined) return undefined;
     // Integers are cut off towards zero, and division by zero has no result.

@@ -77,8 +77,8 @@ export function innerReads(node: OnnxNode): readonly string[] {
   });
 }
 
-/** Asked of every node again and again; next to none has any. */
-function innerGraphs(node: OnnxNode): readonly OnnxGraph[] {
+/** Branches and loop bodies. Asked of every node again and again; next to none has any. */
+export function innerGraphs(node: OnnxNode): readonly OnnxGraph[] {
   if (!hasGraphs(node)) return NONE;
   return node.attribute.flatMap(({ g, graphs }) => (g === undefined ? graphs : [g, ...graphs]));
 }
@@ -107,14 +107,23 @@ export function bypassNode(graph: OnnxGraph, node: OnnxNode, source: string): vo
   graph.node = graph.node.filter((other) => other !== node);
 }
 
-/** A function that makes names no tensor, node or initializer of the graph has yet. */
+/** Whether it is one of ONNX's own operators, and no function or operator of another domain of that name. */
+export function isStandard({ domain }: OnnxNode): boolean {
+  return domain === '' || domain === 'ai.onnx';
+}
+
+/** A function that makes names no tensor, node or initializer of the graph, or of one inside it, has yet. */
 export function nameMaker(graph: OnnxGraph): (wanted: string) => string {
   const taken = new Set<string>();
-  for (const node of graph.node) {
-    taken.add(node.name);
-    for (const name of [...node.input, ...node.output]) taken.add(name);
-  }
-  for (const { name } of [...graph.initializer, ...graph.input, ...graph.output]) taken.add(name);
+  const take = ({ node: nodes, initializer, input, output }: OnnxGraph): void => {
+    for (const node of nodes) {
+      taken.add(node.name);
+      for (const name of [...node.input, ...node.output]) taken.add(name);
+      for (const inner of innerGraphs(node)) take(inner);
+    }
+    for (const { name } of [...initializer, ...input, ...output]) taken.add(name);
+  };
+  take(graph);
   return (wanted) => {
     let name = wanted;
     for (let suffix = 2; taken.has(name); suffix += 1) name = `${wanted}_${suffix}`;

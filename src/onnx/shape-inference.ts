@@ -2,6 +2,7 @@ import { integerOf, integersOf, stringOf, tensorOf } from './attributes.ts';
 import { constantOf, productOf, type ConstantValue } from './constant-value.ts';
 import { reducedAxes } from './evaluate-reductions.ts';
 import { broadcastDims, evaluateNode, hasEvaluator, sliceBounds } from './evaluate.ts';
+import { isStandard } from './graph-edit.ts';
 import type { OnnxGraph, OnnxNode } from './model.ts';
 import { dimsOf } from './tensor-data.ts';
 
@@ -138,6 +139,7 @@ function outputShapes(
   valueOf: InferredGraph['valueOf'],
 ): (Shape | undefined)[] {
   const shape = shapes.get(node.input[0] ?? '');
+  if (!isStandard(node)) return [];
   if (shape === undefined) return node.opType === 'Gemm' ? [[NaN, NaN]] : [];
   if (SHAPE_KEEPING.has(node.opType)) return [shape];
   if (REDUCING.test(node.opType)) return [reducedShape(node, shape, valueOf)];

@@ -31,9 +31,9 @@ export function computeOnCodes(
       graph.initializer.push(makeTensor(name, [], Uint8Array.from(codes)));
       return name;
     };
-    const values = node.input
-      .slice(node.opType === 'Pad' ? 2 : 1)
-      .map((name) => index.initializers.get(name));
+    const names = node.opType === 'Pad' ? node.input.slice(2, 3) : node.input.slice(1);
+    if (names.some((name) => name !== '' && !index.initializers.has(name))) continue;
+    const values = names.map((name) => index.initializers.get(name));
     if (
       values.some(
         (tensor) => tensor !== undefined && !isFloatTensor(tensor) && node.opType === 'Clip',

@@ -11,7 +11,7 @@ import { dimsOf, readFloats } from '../onnx/tensor-data.ts';
 import { computeOnCodes } from './compute-on-codes.ts';
 import { quantizeLinear } from './linear.ts';
 import type { ActivationParameters } from './parameters.ts';
-import type { QuantizationPlan, QuantizedLayer } from './quantization-plan.ts';
+import type { QuantizationPlan, QuantizedConstant, QuantizedLayer } from './quantization-plan.ts';
 import { shieldFloatLayers } from './shield-float-layers.ts';
 import { shieldGelus } from './shield-gelus.ts';
 import { quantizeBias } from './weights.ts';
@@ -34,7 +34,7 @@ export function insertQdq(
   for (const layer of plan.layers) {
     quantizeLayer(edit, layer, plan, corrections.get(layer.outputTensor));
   }
-  for (const [name, parameters] of plan.constants) quantizeConstant(edit, name, parameters);
+  for (const [name, constant] of plan.constants) quantizeConstant(edit, name, constant);
   for (const [tensor, parameters] of plan.activations) insertPair(edit, tensor, parameters);
   computeOnCodes(graph, (tensor) => plan.activations.get(tensor));
   shieldFloatLayers(graph, plan.floatNodes);
@@ -69,7 +69,10 @@ function insertPair(edit: GraphEdit, tensor: string, parameters: ActivationParam
     [],
     Uint8Array.of(parameters.zeroPoint),
   );
-  const isOutput = graph.output.some((output) => output.name === tensor);
+  // What is the model's input as well stays what it is, and only its readers see codes.
+  const isOutput =
+    graph.output.some((output) => output.name === tensor) &&
+    !graph.input.some((input) => input.name === tensor);
   let source = tensor;
   let dequantized = newName(`${tensor}_dequantized`);
   if (isOutput) {
@@ -99,7 +102,12 @@ function insertPair(edit: GraphEdit, tensor: string, parameters: ActivationParam
   );
 }
 
-function quantizeConstant(edit: GraphEdit, name: string, parameters: ActivationParameters): void {
+/** For those that run in integers: a Clip or a Pad may read the same constant as it is. */
+function quantizeConstant(
+  edit: GraphEdit,
+  name: string,
+  { parameters, readers }: QuantizedConstant,
+): void {
   const { graph, newName } = edit;
   const tensor = graph.initializer.find((initializer) => initializer.name === name);
   if (tensor === undefined) return; // planned from this graph's initializers
@@ -112,7 +120,8 @@ function quantizeConstant(edit: GraphEdit, name: string, parameters: ActivationP
   const scale = addTensor(edit, `${name}_scale`, [], Float32Array.of(parameters.scale));
   const zeroPoint = addTensor(edit, `${name}_zero_point`, [], Uint8Array.of(parameters.zeroPoint));
   const dequantized = newName(`${name}_dequantized`);
-  replaceUses(graph, name, dequantized);
+  for (const reader of readers)
+    reader.input = reader.input.map((input) => (input === name ? dequantized : input));
   graph.node.push(
     makeNode({
       opType: 'DequantizeLinear',

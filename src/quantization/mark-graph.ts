@@ -1,6 +1,12 @@
-import { indexGraph, shownNode, soleConsumer, type GraphIndex } from '../onnx/graph-edit.ts';
-import type { OnnxGraph, OnnxNode } from '../onnx/model.ts';
-import { isFloatTensor, readFloats } from '../onnx/tensor-data.ts';
+import {
+  indexGraph,
+  isStandard,
+  shownNode,
+  soleConsumer,
+  type GraphIndex,
+} from '../onnx/graph-edit.ts';
+import type { Initializer, OnnxGraph, OnnxNode } from '../onnx/model.ts';
+import { isFloatTensor, readFloats, viewFloats } from '../onnx/tensor-data.ts';
 import { findGelus } from '../onnx/transforms/find-gelus.ts';
 import type { Join } from './align-scales.ts';
 import { OPERATORS } from './operators/registry.ts';
@@ -34,8 +40,8 @@ export interface FloatNode {
 export interface GraphMarks {
   readonly layers: readonly MarkedLayer[];
   readonly tensors: ReadonlyMap<string, MarkedTensor>;
-  /** Constant operands of integer operators, by initializer name. */
-  readonly constants: ReadonlySet<string>;
+  /** Constant operands of integer operators, by initializer name, and the operators. */
+  readonly constants: ReadonlyMap<string, readonly OnnxNode[]>;
   /** What `alignScales` may make exact. */
   readonly joins: readonly Join[];
   readonly floatNodes: readonly FloatNode[];
@@ -53,7 +59,7 @@ export function markGraph(graph: OnnxGraph, excluded: ReadonlySet<string> = new 
   const index = indexGraph(graph);
   const layers: MarkedLayer[] = [];
   const tensors = new Map<string, MarkedTensor>();
-  const constants = new Set<string>();
+  const constants = new Map<string, OnnxNode[]>();
   const joins: Join[] = [];
   const floatNodes: FloatNode[] = [];
   const absorbed = new Set<OnnxNode>();
@@ -90,7 +96,8 @@ export function markGraph(graph: OnnxGraph, excluded: ReadonlySet<string> = new 
         break;
       case 'integer':
         for (const input of node.input) {
-          if (index.initializers.has(input)) constants.add(input);
+          if (index.initializers.has(input))
+            constants.set(input, [...(constants.get(input) ?? []), node]);
           else quantizeTensor(input);
         }
         joins.push(...joinOf(node, quantizeOutput(node, false), constants));
@@ -113,8 +120,15 @@ export function markGraph(graph: OnnxGraph, excluded: ReadonlySet<string> = new 
   return { layers, tensors, constants, joins, floatNodes };
 }
 
+/** onnxruntime adds in float32, where the codes of other values would be lost beside larger ones. */
+const LARGEST_OPERAND = 1e5;
+
+function hasCodes(operand: Initializer): boolean {
+  return viewFloats(operand).every((value) => Math.abs(value) <= LARGEST_OPERAND);
+}
+
 /** Constant operands have scales of their own. */
-function joinOf(node: OnnxNode, output: string, constants: ReadonlySet<string>): Join[] {
+function joinOf(node: OnnxNode, output: string, constants: GraphMarks['constants']): Join[] {
   const { opType: kind, input: inputs } = node;
   if (kind !== 'Add' && kind !== 'Concat') return [];
   return inputs.some((input) => constants.has(input)) ? [] : [{ kind, inputs, output }];
@@ -128,7 +142,7 @@ function verdictOn(
 ): Verdict {
   if (excluded.has(shownNode(node))) return staysFloat('it was excluded by parameter');
   const mark = Object.hasOwn(OPERATORS, node.opType) ? OPERATORS[node.opType] : undefined;
-  if (mark === undefined || (node.domain !== '' && node.domain !== 'ai.onnx'))
+  if (mark === undefined || !isStandard(node))
     return staysFloat('onnxruntime has no integer form of it on the CPU');
   const verdict = mark(node, index);
   if (verdict.kind !== 'weighted' && verdict.kind !== 'integer') return verdict;
@@ -140,6 +154,8 @@ function verdictOn(
   const constantOperands = operands.map((name) => index.initializers.get(name));
   if (constantOperands.some((tensor) => tensor !== undefined && !isFloatTensor(tensor)))
     return staysFloat('an operand is not float32');
+  if (constantOperands.some((tensor) => tensor !== undefined && !hasCodes(tensor)))
+    return staysFloat(`an operand holds values beyond ${LARGEST_OPERAND}, as masks do`);
   if (!operands.some((input) => tensors.has(input)))
     return staysFloat('none of its inputs comes from an operator that runs in integers');
   return verdict;

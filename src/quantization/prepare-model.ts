@@ -7,6 +7,7 @@ import { foldAffine } from '../onnx/transforms/fold-affine.ts';
 import { foldConstants } from '../onnx/transforms/fold-constants.ts';
 import { foldPad } from '../onnx/transforms/fold-pad.ts';
 import { fullPads } from '../onnx/transforms/full-pads.ts';
+import { fullResizes } from '../onnx/transforms/full-resizes.ts';
 import { inlineFunctions } from '../onnx/transforms/inline-functions.ts';
 import { lowerHardSwish } from '../onnx/transforms/lower-hard-swish.ts';
 import { lowerReduceMean } from '../onnx/transforms/lower-reduce-mean.ts';
@@ -32,6 +33,7 @@ export function prepareModel(model: OnnxModel): OnnxModel {
     splitSum,
     lowerReduceMean,
     fullPads,
+    fullResizes,
     sinkTransposes,
     matmulToGemm,
     normalizeGemm,

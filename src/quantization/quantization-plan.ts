@@ -35,12 +35,18 @@ export interface QuantizedLayer extends PlannedLayer {
   readonly worstPairSum: number;
 }
 
+export interface QuantizedConstant {
+  readonly parameters: ActivationParameters;
+  /** The nodes that read it in integers. */
+  readonly readers: readonly OnnxNode[];
+}
+
 /** What will be done to a graph; the graph itself is unchanged. */
 export interface QuantizationPlan<Layer extends PlannedLayer = PlannedLayer> {
   readonly layers: readonly Layer[];
   /** Tensors that get QuantizeLinear and DequantizeLinear, in graph order. */
   readonly activations: ReadonlyMap<string, ActivationParameters>;
-  readonly constants: ReadonlyMap<string, ActivationParameters>;
+  readonly constants: ReadonlyMap<string, QuantizedConstant>;
   readonly floatNodes: readonly FloatNode[];
 }
 
@@ -64,12 +70,12 @@ export function planQuantization(
   const marks = markGraph(graph, excluded);
   const { initializers } = indexGraph(graph);
   const activations = planActivations(marks, table);
-  const constants = new Map<string, ActivationParameters>();
-  for (const name of marks.constants) {
+  const constants = new Map<string, QuantizedConstant>();
+  for (const [name, readers] of marks.constants) {
     const values = readFloats(initializers.get(name)!); // marked because it is an initializer
     const min = values.reduce((least, value) => Math.min(least, value), 0);
     const max = values.reduce((most, value) => Math.max(most, value), 0);
-    constants.set(name, activationParameters({ min, max }));
+    constants.set(name, { parameters: activationParameters({ min, max }), readers });
   }
   const layers = marks.layers.map((layer): PlannedLayer => {
     const { node, axis, inputTensor } = layer;

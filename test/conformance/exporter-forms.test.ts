@@ -141,6 +141,71 @@ const FORMS: readonly Form[] = [
     opset: 18,
   },
   {
+    name: 'a constant that an Add and a Clip read',
+    nodes: [
+      conv(),
+      nodeSpec('Relu', ['c'], 'r'),
+      nodeSpec('Add', ['r', 'one'], 'a'),
+      conv('d', 'a'),
+      nodeSpec('Clip', ['d', 'zero', 'one'], 'y'),
+    ],
+    tensors: [
+      ...[weightsOf(), weightsOf('d')],
+      ...[makeTensor('zero', [], Float32Array.of(0)), makeTensor('one', [], Float32Array.of(1))],
+    ],
+  },
+  {
+    name: 'a max pool behind a pad of -infinity',
+    nodes: [
+      conv(),
+      nodeSpec('Pad', ['c', 'pads', 'least'], 'padded'),
+      nodeSpec('MaxPool', ['padded'], 'p', { kernel_shape: [3, 3], strides: [2, 2] }),
+      second[1],
+    ],
+    tensors: [
+      ...[...POOLED, integers('pads', 0, 0, 0, 1, 0, 0, 1, 1)],
+      makeTensor('least', [], Float32Array.of(-Infinity)),
+    ],
+    input: [1, 8, 8, 8],
+  },
+  ...[-1e9, -Infinity].map((value) => ({
+    name: `a mask of ${value}`,
+    nodes: [
+      conv(),
+      nodeSpec('Add', ['c', 'mask'], 'masked'),
+      nodeSpec('Softmax', ['masked'], 'p', { axis: 3 }),
+      conv('y', 'p'),
+    ],
+    tensors: [
+      ...POOLED,
+      makeTensor(
+        'mask',
+        [9, 9],
+        Float32Array.from({ length: 81 }, (_, i) => (i % 9 > Math.floor(i / 9) ? value : 0)),
+      ),
+    ],
+    float: { masked: /beyond 100000/, p: /no integer form/ },
+  })),
+  {
+    name: 'a Resize of two axes between layers',
+    nodes: [conv(), nodeSpec('Resize', ['c', '', 'scales'], 'p', { axes: [2, 3] }), second[1]],
+    tensors: [...POOLED, makeTensor('scales', [2], Float32Array.of(1.5, 2))],
+    opset: 18,
+  },
+  {
+    name: 'a Resize of two axes to sizes that an image fits',
+    nodes: [
+      conv(),
+      nodeSpec('Resize', ['c', '', '', 'sizes'], 'p', {
+        ...{ axes: [2, -1], keep_aspect_ratio_policy: 'not_smaller' },
+      }),
+      second[1],
+    ],
+    tensors: [...POOLED, integers('sizes', 18, 20)],
+    input: [1, 8, 9, 12],
+    opset: 18,
+  },
+  {
     name: 'functions of the model, one calling the other',
     nodes: [
       { ...nodeSpec('Block', ['input', 'c_w'], 'c'), domain: 'local' },

@@ -3,7 +3,14 @@ import { attributeOf, floatOf, integerOf, integersOf, tensorOf } from '../attrib
 import { makeIntegers, makeTensor } from '../build.ts';
 import { initializerOf, isFullyKnown } from '../constant-value.ts';
 import { TensorProto_DataType as DataType, TensorProtoSchema } from '../generated/onnx_pb.ts';
-import { bypassNode, indexGraph, innerReads, nameMaker, sortNodes } from '../graph-edit.ts';
+import {
+  bypassNode,
+  indexGraph,
+  innerReads,
+  isStandard,
+  nameMaker,
+  sortNodes,
+} from '../graph-edit.ts';
 import type { Initializer, OnnxGraph, OnnxNode } from '../model.ts';
 import { inferGraph, type InferredGraph } from '../shape-inference.ts';
 import { dimsOf, isFloatTensor, isHalfTensor, readFloats } from '../tensor-data.ts';
@@ -146,6 +153,7 @@ interface Known {
 }
 
 function onlyPassesOn(node: OnnxNode, { graph, shapes, floats }: Known): boolean {
+  if (!isStandard(node)) return false;
   switch (node.opType) {
     case 'Identity':
       return true;

@@ -10,7 +10,7 @@ import {
 import { int64Of, makeAttribute, makeTensor, type TensorData } from '../build.ts';
 import { opsetOf } from '../check.ts';
 import { OnnxError } from '../../diagnostics/errors.ts';
-import { nameMaker, shownNode } from '../graph-edit.ts';
+import { innerGraphs, nameMaker, shownNode } from '../graph-edit.ts';
 import { inferGraph } from '../shape-inference.ts';
 import { isFloatTensor, readFloats } from '../tensor-data.ts';
 import { graphOf, type OnnxGraph, type OnnxModel, type OnnxNode } from '../model.ts';
@@ -26,7 +26,10 @@ const UNCHANGED = new Set(
     'LRN Identity Constant ReduceMean Exp Sqrt Sum Max Min Shape Gather Cast ConstantOfShape Expand Range ' +
     'Abs Neg Reciprocal Pow PRelu InstanceNormalization Size Floor Ceil Erf Log Sin Cos Sign Round Softplus ' +
     'Equal Greater Less And Or Not Where Mod Tile CumSum ReduceMax ReduceMin ReduceProd ReduceL1 ReduceL2 ' +
-    'SpaceToDepth DepthToSpace LpNormalization Softsign ThresholdedRelu'
+    'SpaceToDepth DepthToSpace LpNormalization Softsign ThresholdedRelu ConvTranspose Einsum Mean ArgMax ' +
+    'ArgMin OneHot GatherND GatherElements ScatterND ScatterElements NonZero Celu Xor Tan Asin Acos Atan Sinh ' +
+    'Cosh Asinh Acosh Atanh ReduceSumSquare ReduceLogSum ReduceLogSumExp GreaterOrEqual LessOrEqual IsNaN ' +
+    'IsInf LSTM GRU RNN MaxUnpool GlobalLpPool LpPool EyeLike Compress If Loop Scan'
   ).split(' '),
 );
 
@@ -38,7 +41,11 @@ export function upgradeOpset(model: OnnxModel): void {
   if (opsetOf(model) >= QDQ_OPSET) return;
   const graph = graphOf(model);
   const newName = nameMaker(graph);
-  for (const node of graph.node) upgradeNode(node, graph, newName);
+  const upgrade = (node: OnnxNode): void => {
+    upgradeNode(node, graph, newName);
+    for (const inner of innerGraphs(node)) inner.node.forEach(upgrade);
+  };
+  graph.node.forEach(upgrade);
   for (const entry of model.opsetImport) {
     if (entry.domain === '' || entry.domain === 'ai.onnx') entry.version = BigInt(QDQ_OPSET);
   }
@@ -113,6 +120,10 @@ function upgradeNode(node: OnnxNode, graph: OnnxGraph, newName: (wanted: string)
       upgradeResize(node, nearestMode, constant);
       return;
     }
+    case 'TopK':
+      // Their number became an input in opset 10.
+      if (node.input.length === 2) return;
+      break;
     case 'Dropout':
       // The ratio became an input in opset 12; at inference it means nothing.
       node.attribute = [];

@@ -132,6 +132,30 @@ const FORMS: readonly PreparedForm[] = [
     operators: ['SpaceToDepth', 'DepthToSpace', 'Reshape', 'Gemm', 'Reshape'],
   },
   {
+    name: 'the largest of three constants, and of two and a tensor',
+    input: [1, 3, 4, 4],
+    nodes: [
+      nodeSpec('Max', ['a', 'b', 'c'], 'largest'),
+      nodeSpec('Min', ['a', 'b', 'input'], 'least'),
+      nodeSpec('Mul', ['least', 'largest'], 'y'),
+    ],
+    tensors: [floats('a', 0.5), floats('b', -0.25), floats('c', 2)],
+    operators: ['Min', 'Mul'],
+  },
+  {
+    name: 'operators of opset 11 that mean the same in 13, in branches, too',
+    input: [1, 3, 4, 4],
+    opset: 11,
+    nodes: [
+      nodeSpec('ConvTranspose', ['input', 'w'], 'wide'),
+      nodeSpec('ArgMax', ['wide'], 'places', { axis: 1 }),
+      nodeSpec('Cast', ['places'], 'p', { to: DataType.FLOAT }),
+      nodeSpec('ReduceSumSquare', ['p'], 'y', { axes: [2, 3] }),
+    ],
+    tensors: [normalTensor('w', [3, 4, 3, 3])],
+    operators: ['ConvTranspose', 'ArgMax', 'Cast', 'ReduceSumSquare'],
+  },
+  {
     name: 'casts that change nothing',
     input: [1, 3, 4, 4],
     opset: 17,
