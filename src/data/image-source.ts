@@ -7,6 +7,8 @@ import { openTensorReader, readTensorShards, type TensorReader } from './tensor-
 export interface ImageSource {
   /** One batch in the form the network takes. */
   read(split: Split, indices: readonly number[], form: InputForm): Promise<NetworkInput>;
+  /** For messages: its id, which is a file's path where it came from one, or its place. */
+  nameOf(split: Split, index: number): string;
   close(): Promise<void>;
 }
 
@@ -30,6 +32,8 @@ function pixelSource(reader: ShardReader): ImageSource {
       const imageCount = indices.length;
       return toNetworkInput({ pixelsNhwc, imageCount, width, height, normalization }, form);
     },
+    nameOf: (split, index) =>
+      reader.shards.splits[split].entries[index]?.id ?? `image ${index} of split ${split}`,
     close: () => reader.close(),
   };
 }
@@ -43,6 +47,7 @@ function tensorSource(reader: TensorReader): ImageSource {
       for (const [n, index] of indices.entries()) await reader.read(index, data, n * length);
       return { data, dims: [indices.length, ...dims] };
     },
+    nameOf: (_split, index) => `input ${index}`,
     close: () => reader.close(),
   };
 }

@@ -15,7 +15,7 @@ export async function requireRunnable(
     shownName,
   }: { readonly width: number; readonly height: number; readonly shownName: string },
 ): Promise<void> {
-  const session = await openOnnxSession(modelPath, { threadCount: 1, shownName, log: 'none' });
+  const session = await openOnnxSession(modelPath, { threadCount: 1, shownName });
   try {
     const dims = inputLayout === 'nhwc' ? [1, height, width, 3] : [1, 3, height, width];
     const length = 3 * height * width;

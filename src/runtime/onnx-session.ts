@@ -1,3 +1,4 @@
+import './no-telemetry.ts';
 import * as ort from 'onnxruntime-node';
 import { OnnxError } from '../diagnostics/errors.ts';
 
@@ -11,8 +12,6 @@ export interface SessionOptions {
   readonly threadCount: number;
   /** What errors call the model; by default its path. */
   readonly shownName?: string;
-  /** What onnxruntime itself writes to stderr; `errors` by default. */
-  readonly log?: 'errors' | 'none';
   readonly graphOptimization?: 'disabled' | 'basic' | 'all';
   /** Where to save the optimised graph, for reading what fused. */
   readonly optimizedModelPath?: string;
@@ -51,7 +50,7 @@ export async function openOnnxSession(
     interOpNumThreads: 1,
     executionMode: 'sequential',
     graphOptimizationLevel: options.graphOptimization ?? 'all',
-    logSeverityLevel: options.log === 'none' ? 4 : 3,
+    logSeverityLevel: 4, // fatal: errors are thrown, and need not be said twice
     enableCpuMemArena: options.memory !== 'exact',
     enableMemPattern: (options.memory ?? 'planned') === 'planned',
     ...(options.optimizedModelPath === undefined

@@ -1,3 +1,4 @@
+import '../runtime/no-telemetry.ts';
 import { Piscina } from 'piscina';
 import { InternalError, InterruptedError } from '../diagnostics/errors.ts';
 

@@ -82,6 +82,14 @@ export async function releaseModel(): Promise<void> {
   );
 }
 
+/** What messages call an image of a folder that was opened to run. */
+export async function shownImage(
+  { folder, split }: ImageSelection,
+  index: number,
+): Promise<string> {
+  return (await openedSource(folder)).nameOf(split, index);
+}
+
 function openedSource(folder: string): Promise<ImageSource> {
   const source = sources.get(folder) ?? openImageSource(folder);
   sources.set(folder, source);

@@ -30,7 +30,7 @@ import { quantizeParameters, type QuantizeParameters } from './parameters.ts';
 
 export const quantize = defineStage({
   kind: 'quantize',
-  version: 19,
+  version: 20,
   description: 'Quantizes a calibrated float model to int8 in the form onnxruntime fuses.',
   parameters: quantizeParameters,
   inputs: {

@@ -298,7 +298,7 @@ function affineOf(node: OnnxNode, channels: number, state: FoldState): ChannelAf
   if (tensor === undefined || rank === undefined || state.index.initializers.has(input))
     return undefined;
   const values = channelValues(tensor, channels, rank);
-  if (values === undefined || !values.every(Number.isFinite)) return undefined;
+  if (!values?.every(Number.isFinite)) return undefined;
   const ones = new Float64Array(channels).fill(1);
   const zeros = new Float64Array(channels);
   switch (node.opType) {

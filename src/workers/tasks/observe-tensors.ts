@@ -3,7 +3,7 @@ import { createHistogramObserver } from '../../quantization/observers/histogram.
 import { createMinMaxObserver } from '../../quantization/observers/min-max.ts';
 import type { Columns, ObservedOutputs } from '../../quantization/observation-model.ts';
 import type { Observer, ObserverState } from '../../quantization/observers/observer.ts';
-import { runImageBatches, type ImageRun } from '../run-image-batches.ts';
+import { runImageBatches, shownImage, type ImageRun } from '../run-image-batches.ts';
 import { settleTask, type TaskResult } from '../task-result.ts';
 
 /** The model has everything that `observed` names, and `collected`, among its outputs. */
@@ -34,18 +34,26 @@ export function run(request: ObserveRequest): Promise<ObserveResponse> {
     const newGroup = () => ({ observers: observed.map(createObserver), imageCount: 0 });
     const groups = { kept: newGroup(), heldOut: newGroup() };
     const rows: Float32Array[] = [];
-    await runImageBatches(request.run, (outputs, imageCount, indices) => {
+    let observing: number | null = null;
+    const running = runImageBatches(request.run, (outputs, imageCount, indices) => {
       for (const [n, index] of indices.entries()) {
         const group = heldOut.has(index) ? groups.heldOut : groups.kept;
         group.imageCount += 1;
         for (const [i, names] of observed.entries()) {
           const shareOf = (name: string): Float32Array =>
             imageShare(outputs[name]?.data, names.tensor, n, imageCount);
-          observeImage(group.observers[i]!, names, shareOf, { ...request.run.images, index }); // one a tensor
+          observing = index;
+          observeImage(group.observers[i]!, names, shareOf); // one a tensor
         }
         if (collected === undefined || group !== groups.heldOut) continue;
         rows.push(imageShare(outputs[collected]?.data, collected, n, imageCount).slice());
       }
+      observing = null;
+    });
+    await running.catch(async (error: unknown) => {
+      throw observing === null
+        ? error
+        : onImage(error, await shownImage(request.run.images, observing));
     });
     const finish = ({ observers, imageCount }: ReturnType<typeof newGroup>) =>
       imageCount === 0 ? null : observers.map((observer) => observer.finish());
@@ -57,33 +65,28 @@ function createObserver({ tensor, sample }: ObservedOutputs): Observer {
   return sample === undefined ? createMinMaxObserver(tensor) : createHistogramObserver(tensor);
 }
 
-/** Observes, and says in what fails which image it was. */
 function observeImage(
   observer: Observer,
   { minimum, maximum, sum, sample }: ObservedOutputs,
   shareOf: (output: string) => Float32Array,
-  image: { readonly split: string; readonly index: number },
 ): void {
   const valuesAt = ({ output, first, count }: Columns): Float32Array =>
     shareOf(output).subarray(first, first + count);
-  try {
-    const range = {
-      min: minimum === undefined ? 0 : leastOf(valuesAt(minimum)),
-      max: mostOf(valuesAt(maximum)),
-    };
-    // Whether the least of values is NaN where one of them is depends on the CPU; of the sum it does not.
-    if (sum !== undefined && valuesAt(sum).some(Number.isNaN)) range.min = NaN;
-    observer.observe(sample === undefined ? new Float32Array() : shareOf(sample), range);
-  } catch (cause) {
-    if (!(cause instanceof OnnxError)) throw cause;
-    const { code, message, hint } = cause;
-    throw new OnnxError({
-      code,
-      message: `${message}, on image ${image.index} of split ${image.split}`,
-      ...(hint === undefined ? {} : { hint }),
-      cause,
-    });
-  }
+  const range = {
+    min: minimum === undefined ? 0 : leastOf(valuesAt(minimum)),
+    max: mostOf(valuesAt(maximum)),
+  };
+  // Whether the least of values is NaN where one of them is depends on the CPU; of the sum it does not.
+  if (sum !== undefined && valuesAt(sum).some(Number.isNaN)) range.min = NaN;
+  observer.observe(sample === undefined ? new Float32Array() : shareOf(sample), range);
+}
+
+/** The same error, which also says on what image. */
+function onImage(cause: unknown, shown: string): unknown {
+  if (!(cause instanceof OnnxError)) return cause;
+  const { code, message, hint } = cause;
+  const said = { code, message: `${message}, on ${shown}`, cause };
+  return new OnnxError(hint === undefined ? said : { ...said, hint });
 }
 
 /** NaN where a value is. */

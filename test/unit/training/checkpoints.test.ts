@@ -73,7 +73,10 @@ test('the two newest are kept; of a torn one the one before is taken', async (co
   const failures: string[] = [];
   const resumed = open(folder, failures);
   assert.equal(await loadedValue(resumed), 2);
-  assert.match(failures.join(), /00000003\.checkpoint is damaged .* the one before is looked for$/);
+  assert.match(
+    failures.join(),
+    /00000003\.checkpoint is damaged, .* the one before is looked for$/,
+  );
   assert.deepEqual(await readdir(folder), ['00000002.checkpoint']);
   await resumed.save(contentOf(4));
   await resumed.finish();
