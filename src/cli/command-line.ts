@@ -1,4 +1,5 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { nearestName } from '../diagnostics/nearest-name.ts';
 import {
   COMMANDS,
   OPTIONS,
@@ -136,6 +137,7 @@ function describeError(
   error: CommanderError,
   argv: readonly string[],
 ): { code: string; message: string; hint: string } {
+  if (error.code === 'commander.help' && argv[0] === 'help') return unknownTopic(argv[1] ?? '');
   const [first = '', ...rest] = error.message.replace(/^error: /, '').split('\n');
   const suggestion = /\(Did you mean (.+)\?\)/i.exec(rest.join(' '))?.[1];
   const command = COMMANDS.find((spec) => spec.name === argv[0] && spec.hidden !== true);
@@ -147,5 +149,16 @@ function describeError(
       suggestion === undefined
         ? `see \`${help}\``
         : `did you mean ${suggestion.replace('one of ', '')}? See \`${help}\``,
+  };
+}
+
+function unknownTopic(name: string): { code: string; message: string; hint: string } {
+  const names = COMMANDS.filter(({ hidden }) => hidden !== true).map((spec) => spec.name);
+  const nearest = nearestName(name, names);
+  return {
+    code: 'usage/unknown-command',
+    message: `unknown command '${name}'`,
+    hint:
+      nearest === undefined ? 'see `drq --help`' : `did you mean ${nearest}? See \`drq --help\``,
   };
 }

@@ -1,8 +1,9 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { registry } from '../../stages/registry.ts';
 import { PipelineError } from '../diagnostics/errors.ts';
 import { loadPipeline } from '../graph/load-pipeline.ts';
+import { MAX_FILE_BYTES } from '../pipeline/pipeline-file.ts';
 import type { Pipeline } from '../pipeline/spec.ts';
 import { systemErrorCode } from '../store/system-error.ts';
 import type { CommandCall } from './command-context.ts';
@@ -28,9 +29,11 @@ export async function loadPipelineFile(
   return result.value;
 }
 
-/** The loader reports what cannot be read, as it does every other problem. */
+/** The loader reports what cannot be read, or is no pipeline, as it does every other problem. */
 async function readTextOrEmpty(path: string): Promise<string> {
   try {
+    const stats = await stat(path);
+    if (!stats.isFile() || stats.size > MAX_FILE_BYTES) return '';
     return await readFile(path, 'utf8');
   } catch (error) {
     if (systemErrorCode(error) === undefined) throw error;

@@ -82,9 +82,14 @@ function packageVersion(): string {
  * no error, and a run must still finish or save.
  */
 function quietBrokenPipes(): void {
+  let isTold = false;
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
+      if (isTold || error.code === 'EPIPE' || error.code === 'EIO') return;
+      isTold = true; // telling it may fail again, where stderr is what cannot be written
+      void import('./report-error.ts')
+        .then(({ reportError }) => reportError(error, say))
+        .then((exitCode) => process.exit(exitCode));
     });
   }
 }

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { DrqError, InternalError, PipelineError, StageError } from '../diagnostics/errors.ts';
 import { systemErrorCode } from '../store/system-error.ts';
@@ -55,9 +55,14 @@ function uncaughtInOwnKind(thrown: Error): StageError | undefined {
   });
 }
 
+/** Of a larger file the size is what is wrong. */
+const MAX_EXCERPTED_BYTES = 2 ** 22;
+
 /** What is wrong may be that the file cannot be read; the message is then shown without an excerpt. */
 function readTextIfPresent(file: string): string | undefined {
   try {
+    const stats = statSync(file);
+    if (!stats.isFile() || stats.size > MAX_EXCERPTED_BYTES) return undefined;
     return readFileSync(file, 'utf8');
   } catch (error) {
     if (systemErrorCode(error) === undefined) throw error;

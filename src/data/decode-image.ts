@@ -217,8 +217,11 @@ function unreadable(shownName: string, cause: unknown): DataError {
   });
 }
 
+const LEAST_HEADER_BYTES = 18; // TGA's header, which has no signature
+
 /** What a file is that libvips cannot read, such as BMP; null where nothing is known of it. */
 function unsupportedFormat(bytes: Uint8Array, shownName: string): DataError | null {
+  if (bytes.length < LEAST_HEADER_BYTES) return null; // what is as short passes for anything
   try {
     const { type = '' } = imageSize(bytes);
     return PHOTOGRAPH_FORMATS.has(type === 'jpg' ? 'jpeg' : type) || type === ''

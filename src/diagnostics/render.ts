@@ -54,12 +54,18 @@ function excerpt(text: string, range: SourceRange): string[] {
   const to = Math.max(from + 1, Math.min(range.end - lineStart, source.trimEnd().length));
 
   const cut = source.length > MAX_EXCERPT_LENGTH ? Math.max(0, from - MAX_EXCERPT_LENGTH / 2) : 0;
-  const shown = source.slice(cut, cut + MAX_EXCERPT_LENGTH);
+  const shown = printable(source.slice(cut, cut + MAX_EXCERPT_LENGTH));
   const number = String(line);
   // Tabs stay tabs, so that the underline stands below the text at any tab width.
   const pad = shown.slice(0, from - cut).replace(/[^\t]/g, ' ');
   const underline = '~'.repeat(Math.max(1, Math.min(to - cut, MAX_EXCERPT_LENGTH) - (from - cut)));
   return [`  ${number} | ${shown}`, `  ${' '.repeat(number.length)} | ${pad}${underline}`];
+}
+
+/** A terminal would take control characters as orders; tabs are no harm. */
+function printable(text: string): string {
+   
+  return text.replace(/[\u0000-\u0008\u000a-\u001f\u007f-\u009f]/g, '·');
 }
 
 function relativePath(cwd: string, file: string): string {

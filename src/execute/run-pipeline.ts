@@ -80,8 +80,8 @@ export async function runPipeline(
   if (record.stages.some(({ outcome }) => outcome !== 'up-to-date') || record.interrupted) {
     await keepRecord(pipeline, record);
   }
-  const { ran, restored, upToDate, failed, durationMs } = record;
-  reporter.report({ type: 'run-finished', ran, restored, upToDate, failed, durationMs });
+  const { ran, restored, upToDate, failed, skipped, durationMs } = record;
+  reporter.report({ type: 'run-finished', ran, restored, upToDate, failed, skipped, durationMs });
   return record;
 }
 
@@ -199,17 +199,22 @@ async function readState(
   };
 }
 
+/** A stage that was running then has a record of its own. */
 function skip(run: Run, stageId: StageId, because: StageId): void {
-  run.records.set(stageId, {
-    stageId,
-    outcome: 'skipped',
-    key: run.records.get(stageId)?.key ?? null,
-    reason: `${because} failed`,
-    startedAt: null,
-    durationMs: 0,
-    warnings: [],
-  });
-  run.reporter.report({ type: 'stage-skipped', stageId, because });
+  const before = run.records.get(stageId);
+  const wasRunning = before?.outcome === 'interrupted';
+  if (!wasRunning) {
+    run.records.set(stageId, {
+      stageId,
+      outcome: 'skipped',
+      key: before?.key ?? null,
+      reason: `${because} failed`,
+      startedAt: null,
+      durationMs: 0,
+      warnings: [],
+    });
+  }
+  run.reporter.report({ type: 'stage-skipped', stageId, because, wasRunning });
 }
 
 /** Found before hours of training rather than after. @throws StoreError */

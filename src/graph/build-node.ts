@@ -50,6 +50,7 @@ export function buildNode(context: NodeContext): StageNode | undefined {
   const parameters = nodeParameters(context, definition);
   const outputs = nodeOutputs(context, definition);
   if (inputs === undefined || parameters === undefined || outputs === undefined) return undefined;
+  if (!hasNeededInputs(context, definition, parameters, inputs)) return undefined;
   return {
     id: cellId(stage.name, cell),
     stageName: stage.name,
@@ -62,6 +63,25 @@ export function buildNode(context: NodeContext): StageNode | undefined {
     resources: { cpuCount: resources ?? definition.defaultCpuCount },
     range: stageRange(stage),
   };
+}
+
+function hasNeededInputs(
+  { stage, problems }: NodeContext,
+  definition: AnyStageDefinition,
+  parameters: JsonObject,
+  inputs: Readonly<Record<string, NodeInput>>,
+): boolean {
+  const needed = definition.inputsNeededBy?.(parameters) ?? [];
+  const missing = needed.filter(({ input }) => !Object.hasOwn(inputs, input));
+  for (const { input, because } of missing) {
+    problems.add({
+      code: 'pipeline/missing-input',
+      message: `stage "${stage.name}": ${because} needs the input "${input}"`,
+      origin: stage.body.entries.get('parameters')?.key ?? stage.key,
+      hint: `add inputs: { ${input}: … }`,
+    });
+  }
+  return missing.length === 0;
 }
 
 function nodeInputs(context: NodeContext): Readonly<Record<string, NodeInput>> | undefined {

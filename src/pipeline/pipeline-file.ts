@@ -12,7 +12,7 @@ export interface PipelineFile {
 }
 
 /** A hand-written pipeline is a few kilobytes; this much is surely another file given by mistake. */
-const MAX_FILE_BYTES = 1024 * 1024;
+export const MAX_FILE_BYTES = 1024 * 1024;
 
 /** Values that aliases may stand for in one file: far above use, far below what exhausts memory. */
 const MAX_ALIASED_VALUES = 10_000;
@@ -33,6 +33,9 @@ export async function readPipelineFile(path: string): Promise<Result<PipelineFil
     const stats = await stat(path);
     if (stats.isDirectory()) {
       return fail('this is a folder, not a pipeline file', 'name a YAML file inside it');
+    }
+    if (!stats.isFile()) {
+      return fail('this is a pipe or a device, not a file', 'save the pipeline in a file first');
     }
     if (stats.size > MAX_FILE_BYTES) {
       return fail(

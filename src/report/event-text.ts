@@ -53,7 +53,10 @@ export function warningLine(event: EventOf<'stage-warning'>): string {
 }
 
 export function skippedLine(event: EventOf<'stage-skipped'>): string {
-  return labelled('skipped', `${event.stageId}  ${event.because} failed`);
+  return labelled(
+    event.wasRunning ? 'stopped' : 'skipped',
+    `${event.stageId}  ${event.because} failed`,
+  );
 }
 
 export function waitingLine(event: EventOf<'lock-waiting'>): string {
@@ -67,6 +70,7 @@ export function summaryLine(event: EventOf<'run-finished'>): string {
     [event.restored, 'restored'],
     [event.upToDate, 'up to date'],
     [event.failed, 'failed'],
+    [event.skipped, 'skipped'],
   ] as const;
   const shown = counts.filter(([count]) => count > 0).map(([count, word]) => `${count} ${word}`);
   return `${shown.length === 0 ? 'nothing done' : shown.join(', ')} in ${showDuration(event.durationMs)}`;

@@ -54,12 +54,19 @@ export type RunEvent =
       /** The last lines of the log. */
       readonly logTail: readonly string[];
     }
-  | { readonly type: 'stage-skipped'; readonly stageId: StageId; readonly because: StageId }
+  | {
+      readonly type: 'stage-skipped';
+      readonly stageId: StageId;
+      readonly because: StageId;
+      /** It was stopped in its middle. */
+      readonly wasRunning: boolean;
+    }
   | {
       readonly type: 'run-finished';
       readonly ran: number;
       readonly restored: number;
       readonly upToDate: number;
       readonly failed: number;
+      readonly skipped: number;
       readonly durationMs: number;
     };

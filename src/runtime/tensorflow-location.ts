@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { homedir } from 'node:os';
+import { homedir, userInfo } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
 import { packageRoot } from './package-root.ts';
 
@@ -45,7 +45,13 @@ export function tensorflowStatus(root: string = packageRoot()): TensorflowStatus
 export function userCacheFolder(environment: NodeJS.ProcessEnv = process.env): string {
   // The XDG specification says that a relative XDG_CACHE_HOME is to be ignored.
   const base = environment['XDG_CACHE_HOME'];
-  return join(base !== undefined && isAbsolute(base) ? base : join(homedir(), '.cache'), 'drq');
+  return join(base !== undefined && isAbsolute(base) ? base : join(homeFolder(), '.cache'), 'drq');
+}
+
+/** HOME may be empty, as in some containers. */
+function homeFolder(): string {
+  const home = homedir();
+  return isAbsolute(home) ? home : userInfo().homedir;
 }
 
 /** First drq's own node_modules; then, for global installations, where `drq setup` put it. */

@@ -91,6 +91,13 @@ export interface StageDefinition<Schema extends z.ZodObject = z.ZodObject> {
   readonly isolation: 'in-process' | 'process';
   /** How long the stage may take to end after an abort before it is given up; 5 s when left out. */
   readonly abortGraceMs?: number;
+  /**
+   * Optional inputs that the stage cannot do without given these parameters, told before anything runs.
+   * `because` is what needs them: `inputType uint8`.
+   */
+  inputsNeededBy?(
+    parameters: z.output<Schema>,
+  ): readonly { readonly input: string; readonly because: string }[];
   environment?(resources: { readonly cpuCount: number }): Readonly<Record<string, string>>;
   run(context: StageContext<z.output<Schema>>): Promise<void>;
 }

@@ -196,8 +196,11 @@ function renderBounds({ checks, incomparable }: BoundResults, style: DiffStyle):
   return lines;
 }
 
-/** `evaluate/metrics/top1Fraction 58.00 % → 57.40 %, change -0.6 pp`. */
-export function describeCheck({ bound, path, before, after, change }: BoundCheck): string {
+/** `evaluate/metrics/top1Fraction 58.00 % → 57.40 %, change -0.6 pp`, behind the pipeline of several. */
+export function describeCheck(check: BoundCheck): string {
+  const { bound, pipeline, path, before, after, change } = check;
   const unit = { pp: ' pp', '%': ' %', absolute: '' }[bound.unit];
-  return `${path} ${metricText(path, before)} → ${metricText(path, after)}, change ${signed(change, 6)}${unit}`;
+  const place = pipeline === null ? '' : `${pipeline}: `;
+  const size = signed(change, bound.unit === 'absolute' ? 6 : 3);
+  return `${place}${path} ${metricText(path, before)} → ${metricText(path, after)}, change ${size}${unit}`;
 }

@@ -69,7 +69,7 @@ export const quantizeParameters = z.strictObject({
     .nullable()
     .default(null)
     .describe(
-      'Most points of top-1 that may be lost on the validation split: layers return to float, the most harmful first, until it is met. null: every layer is quantized.',
+      'Most points of top-1 that may be lost on the validation split: layers return to float, the most harmful first, until it is met; needs the input images. null: every layer is quantized.',
     ),
   operatorTimes: z
     .enum(['none', 'measure'])

@@ -56,6 +56,8 @@ export const quantize = defineStage({
   scheduling: 'parallel',
   defaultCpuCount: 2,
   isolation: 'in-process',
+  inputsNeededBy: (parameters) =>
+    imagesNeededBy(parameters).map((because) => ({ input: 'images', because })),
   async run(context) {
     const { inputs, outputs, parameters, scratchPath, signal } = context;
     const modelPath = inputs['model']!.path; // both are required, so the engine gives them
@@ -171,13 +173,19 @@ async function calibrationImages(
   return { shards, calibration: { folder: images.path, split: table.split, indices }, heldOut };
 }
 
-function requireNoImagesNeeded(parameters: QuantizeParameters): void {
-  const needing = [
+/** What cannot be done without images, where it was asked for. */
+function imagesNeededBy(parameters: QuantizeParameters): string[] {
+  return [
     ...(parameters.inputType === 'uint8' ? ['inputType uint8'] : []),
     ...(parameters.sensitivity === 'layers' ? ['sensitivity layers'] : []),
     ...(parameters.accuracyBudget === null ? [] : [`accuracyBudget ${parameters.accuracyBudget}`]),
     ...(parameters.operatorTimes === 'measure' ? ['operatorTimes measure'] : []),
   ];
+}
+
+/** The engine tells it earlier, from `inputsNeededBy`. */
+function requireNoImagesNeeded(parameters: QuantizeParameters): void {
+  const needing = imagesNeededBy(parameters);
   if (needing.length === 0) return;
   throw new StageError({
     code: 'quantize/images-needed',

@@ -95,7 +95,14 @@ table: experiments/tiny/comparison.csv
     ],
   );
   const { durationMs, ...last } = events.at(-1) ?? {};
-  assert.deepEqual(last, { type: 'run-finished', ran: 2, restored: 0, upToDate: 1, failed: 0 });
+  assert.deepEqual(last, {
+    type: 'run-finished',
+    ran: 2,
+    restored: 0,
+    upToDate: 1,
+    failed: 0,
+    skipped: 0,
+  });
   assert.equal(typeof durationMs, 'number');
 
   const back = await rig.drq('run', 'tiny.yaml', 'count');
@@ -139,7 +146,7 @@ failed      count  no counting today (count/refused)
   folder: ROOT/artifacts/attempts/RUN/count
 skipped     other  count failed
 skipped     join  count failed
-1 failed in TIME
+1 failed, 2 skipped in TIME
 the tables were not written, because the run failed
 `,
     },

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { open } from 'node:fs/promises';
 import { test } from 'node:test';
 import { createRig } from '../support/rig.ts';
 
@@ -56,4 +57,45 @@ test('help and version go to stdout and exit 0; no command at all is a usage err
   assert.equal(nothing.exitCode, 2);
   assert.equal(nothing.stdout, '');
   assert.match(nothing.stderr, /Usage: drq <command>/);
+});
+
+test('a file that cannot be a pipeline is refused before it is read: exit 2', async (context) => {
+  const rig = await createRig(context);
+  const path = await rig.write('archive.yaml', '');
+  const file = await open(path, 'r+');
+  await file.truncate(700 * 2 ** 20); // more than a text of JavaScript can have
+  await file.close();
+  assert.deepEqual(await rig.drq('plan', 'archive.yaml'), {
+    exitCode: 2,
+    stdout: '',
+    stderr:
+      'archive.yaml error pipeline/unreadable\n  the file has 734003200 bytes; a pipeline may have at most 1048576\n  hint: is this the right file?\n',
+  });
+  const device = await rig.drq('plan', '/dev/null');
+  assert.equal(device.exitCode, 2);
+  assert.match(device.stderr, /this is a pipe or a device, not a file/);
+});
+
+test('what parameters need is asked for before anything runs: exit 2', async (context) => {
+  const rig = await createRig(context);
+  await rig.write(
+    'p.yaml',
+    `name: p
+stages:
+  data: { kind: ingest }
+  images: { kind: augment, inputs: { dataset: data } }
+  train: { kind: train, inputs: { images: images.images }, parameters: { architecture: alexnet } }
+  ranges: { kind: calibrate, inputs: { model: train.model, images: images.images } }
+  int8:
+    kind: quantize
+    inputs: { model: train.model, table: ranges.table }
+    parameters: { inputType: uint8 }
+`,
+  );
+  const { exitCode, stderr } = await rig.drq('plan', 'p.yaml');
+  assert.equal(exitCode, 2);
+  assert.match(
+    stderr,
+    /p\.yaml:10:5 error pipeline\/missing-input\n {2}stage "int8": inputType uint8 needs the input "images"/,
+  );
 });

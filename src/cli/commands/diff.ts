@@ -1,6 +1,6 @@
 import { DataError } from '../../diagnostics/errors.ts';
 import type { PipelineLock } from '../../store/pipeline-lock.ts';
-import { checkBounds } from '../../tables/check-bounds.ts';
+import { checkBounds, type LockPair } from '../../tables/check-bounds.ts';
 import {
   describeCheck,
   diffToJson,
@@ -20,13 +20,14 @@ export async function diff({ arguments: sides, options, context }: CommandCall):
   const bounds = (options.failOn ?? []).map(parseFailureBound);
   const locksA = await readLocks(a, context.cwd, context.signal);
   const locksB = await readLocks(b, context.cwd, context.signal);
-  const { pairs, onlyInA, onlyInB } = pairLocks(locksA, locksB);
+  const pairs = pairLocks(locksA, locksB);
+  const whole = pairs.flatMap(({ a, b }) => (a === null || b === null ? [] : [{ a, b }]));
   const report: DiffReport = {
     a,
     b,
-    pipelines: pairs.map((pair) => diffLocks(pair.a, pair.b)),
-    onlyInA,
-    onlyInB,
+    pipelines: whole.map((pair) => diffLocks(pair.a, pair.b)),
+    onlyInA: pairs.flatMap(({ a, b }) => (b === null && a !== null ? [a.pipeline] : [])),
+    onlyInB: pairs.flatMap(({ a, b }) => (a === null && b !== null ? [b.pipeline] : [])),
     bounds: checkBounds(bounds, pairs),
   };
   context.print(renderReport(report, options.diffFormat));
@@ -34,25 +35,19 @@ export async function diff({ arguments: sides, options, context }: CommandCall):
 }
 
 /** Two single locks are compared whatever their names; more than that go by the pipeline's name. */
-function pairLocks(
-  locksA: readonly PipelineLock[],
-  locksB: readonly PipelineLock[],
-): { pairs: { a: PipelineLock; b: PipelineLock }[]; onlyInA: string[]; onlyInB: string[] } {
+function pairLocks(locksA: readonly PipelineLock[], locksB: readonly PipelineLock[]): LockPair[] {
   const [firstA] = locksA;
   const [firstB] = locksB;
   if (locksA.length === 1 && locksB.length === 1 && firstA !== undefined && firstB !== undefined) {
-    return { pairs: [{ a: firstA, b: firstB }], onlyInA: [], onlyInB: [] };
+    return [{ a: firstA, b: firstB }];
   }
   const byName = new Map(locksB.map((lock) => [lock.pipeline, lock]));
-  const pairs: { a: PipelineLock; b: PipelineLock }[] = [];
-  for (const a of locksA) {
-    const b = byName.get(a.pipeline);
-    if (b !== undefined) pairs.push({ a, b });
-  }
-  const paired = new Set(pairs.map(({ a }) => a.pipeline));
-  const unpaired = (locks: readonly PipelineLock[]): string[] =>
-    locks.map(({ pipeline }) => pipeline).filter((name) => !paired.has(name));
-  return { pairs, onlyInA: unpaired(locksA), onlyInB: unpaired(locksB) };
+  const namesInA = new Set(locksA.map(({ pipeline }) => pipeline));
+  const onlyInB = locksB.filter(({ pipeline }) => !namesInA.has(pipeline));
+  return [
+    ...locksA.map((a) => ({ a, b: byName.get(a.pipeline) ?? null })),
+    ...onlyInB.map((b) => ({ a: null, b })),
+  ];
 }
 
 function renderReport(report: DiffReport, format: string | undefined): string {

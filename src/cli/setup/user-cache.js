@@ -1,5 +1,5 @@
 import { mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
-import { homedir, hostname } from 'node:os';
+import { homedir, hostname, userInfo } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import process from 'node:process';
 
@@ -10,7 +10,13 @@ const ABANDONED_AFTER_MS = 24 * 3600 * 1000;
 export function userCacheFolder() {
   // The XDG specification says that a relative XDG_CACHE_HOME is to be ignored.
   const base = process.env['XDG_CACHE_HOME'];
-  return join(base !== undefined && isAbsolute(base) ? base : join(homedir(), '.cache'), 'drq');
+  return join(base !== undefined && isAbsolute(base) ? base : join(homeFolder(), '.cache'), 'drq');
+}
+
+/** HOME may be empty, as in some containers. */
+function homeFolder() {
+  const home = homedir();
+  return isAbsolute(home) ? home : userInfo().homedir;
 }
 
 /**

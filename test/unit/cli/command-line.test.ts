@@ -62,3 +62,14 @@ test('a flag of another command is unknown', async () => {
 test('version', async () => {
   assert.deepEqual(await parse('--version'), { type: 'text', text: '1.2.3' });
 });
+
+test('help on a command that does not exist says so, with one that does', async () => {
+  const parsed = await parse('help', 'quantise');
+  assert.ok(parsed.type === 'error');
+  assert.deepEqual(parsed.error, {
+    code: 'usage/unknown-command',
+    message: "unknown command 'quantise'",
+    hint: 'did you mean quantize? See `drq --help`',
+  });
+  assert.equal((await parse('help', 'quantize')).type, 'text');
+});

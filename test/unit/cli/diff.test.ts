@@ -193,6 +193,34 @@ test('a metric that one side lacks cannot be compared', async (context) => {
   assert.match(result.stderr, /evaluate\/metrics\/top1Fraction is only in A/);
 });
 
+test('of several pipelines a bound names its own, and one that a side lacks cannot be compared', async (context) => {
+  const rig = await createRig(context);
+  const scores = (top1Fraction: number) => ({
+    evaluate: stage({ metrics: { 'metrics/top1Fraction': top1Fraction } }),
+  });
+  await rig.write('a/one/lock.yaml', formatPipelineLock(lock(scores(0.5), 'one')));
+  await rig.write('a/two/lock.yaml', formatPipelineLock(lock(scores(0.6), 'two')));
+  await rig.write('b/one/lock.yaml', formatPipelineLock(lock(scores(0.5), 'one')));
+  const bound = ['--fail-on', 'top1 < -0.5pp'];
+  const gone = await runInProcess(rig.root, 'diff', 'a', 'b', ...bound);
+  assert.equal(gone.exitCode, 1);
+  assert.equal(
+    gone.stderr,
+    'error diff/cannot-compare: top1 < -0.5pp: two: evaluate/metrics/top1Fraction is only in A\n',
+  );
+  await rig.write('b/two/lock.yaml', formatPipelineLock(lock(scores(0.5), 'two')));
+  const broken = await runInProcess(rig.root, 'diff', 'a', 'b', ...bound);
+  assert.equal(broken.exitCode, 3);
+  assert.equal(
+    broken.stderr,
+    'error diff/bound-broken: top1 < -0.5pp: two: evaluate/metrics/top1Fraction 60.00 % → 50.00 %, change -10 pp\n',
+  );
+  // Of a fraction nothing changes by 1, so such a bound would never break.
+  const whole = await runInProcess(rig.root, 'diff', 'a', 'b', '--fail-on', 'top1 < -1');
+  assert.equal(whole.exitCode, 1);
+  assert.match(whole.stderr, /one: .* is a fraction of 1, .* write pp for percentage points/);
+});
+
 test('times of two machines are not held against a bound', async (context) => {
   const moved = lock({
     benchmark: stage({

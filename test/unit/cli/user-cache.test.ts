@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { homedir, hostname, tmpdir } from 'node:os';
+import { homedir, userInfo, hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
@@ -34,6 +34,19 @@ test('set-up and reader look in the same place', () => {
     assert.equal(cache.userCacheFolder(), userCacheFolder());
   }
   assert.equal(userCacheFolder({}), join(homedir(), '.cache', 'drq'));
+});
+
+test("an empty HOME leaves the home of the user's entry", () => {
+  const home = process.env['HOME'];
+  process.env['HOME'] = '';
+  process.env['XDG_CACHE_HOME'] = '';
+  try {
+    assert.equal(userCacheFolder({}), join(userInfo().homedir, '.cache', 'drq'));
+    assert.equal(cache.userCacheFolder(), userCacheFolder({}));
+  } finally {
+    process.env['HOME'] = home;
+    process.env['XDG_CACHE_HOME'] = scratch;
+  }
 });
 
 test('a filled folder appears whole, a failed one not at all', async () => {

@@ -39,6 +39,13 @@ error pipeline/unknown-var
   );
 });
 
+test('control characters of a file do not reach the terminal', () => {
+  assert.equal(
+    render('a: \u001b[31mb\u0007\tc\n', 3, 8),
+    'p.yaml:1:4 error a/b\n  m\n  1 | a: ·[31mb·\tc\n    |    ~~~~~\n',
+  );
+});
+
 test('a range over several lines is underlined to the end of its first', () => {
   assert.equal(
     render('a:\r\n  b: 1\r\n  c: 2\r\n', 6, 20),

@@ -51,7 +51,7 @@ test('a failing stage keeps its folder and log; the others stop, or go on when a
   );
   const last = going.events.at(-1);
   assert.ok(last?.type === 'run-finished');
-  assert.deepEqual([last.ran, last.failed], [2, 1]);
+  assert.deepEqual([last.ran, last.failed, last.skipped], [2, 1, 1]);
 });
 
 test('an output that is missing or of the wrong form fails the stage and is not stored', async (t) => {

@@ -44,8 +44,17 @@ const events: RunEvent[] = [
     logPath: '/w/train/log.txt',
     logTail: ['epoch 3'],
   },
-  { type: 'stage-skipped', stageId: 'quantize' as StageId, because: train },
-  { type: 'run-finished', ran: 0, restored: 0, upToDate: 1, failed: 1, durationMs: 83_000 },
+  { type: 'stage-skipped', stageId: 'quantize' as StageId, because: train, wasRunning: false },
+  { type: 'stage-skipped', stageId: 'evaluate' as StageId, because: train, wasRunning: true },
+  {
+    type: 'run-finished',
+    ran: 0,
+    restored: 0,
+    upToDate: 1,
+    failed: 1,
+    skipped: 1,
+    durationMs: 83_000,
+  },
 ];
 
 function capture(make: (output: Writable) => Reporter): string {
@@ -79,7 +88,8 @@ failed      train  out of memory (stage/killed)
   log:    /w/train/log.txt
   folder: /w/train
 skipped     quantize  train failed
-1 up to date, 1 failed in 1 min 23 s
+stopped     evaluate  train failed
+1 up to date, 1 failed, 1 skipped in 1 min 23 s
 `,
   );
 });
@@ -112,7 +122,7 @@ test('the terminal shows a bar for what runs and leaves finished lines behind', 
   assert.match(plain, /✔ up to date {2}ingest/);
   assert.match(plain, /██████░{14} 3\/10 epochs {2}5\.0 s per epoch {2}35\.0 s left {2}loss 0\.9/);
   assert.match(plain, /✖ failed {6}train {2}out of memory/);
-  assert.match(plain, /1 up to date, 1 failed in 1 min 23 s\n/);
+  assert.match(plain, /1 up to date, 1 failed, 1 skipped in 1 min 23 s\n/);
 });
 
 test('durations are readable at every size', () => {
