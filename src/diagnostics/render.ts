@@ -64,7 +64,6 @@ function excerpt(text: string, range: SourceRange): string[] {
 
 /** A terminal would take control characters as orders; tabs are no harm. */
 function printable(text: string): string {
-   
   return text.replace(/[\u0000-\u0008\u000a-\u001f\u007f-\u009f]/g, '·');
 }
 

@@ -102,10 +102,13 @@ function dataTypeOf(data: TensorData): DataType {
   return data instanceof Int32Array ? DataType.INT32 : DataType.INT64;
 }
 
-/** A float32 graph input or output; a string dimension is dynamic and named so. */
+/**
+ * A float32 graph input or output; a string dimension is dynamic and named so. `any`: rank and sizes
+ * are left to onnxruntime.
+ */
 export function makeValueInfo(
   name: string,
-  dims: readonly (number | string)[],
+  dims: readonly (number | string)[] | 'any',
   elementType: DataType = DataType.FLOAT,
 ): ValueInfo {
   return create(ValueInfoProtoSchema, {
@@ -115,18 +118,17 @@ export function makeValueInfo(
         case: 'tensorType',
         value: {
           elemType: elementType,
-          shape: {
-            dim: dims.map((dim) => ({
-              value:
-                typeof dim === 'number'
-                  ? { case: 'dimValue' as const, value: BigInt(dim) }
-                  : { case: 'dimParam' as const, value: dim },
-            })),
-          },
+          ...(dims === 'any' ? {} : { shape: { dim: dims.map(dimensionOf) } }),
         },
       },
     },
   });
+}
+
+function dimensionOf(dim: number | string) {
+  return typeof dim === 'number'
+    ? { value: { case: 'dimValue' as const, value: BigInt(dim) } }
+    : { value: { case: 'dimParam' as const, value: dim } };
 }
 
 export interface ModelSpec {

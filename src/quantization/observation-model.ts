@@ -142,12 +142,7 @@ export function observationModel(
   sortNodes(graph);
   graph.output = [
     ...new Set([...groups.map(({ output }) => output), ...samples, ...options.kept]),
-  ].map((name) => {
-    const value = makeValueInfo(name, []);
-    // Rank, size and type are left to onnxruntime: an absent shape means "any".
-    if (value.type?.value.case === 'tensorType') delete value.type.value.value.shape;
-    return value;
-  });
+  ].map((name) => makeValueInfo(name, 'any'));
   return { model, observed, batchSize };
 }
 

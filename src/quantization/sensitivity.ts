@@ -109,12 +109,7 @@ async function measureNoise(options: PassOptions): Promise<Map<string, NoiseSums
   const sums = tensors.map(() => ({ signal: 0, noise: 0 }));
   try {
     const copy = cloneModel(prepared);
-    graphOf(copy).output = tensors.map(({ name }) => {
-      const info = makeValueInfo(name, []);
-      // The shape is left to onnxruntime: absent means "any".
-      if (info.type?.value.case === 'tensorType') delete info.type.value.value.shape;
-      return info;
-    });
+    graphOf(copy).output = tensors.map(({ name }) => makeValueInfo(name, 'any'));
     await writeOnnx(modelPath, copy);
     await runOverImages<TensorNoiseRequest, readonly NoiseSums[]>({
       ...options,

@@ -119,9 +119,7 @@ function copyOf(node: OnnxNode, inputs: readonly string[], output: string): Onnx
 /** A branch that gives what its last node makes; everything else it reads stands outside. */
 function branchAttribute(name: string, nodes: readonly OnnxNode[]) {
   const output = nodes.at(-1)?.output[0] ?? '';
-  const info = makeValueInfo(output, []);
-  // The shape is left to onnxruntime: absent means "any".
-  if (info.type?.value.case === 'tensorType') delete info.type.value.value.shape;
+  const info = makeValueInfo(output, 'any');
   const graph = create(GraphProtoSchema, { name, node: [...nodes], output: [info] });
   return create(AttributeProtoSchema, { name, type: AttributeType.GRAPH, g: graph });
 }

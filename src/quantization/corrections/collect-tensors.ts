@@ -14,12 +14,7 @@ export interface CollectOptions extends ImagePass {
 }
 
 export function setOutputs(model: OnnxModel, names: readonly string[]): void {
-  graphOf(model).output = names.map((name) => {
-    const output = makeValueInfo(name, []);
-    // Rank and size are left to onnxruntime: an absent shape means "any".
-    if (output.type?.value.case === 'tensorType') delete output.type.value.value.shape;
-    return output;
-  });
+  graphOf(model).output = names.map((name) => makeValueInfo(name, 'any'));
 }
 
 /** Runs `model` over the images in one use of a scratch file of its own name. */

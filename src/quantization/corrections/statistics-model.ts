@@ -76,12 +76,7 @@ export function statisticsModel(
     };
   });
   const names = layers.map(({ gathered }) => gathered.output);
-  graph.output = [...new Set(names)].map((name) => {
-    const value = makeValueInfo(name, []);
-    // Rank and size are left to onnxruntime: an absent shape means "any".
-    if (value.type?.value.case === 'tensorType') delete value.type.value.value.shape;
-    return value;
-  });
+  graph.output = [...new Set(names)].map((name) => makeValueInfo(name, 'any'));
   sortNodes(graph);
   return { model, layers };
 }

@@ -1,6 +1,6 @@
+import { floatsOf } from '../float-output.ts';
 import { runImageBatches, type ImageRun } from '../run-image-batches.ts';
 import { settleTask, type TaskResult } from '../task-result.ts';
-import { OnnxError } from '../../diagnostics/errors.ts';
 
 export interface CollectRequest {
   readonly run: ImageRun;
@@ -17,9 +17,7 @@ export function run({ run, outputs }: CollectRequest): Promise<CollectResponse> 
     const parts = outputs.map((): Float32Array[] => []);
     await runImageBatches(run, (results) => {
       for (const [i, name] of outputs.entries()) {
-        const data = results[name]?.data;
-        if (!(data instanceof Float32Array)) throw notFloat(name);
-        parts[i]?.push(data.slice());
+        parts[i]?.push(floatsOf(results, name).slice());
       }
     });
     return parts.map(concatenated);
@@ -35,12 +33,4 @@ function concatenated(parts: readonly Float32Array[]): Float32Array {
     offset += part.length;
   }
   return result;
-}
-
-function notFloat(name: string): OnnxError {
-  return new OnnxError({
-    code: 'onnx/unsupported-output',
-    message: `output "${name}" must be float32`,
-    hint: 'export the model with float32 outputs',
-  });
 }

@@ -1,4 +1,3 @@
-import { OnnxError } from '../../diagnostics/errors.ts';
 import {
   patchPlaces,
   quantizePatches,
@@ -6,6 +5,7 @@ import {
 } from '../../quantization/corrections/patch-sampler.ts';
 import type { LayerStatistics } from '../../quantization/corrections/statistics-model.ts';
 import type { OnnxTensor } from '../../runtime/onnx-session.ts';
+import { floatsOf } from '../float-output.ts';
 import { eachBatch, type ImageRun } from '../run-image-batches.ts';
 import { settleTask, type TaskResult } from '../task-result.ts';
 
@@ -86,13 +86,3 @@ function spreadRows(
 
 /** Multiples of it, modulo 1, fill [0, 1) evenly (Weyl 1916), so images are sampled at other places. */
 const GOLDEN_RATIO = (Math.sqrt(5) - 1) / 2;
-
-function floatsOf(outputs: Readonly<Record<string, OnnxTensor>>, name: string): Float32Array {
-  const data = outputs[name]?.data;
-  if (data instanceof Float32Array) return data;
-  throw new OnnxError({
-    code: 'quantization/not-float',
-    message: `tensor "${name}" is not float32, so its layer cannot be corrected`,
-    hint: 'quantize a float32 model',
-  });
-}

@@ -3,6 +3,7 @@ import { createHistogramObserver } from '../../quantization/observers/histogram.
 import { createMinMaxObserver } from '../../quantization/observers/min-max.ts';
 import type { Columns, ObservedOutputs } from '../../quantization/observation-model.ts';
 import type { Observer, ObserverState } from '../../quantization/observers/observer.ts';
+import { floatsOf } from '../float-output.ts';
 import { runImageBatches, shownImage, type ImageRun } from '../run-image-batches.ts';
 import { settleTask, type TaskResult } from '../task-result.ts';
 
@@ -41,12 +42,12 @@ export function run(request: ObserveRequest): Promise<ObserveResponse> {
         group.imageCount += 1;
         for (const [i, names] of observed.entries()) {
           const shareOf = (name: string): Float32Array =>
-            imageShare(outputs[name]?.data, names.tensor, n, imageCount);
+            imageShare(floatsOf(outputs, name, names.tensor), n, imageCount);
           observing = index;
           observeImage(group.observers[i]!, names, shareOf); // one a tensor
         }
         if (collected === undefined || group !== groups.heldOut) continue;
-        rows.push(imageShare(outputs[collected]?.data, collected, n, imageCount).slice());
+        rows.push(imageShare(floatsOf(outputs, collected), n, imageCount).slice());
       }
       observing = null;
     });
@@ -104,16 +105,7 @@ function mostOf(values: Float32Array): number {
 }
 
 /** The n-th of `imageCount` equal parts of a tensor [N, …]. */
-function imageShare(data: unknown, tensor: string, n: number, imageCount: number): Float32Array {
-  if (!(data instanceof Float32Array)) throw notFloat(tensor);
+function imageShare(data: Float32Array, n: number, imageCount: number): Float32Array {
   const length = data.length / imageCount;
   return data.subarray(n * length, (n + 1) * length);
-}
-
-function notFloat(tensor: string): OnnxError {
-  return new OnnxError({
-    code: 'quantization/not-float',
-    message: `tensor "${tensor}" is not float32, so it cannot be calibrated`,
-    hint: 'quantize a float32 model',
-  });
 }

@@ -1,6 +1,6 @@
-import { OnnxError } from '../../diagnostics/errors.ts';
 import { argmax, softmax } from '../../metrics/ranking.ts';
 import { klDivergence } from '../../quantization/fidelity.ts';
+import { floatsOf } from '../float-output.ts';
 import { eachBatch, type ImageRun } from '../run-image-batches.ts';
 import { settleTask, type TaskResult } from '../task-result.ts';
 
@@ -40,9 +40,7 @@ export function run(request: SwitchLayersRequest): Promise<SwitchLayersResponse>
     await eachBatch(request.run, async (session, feeds, imageCount) => {
       const outputWith = async (layer: bigint): Promise<Float32Array> => {
         const active = { data: BigInt64Array.of(layer), dims: [] };
-        const data = (await session.run({ ...feeds, [switchName]: active }))[outputName]?.data;
-        if (data instanceof Float32Array) return data;
-        throw notFloat(outputName);
+        return floatsOf(await session.run({ ...feeds, [switchName]: active }), outputName);
       };
       const reference = await outputWith(NONE);
       const width = reference.length / imageCount;
@@ -64,13 +62,5 @@ export function run(request: SwitchLayersRequest): Promise<SwitchLayersResponse>
       }
     });
     return sums;
-  });
-}
-
-function notFloat(name: string): OnnxError {
-  return new OnnxError({
-    code: 'onnx/unsupported-output',
-    message: `output "${name}" must be float32`,
-    hint: 'export the model with float32 outputs',
   });
 }

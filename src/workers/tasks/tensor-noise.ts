@@ -1,5 +1,5 @@
-import { OnnxError } from '../../diagnostics/errors.ts';
 import { UINT8_MAX, type ActivationParameters } from '../../quantization/parameters.ts';
+import { floatsOf } from '../float-output.ts';
 import { runImageBatches, type ImageRun } from '../run-image-batches.ts';
 import { settleTask, type TaskResult } from '../task-result.ts';
 
@@ -24,9 +24,7 @@ export function run({ run, tensors }: TensorNoiseRequest): Promise<TensorNoiseRe
     const sums = tensors.map(() => ({ signal: 0, noise: 0 }));
     await runImageBatches(run, (outputs) => {
       for (const [i, { name, parameters }] of tensors.entries()) {
-        const data = outputs[name]?.data;
-        if (!(data instanceof Float32Array)) throw notFloat(name);
-        addNoise(sums[i]!, data, parameters); // both lists follow `tensors`
+        addNoise(sums[i]!, floatsOf(outputs, name), parameters); // both lists follow `tensors`
       }
     });
     return sums;
@@ -51,12 +49,4 @@ function addNoise(
   }
   sums.signal += signal;
   sums.noise += noise;
-}
-
-function notFloat(tensor: string): OnnxError {
-  return new OnnxError({
-    code: 'quantization/not-float',
-    message: `tensor "${tensor}" is not float32, so it cannot be quantized`,
-    hint: 'quantize a float32 model',
-  });
 }

@@ -1,5 +1,5 @@
-import { OnnxError } from '../../diagnostics/errors.ts';
 import type { OnnxTensor } from '../../runtime/onnx-session.ts';
+import { floatsOf } from '../float-output.ts';
 import { eachBatch, type ImageRun } from '../run-image-batches.ts';
 import { settleTask, type TaskResult } from '../task-result.ts';
 
@@ -19,21 +19,12 @@ export function run({ run, trials }: TryRangesRequest): Promise<TryRangesRespons
     await eachBatch(run, async (session, feeds, imageCount) => {
       const [output = ''] = session.outputNames;
       for (const [i, trial] of trials.entries()) {
-        const data = (await session.run({ ...feeds, ...trial }))[output]?.data;
-        if (!(data instanceof Float32Array)) throw notFloat(output);
+        const data = floatsOf(await session.run({ ...feeds, ...trial }), output);
         const width = data.length / imageCount;
         for (let n = 0; n < imageCount; n += 1)
           rows[i]?.push(data.slice(n * width, (n + 1) * width));
       }
     });
     return rows;
-  });
-}
-
-function notFloat(name: string): OnnxError {
-  return new OnnxError({
-    code: 'onnx/unsupported-output',
-    message: `output "${name}" must be float32`,
-    hint: 'export the model with float32 outputs',
   });
 }
