@@ -70,7 +70,7 @@ export async function quantizeFolder(
   const files = splitPhotographs(await findPhotographs(options.dataFolder), options.count);
   const calibrationCount = files.calibration.length;
   const comparedCount = files.compared.length;
-  log?.(`calibrating on ${calibrationCount} images, comparing on ${comparedCount} others`);
+  log?.(`images: ${calibrationCount} to calibrate on, ${comparedCount} others to compare on`);
   const folder = await mkdtemp(join(tmpdir(), 'drq-quantize-'));
   const partialPath = `${outputPath}.${process.pid}.partial`;
   try {

@@ -17,7 +17,7 @@ export function finishedLine(event: EventOf<'stage-finished'>): string {
 }
 
 /** `412/1000 images  87.3/s  7 s left  epoch 3/20, loss 0.912`. */
-export function progressText(event: EventOf<'stage-progress'>): string {
+export function progressText(event: Omit<EventOf<'stage-progress'>, 'type' | 'stageId'>): string {
   const { done, total, unit, unitsPerSecond, remainingMs, label } = event;
   return [
     total === undefined

@@ -11,7 +11,6 @@ import { localTarget, saturationWarning } from '../../quantization/local-target.
 import type { Preset } from '../../quantization/normalization-choice.ts';
 import {
   quantizeFolder,
-  type FolderProgress,
   type QuantizeFolderOptions,
   type QuantizeFolderResult,
 } from '../../quantization/quantize-folder.ts';
@@ -19,6 +18,7 @@ import { requireWritable } from '../../quantization/require-writable.ts';
 import { BYTES_PER_MB } from '../../tables/columns.ts';
 import { renderBoxTable } from '../../tables/terminal.ts';
 import type { CommandCall, CommandContext } from '../command-context.ts';
+import { createProgressLines } from '../progress-lines.ts';
 import type { OptionValues } from '../options.ts';
 
 /** `drq quantize`: an int8 model from a float one and a folder of images, without a pipeline. */
@@ -40,7 +40,11 @@ export async function quantize({
   const result = await quantizeFolder({
     ...given,
     signal: context.signal,
-    onProgress: createProgressLine(context),
+    onProgress: createProgressLines({
+      writeLive: isWatched(context) ? (text) => context.stderr.write(text) : null,
+      say: (line) => context.say(line),
+      now: () => performance.now(),
+    }),
     log: (line) => context.say(line),
   });
   for (const note of result.notes) context.say(`note: ${note}`);
@@ -106,20 +110,8 @@ function parseTriple(flag: string, text: string): number[] {
   });
 }
 
-/** One line a phase; on a terminal the line also counts. */
-function createProgressLine(context: CommandContext): (progress: FolderProgress) => void {
-  const isLive = context.stderr === process.stderr && process.stderr.isTTY;
-  let phase: FolderProgress['phase'] | null = null;
-  return (progress) => {
-    const { done, total } = progress;
-    if (isLive) {
-      const end = done >= total ? '\n' : '';
-      context.stderr.write(`\r${progress.phase}  ${done}/${total} images\u001b[K${end}`);
-    } else if (progress.phase !== phase) {
-      context.say(`${progress.phase}  ${total} images`);
-    }
-    phase = progress.phase;
-  };
+function isWatched({ stderr }: CommandContext): boolean {
+  return stderr === process.stderr && process.stderr.isTTY;
 }
 
 function describeResult(result: QuantizeFolderResult): string {
