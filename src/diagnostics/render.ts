@@ -27,12 +27,12 @@ function renderOne(
   const place =
     range === undefined
       ? ''
-      : `${relativePath(cwd, range.file)}${position === null ? '' : `:${position.line}:${position.column}`} `;
-  lines.push(`${place}error ${code}`, ...message.split('\n').map((line) => `  ${line}`));
+      : `${printable(relativePath(cwd, range.file))}${position === null ? '' : `:${position.line}:${position.column}`} `;
+  lines.push(`${place}error ${code}`, ...message.split('\n').map((line) => `  ${printable(line)}`));
   if (range !== undefined && text !== undefined && text.length > 0) {
     lines.push(...excerpt(text, range));
   }
-  if (hint !== undefined) lines.push(`  hint: ${hint}`);
+  if (hint !== undefined) lines.push(`  hint: ${printable(hint)}`);
   return `${lines.join('\n')}\n`;
 }
 

@@ -127,7 +127,7 @@ function noteOutcome(
 ): void {
   state.outcomes.set(node.id, outcome);
   // Stopped because another failed: it says nothing of its own.
-  if (outcome === 'interrupted' && state.firstFailure !== null) {
+  if (outcome === 'interrupted' && state.firstFailure !== null && !schedule.signal.aborted) {
     schedule.skip(node, state.firstFailure);
   }
   if (outcome !== 'failed') return;

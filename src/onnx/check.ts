@@ -27,7 +27,8 @@ export function checkModel(model: OnnxModel, shownName: string): void {
 
 /**
  * Verifies that all weights are complete and finite; constants that nothing computes products with may be
- * infinite, as the value that a max pool's Pad fills in or the bound of a Clip.
+ * infinite, as the value that a max pool's Pad fills in or the bound of a Clip, and those that branches
+ * alone read.
  * @throws OnnxError `onnx/bad-tensor`
  */
 export function checkFinite(graph: OnnxGraph, shownName: string): void {
@@ -39,7 +40,7 @@ export function checkFinite(graph: OnnxGraph, shownName: string): void {
       (node) => node.input.includes(tensor.name) || innerReads(node).includes(tensor.name),
     );
     const mayBeInfinite = readers.every(
-      ({ opType, input }) => TAKING_INFINITY.has(opType) && input.includes(tensor.name),
+      ({ opType, input }) => TAKING_INFINITY.has(opType) || !input.includes(tensor.name),
     );
     const isBad = mayBeInfinite ? Number.isNaN : (value: number) => !Number.isFinite(value);
     const bad = readers.length === 0 ? -1 : values.findIndex(isBad);
@@ -52,7 +53,8 @@ export function checkFinite(graph: OnnxGraph, shownName: string): void {
 const TAKING_INFINITY = new Set(
   (
     'Pad Clip Where Max Min Add Sub Less LessOrEqual Greater GreaterOrEqual Equal Expand Reshape Concat ' +
-    'Identity Unsqueeze Squeeze Slice Tile Gather Transpose Flatten Cast Trilu'
+    'Identity Unsqueeze Squeeze Slice Split Tile Gather GatherND GatherElements ScatterND ScatterElements ' +
+    'Transpose Flatten Cast Trilu ReduceMax ReduceMin'
   ).split(' '),
 );
 

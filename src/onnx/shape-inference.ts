@@ -18,8 +18,11 @@ export interface InferredGraph {
   readonly ofBatches: () => readonly [InferredGraph, InferredGraph];
 }
 
-/** Two batches: what is alike with both does not depend on the batch. */
-const BATCHES = [2, 3] as const;
+/**
+ * What is alike with both does not depend on the batch, nor on whether it is more than some: a limit lies
+ * between the two.
+ */
+const BATCHES = [1, 101] as const;
 
 /**
  * Shapes and constant values as far as they follow from the graph's inputs and initializers. The
@@ -100,6 +103,7 @@ function valueOfNode(
   valueOf: InferredGraph['valueOf'],
 ): ConstantValue | undefined {
   const [input = ''] = node.input;
+  if (!isStandard(node)) return undefined;
   if (node.opType === 'Constant') {
     const tensor = tensorOf(node, 'value');
     return tensor === undefined ? undefined : constantOf(tensor);

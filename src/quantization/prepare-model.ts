@@ -1,6 +1,7 @@
 import { pruneInitializers, pruneNodes, sortNodes } from '../onnx/graph-edit.ts';
 import { checkShapes } from '../onnx/check-shapes.ts';
 import { checkFinite, checkGraph, functionDomains } from '../onnx/check.ts';
+import { hideForeignOperators } from '../onnx/foreign-operators.ts';
 import { cloneModel, graphOf, type OnnxGraph, type OnnxModel } from '../onnx/model.ts';
 import { dropCopies } from '../onnx/transforms/drop-copies.ts';
 import { foldAffine } from '../onnx/transforms/fold-affine.ts';
@@ -46,10 +47,12 @@ export function prepareModel(model: OnnxModel): OnnxModel {
   ];
   inlineFunctions(prepared);
   upgradeOpset(prepared);
+  const reveal = hideForeignOperators(graph);
   for (const transform of transforms) {
     transform(graph);
     checkGraph(graph, `the model after ${transform.name}`, functionDomains(prepared));
   }
+  reveal();
   checkFinite(graph, 'the prepared model');
   checkShapes(graph, 'the prepared model');
   return prepared;

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { homedir, userInfo } from 'node:os';
+import { homedir, tmpdir, userInfo } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
 import { packageRoot } from './package-root.ts';
 
@@ -48,10 +48,17 @@ export function userCacheFolder(environment: NodeJS.ProcessEnv = process.env): s
   return join(base !== undefined && isAbsolute(base) ? base : join(homeFolder(), '.cache'), 'drq');
 }
 
-/** HOME may be empty, as in some containers. */
+/** HOME may be empty and the user without an entry, as in containers: then nothing is shared for long. */
 function homeFolder(): string {
-  const home = homedir();
-  return isAbsolute(home) ? home : userInfo().homedir;
+  for (const place of [homedir, () => userInfo().homedir]) {
+    try {
+      const home = place();
+      if (isAbsolute(home)) return home;
+    } catch {
+      // the next place, then
+    }
+  }
+  return tmpdir();
 }
 
 /** First drq's own node_modules; then, for global installations, where `drq setup` put it. */

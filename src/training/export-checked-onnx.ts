@@ -38,7 +38,7 @@ export interface CheckedExportOptions {
 export async function exportCheckedOnnx(options: CheckedExportOptions): Promise<number> {
   await writeModel(options);
   const error = await exportError(options);
-  if (Number.isNaN(error)) {
+  if (!Number.isFinite(error)) {
     throw new StageError({
       code: DIVERGED,
       message:

@@ -1,5 +1,5 @@
 import { mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
-import { homedir, hostname, userInfo } from 'node:os';
+import { homedir, hostname, tmpdir, userInfo } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import process from 'node:process';
 
@@ -13,10 +13,17 @@ export function userCacheFolder() {
   return join(base !== undefined && isAbsolute(base) ? base : join(homeFolder(), '.cache'), 'drq');
 }
 
-/** HOME may be empty, as in some containers. */
+/** HOME may be empty and the user without an entry, as in containers: then nothing is shared for long. */
 function homeFolder() {
-  const home = homedir();
-  return isAbsolute(home) ? home : userInfo().homedir;
+  for (const place of [homedir, () => userInfo().homedir]) {
+    try {
+      const home = place();
+      if (isAbsolute(home)) return home;
+    } catch {
+      // the next place, then
+    }
+  }
+  return tmpdir();
 }
 
 /**

@@ -1,7 +1,7 @@
 import { clone } from '@bufbuild/protobuf';
 import { OnnxError } from '../../diagnostics/errors.ts';
 import { NodeProtoSchema } from '../generated/onnx_pb.ts';
-import { nameMaker, shownNode } from '../graph-edit.ts';
+import { innerGraphs, nameMaker, shownNode } from '../graph-edit.ts';
 import {
   graphOf,
   type OnnxFunction,
@@ -35,8 +35,25 @@ export function inlineFunctions(model: OnnxModel): void {
     });
     if (graph.node.length > MAX_NODES) throw tooManyNodes();
   }
-  const isLeft = new Set(graph.node.map(({ domain, opType }) => `${domain}:${opType}`));
-  model.functions = model.functions.filter(({ domain, name }) => isLeft.has(`${domain}:${name}`));
+  const needed = neededFunctions(model);
+  model.functions = model.functions.filter((called) => needed.has(called));
+}
+
+/** Those that are called still: by the graph, its branches, or one another. */
+function neededFunctions(model: OnnxModel): ReadonlySet<OnnxFunction> {
+  const byName = new Map(model.functions.map((each) => [`${each.domain}:${each.name}`, each]));
+  const needed = new Set<OnnxFunction>();
+  const visit = (nodes: readonly OnnxNode[]): void => {
+    for (const node of nodes) {
+      for (const inner of innerGraphs(node)) visit(inner.node);
+      const called = byName.get(`${node.domain}:${node.opType}`);
+      if (called === undefined || needed.has(called)) continue;
+      needed.add(called);
+      visit(called.node);
+    }
+  };
+  visit(graphOf(model).node);
+  return needed;
 }
 
 function tooManyNodes(): OnnxError {

@@ -7,12 +7,11 @@ import {
   setInteger,
   stringOf,
 } from '../attributes.ts';
-import { int64Of, makeAttribute, makeTensor, type TensorData } from '../build.ts';
+import { int64Of, makeAttribute, makeNode, makeTensor, type TensorData } from '../build.ts';
 import { opsetOf } from '../check.ts';
 import { OnnxError } from '../../diagnostics/errors.ts';
-import { innerGraphs, nameMaker, shownNode } from '../graph-edit.ts';
+import { innerGraphs, isStandard, nameMaker, shownNode } from '../graph-edit.ts';
 import { inferGraph } from '../shape-inference.ts';
-import { isFloatTensor, readFloats } from '../tensor-data.ts';
 import { graphOf, type OnnxGraph, type OnnxModel, type OnnxNode } from '../model.ts';
 
 /** The first opset in which QuantizeLinear and DequantizeLinear know an axis. */
@@ -29,7 +28,7 @@ const UNCHANGED = new Set(
     'SpaceToDepth DepthToSpace LpNormalization Softsign ThresholdedRelu ConvTranspose Einsum Mean ArgMax ' +
     'ArgMin OneHot GatherND GatherElements ScatterND ScatterElements NonZero Celu Xor Tan Asin Acos Atan Sinh ' +
     'Cosh Asinh Acosh Atanh ReduceSumSquare ReduceLogSum ReduceLogSumExp GreaterOrEqual LessOrEqual IsNaN ' +
-    'IsInf LSTM GRU RNN MaxUnpool GlobalLpPool LpPool EyeLike Compress If Loop Scan'
+    'IsInf LSTM GRU RNN MaxUnpool GlobalLpPool LpPool EyeLike Compress MeanVarianceNormalization If Loop'
   ).split(' '),
 );
 
@@ -40,12 +39,7 @@ const UNCHANGED = new Set(
 export function upgradeOpset(model: OnnxModel): void {
   if (opsetOf(model) >= QDQ_OPSET) return;
   const graph = graphOf(model);
-  const newName = nameMaker(graph);
-  const upgrade = (node: OnnxNode): void => {
-    upgradeNode(node, graph, newName);
-    for (const inner of innerGraphs(node)) inner.node.forEach(upgrade);
-  };
-  graph.node.forEach(upgrade);
+  upgradeGraph(graph, { graph, opset: opsetOf(model), newName: nameMaker(graph) });
   for (const entry of model.opsetImport) {
     if (entry.domain === '' || entry.domain === 'ai.onnx') entry.version = BigInt(QDQ_OPSET);
   }
@@ -53,7 +47,63 @@ export function upgradeOpset(model: OnnxModel): void {
   if (model.irVersion < 7n) model.irVersion = 7n;
 }
 
-function upgradeNode(node: OnnxNode, graph: OnnxGraph, newName: (wanted: string) => string): void {
+interface Upgrade {
+  /** The model's own graph, which gets all new constants: branches may read them. */
+  readonly graph: OnnxGraph;
+  /** What the model has. */
+  readonly opset: number;
+  readonly newName: (wanted: string) => string;
+}
+
+/** The nodes of the model's graph, or of a branch or loop body in it; other domains have versions of their own. */
+function upgradeGraph(owner: OnnxGraph, upgrade: Upgrade): void {
+  owner.node = owner.node.flatMap((node) => {
+    for (const inner of innerGraphs(node)) upgradeGraph(inner, upgrade);
+    if (!isStandard(node)) return [node];
+    if (OVER_AXES.has(node.opType)) return overFlatAxes(node, owner, upgrade);
+    upgradeNode(node, owner, upgrade);
+    return [node];
+  });
+}
+
+const OVER_AXES = new Set(['Softmax', 'LogSoftmax', 'Hardmax']);
+
+/**
+ * Up to opset 12 such an operator took all axes from its own on as one, 1 where none was given; from 13 on
+ * it takes that axis alone, which is the same where only ones follow.
+ */
+function overFlatAxes(node: OnnxNode, owner: OnnxGraph, { newName }: Upgrade): OnnxNode[] {
+  const [input = ''] = node.input;
+  const [output = ''] = node.output;
+  const axis = integerOf(node, 'axis', 1);
+  const shape = inferGraph(owner).shapes.get(input) ?? declaredShape(output, owner);
+  if (axis === -1 || (shape !== undefined && isAloneFrom(axis, shape))) {
+    setInteger(node, 'axis', axis);
+    return [node];
+  }
+  const [sizes, flat, result] = ['sizes', 'flat', 'result'].map((what) =>
+    newName(`${output}_${what}`),
+  ) as [string, string, string];
+  const made = (opType: string, inputs: readonly string[], outputs: readonly string[]) =>
+    makeNode({ opType, name: newName(`${output}/${opType.toLowerCase()}`), inputs, outputs });
+  const flatten = made('Flatten', [input], [flat]);
+  setInteger(flatten, 'axis', axis);
+  node.input = [flat];
+  node.output = [result];
+  setInteger(node, 'axis', 1);
+  return [
+    ...[made('Shape', [input], [sizes]), flatten, node],
+    made('Reshape', [result, sizes], [output]),
+  ];
+}
+
+/** As many open sizes as the graph says that one of its outputs has. */
+function declaredShape(output: string, { output: outputs }: OnnxGraph): number[] | undefined {
+  const type = outputs.find(({ name }) => name === output)?.type?.value;
+  return type?.case === 'tensorType' ? type.value.shape?.dim.map(() => NaN) : undefined;
+}
+
+function upgradeNode(node: OnnxNode, owner: OnnxGraph, { graph, opset, newName }: Upgrade): void {
   const [output = ''] = node.output;
   const constant = (name: string, dims: readonly number[], data: TensorData): string => {
     const wanted = newName(`${output}_${name}`);
@@ -115,28 +165,29 @@ function upgradeNode(node: OnnxNode, graph: OnnxGraph, newName: (wanted: string)
     case 'Resize': {
       // From opset 11 on the region of interest comes before the scales.
       if (node.input.length !== 2) return;
-      const nearestMode = nearestModeOf(node, graph);
+      const nearestMode = nearestModeOf(node, [owner, graph]);
       if (nearestMode === undefined) break;
       upgradeResize(node, nearestMode, constant);
       return;
     }
-    case 'TopK':
+    case 'TopK': {
       // Their number became an input in opset 10.
-      if (node.input.length === 2) return;
-      break;
+      const count = attributeOf(node, 'k')?.i;
+      if (count !== undefined) node.input.push(integers('k', [Number(count)]));
+      removeAttributes(node, 'k');
+      return;
+    }
+    case 'Scatter':
+      node.opType = 'ScatterElements'; // its name from opset 11 on
+      return;
+    case 'Scan':
+      // Of opset 8 it was another operator, with a batch of its own.
+      if (opset < 9) break;
+      return;
     case 'Dropout':
       // The ratio became an input in opset 12; at inference it means nothing.
       node.attribute = [];
       node.input = node.input.slice(0, 1);
-      return;
-    case 'Softmax':
-    case 'LogSoftmax':
-      // Up to opset 12 all axes from this one on were one, 1 where none was given.
-      if (
-        !isAloneFrom(integerOf(node, 'axis', 1), inferGraph(graph).shapes.get(node.input[0] ?? ''))
-      )
-        break;
-      setInteger(node, 'axis', integerOf(node, 'axis', 1));
       return;
     case 'BatchNormalization':
       // Gone in opset 9; 0 normalizes each place of the image by itself.
@@ -155,11 +206,20 @@ function upgradeNode(node: OnnxNode, graph: OnnxGraph, newName: (wanted: string)
 
 /**
  * How onnxruntime rounds in a nearest Resize of opset 10: down along an axis that grows, up along one
- * that shrinks (its `ResizeNearestMode::SIMPLE`). Undefined: both in one node, which no later opset has.
+ * that shrinks (its `ResizeNearestMode::SIMPLE`). Undefined: both in one node, which no later opset has,
+ * or scales that are computed. They are looked for in the graphs in turn.
  */
-function nearestModeOf(resize: OnnxNode, graph: OnnxGraph): 'floor' | 'ceil' | undefined {
-  const tensor = graph.initializer.find(({ name }) => name === resize.input[1]);
-  const scales = tensor !== undefined && isFloatTensor(tensor) ? [...readFloats(tensor)] : [];
+function nearestModeOf(
+  resize: OnnxNode,
+  graphs: readonly OnnxGraph[],
+): 'floor' | 'ceil' | undefined {
+  if (stringOf(resize, 'mode', 'nearest') !== 'nearest') return 'floor'; // says nothing
+  const [, name = ''] = resize.input;
+  const known = graphs
+    .map((graph) => inferGraph(graph).valueOf(name))
+    .find((value) => value !== undefined);
+  if (known === undefined) return undefined;
+  const scales = [...known.data];
   if (!scales.some((scale) => scale < 1)) return 'floor';
   return scales.some((scale) => scale > 1) ? undefined : 'ceil';
 }
@@ -182,8 +242,8 @@ function upgradeResize(
   );
 }
 
-/** Whether only ones follow this axis; where the rank is unknown that of [N, C] is taken. */
-function isAloneFrom(axis: number, shape: readonly number[] = [NaN, NaN]): boolean {
+/** Whether only ones follow this axis. */
+function isAloneFrom(axis: number, shape: readonly number[]): boolean {
   const at = axis < 0 ? axis + shape.length : axis;
   return at < shape.length && shape.slice(at + 1).every((dim) => dim === 1);
 }
