@@ -109,7 +109,7 @@ function dataTypeOf(data: TensorData): DataType {
 export function makeValueInfo(
   name: string,
   dims: readonly (number | string)[] | 'any',
-  elementType: DataType = DataType.FLOAT,
+  elementType: number = DataType.FLOAT,
 ): ValueInfo {
   return create(ValueInfoProtoSchema, {
     name,

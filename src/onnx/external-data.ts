@@ -13,7 +13,8 @@ const MAX_BYTES = 2 ** 31 - 1;
 
 /**
  * Reads the data that `model` keeps in other files into it, in place. The files lie in the folder of
- * the model or below it (onnx/docs/ExternalData.md); nothing outside is opened. Returns their names.
+ * the model or below it (onnx/docs/ExternalData.md); nothing outside is opened, but where the model itself
+ * is a link, what links lead to in its file's own folder. Returns their names.
  * @throws OnnxError `onnx/external-data` naming tensor and file
  */
 export async function readExternalData(
@@ -23,6 +24,8 @@ export async function readExternalData(
   const tensors = externalTensors(model);
   if (tensors.length === 0) return [];
   const folder = await realpath(dirname(modelPath));
+  // A cache of models may keep all files in one place and link them, the model's own, too.
+  const linked = dirname(await realpath(modelPath));
   const files = new Map<string, FileHandle>();
   let total = 0;
   try {
@@ -30,7 +33,7 @@ export async function readExternalData(
       const place = placeOf(tensor, modelPath);
       let file = files.get(place.location);
       if (file === undefined) {
-        file = await openInside(folder, place.location, tensor, modelPath);
+        file = await openInside([folder, linked], place.location, tensor, modelPath);
         files.set(place.location, file);
       }
       const { size } = await file.stat();
@@ -102,7 +105,7 @@ function placeOf(tensor: Initializer, modelPath: string): Place {
 }
 
 async function openInside(
-  folder: string,
+  [folder, linked]: readonly [string, string],
   location: string,
   tensor: Initializer,
   modelPath: string,
@@ -116,7 +119,7 @@ async function openInside(
   const real = await realpath(path).catch((cause: unknown) => {
     throw refused(tensor, modelPath, `names the file "${location}", which cannot be found`, cause);
   });
-  if (!isBelow(folder, real)) throw outside();
+  if (!isBelow(folder, real) && !isBelow(linked, real)) throw outside();
   // Without blocking: a named pipe would else wait for a writer for ever.
   const file = await open(real, constants.O_RDONLY | constants.O_NONBLOCK).catch(
     (cause: unknown) => {

@@ -10,13 +10,15 @@ import { resolveEqualization } from './corrections/choose-equalization.ts';
 import { equalize, type EqualizedModel, type EqualizeOptions } from './corrections/equalize.ts';
 import { withThreadsOf } from './image-pass.ts';
 import { prepareModel } from './prepare-model.ts';
-import type { Equalization, EqualizationChoice, RangeMethod } from './choices.ts';
+import type { Equalization, EqualizationChoice, Granularity, RangeMethod } from './choices.ts';
 
 export interface EqualizeAndCalibrateOptions extends Omit<AutomaticOptions, 'model'> {
   /** Called once a network, so that the weights as they were read need not outlive the equalized ones. */
   readonly readModel: ReadModel;
   readonly method: RangeMethod | 'auto';
   readonly equalization: EqualizationChoice;
+  /** Of the weights that are quantized with the table, where it is known. */
+  readonly granularity?: Granularity;
 }
 
 /** The parts of a calibration table that follow from the model and the images. */
@@ -35,10 +37,13 @@ export async function equalizeAndCalibrate(
 }
 
 async function calibrateOnThreads(options: EqualizeAndCalibrateOptions): Promise<Calibration> {
-  const method = resolveEqualization(options.equalization, options.images.indices.length);
+  const { equalization, granularity } = options;
+  // One scale of all weights cannot follow rows whose outputs were brought to one range: 6 dB of a
+  // network with depthwise convolutions.
+  const choice = equalization === 'auto' && granularity === 'per-tensor' ? 'none' : equalization;
+  const method = resolveEqualization(choice, options.images.indices.length);
   // Without candidates there are no scores to tell by.
-  const isUnsure =
-    options.equalization === 'auto' && method === 'none' && options.method === 'auto';
+  const isUnsure = choice === 'auto' && method === 'none' && options.method === 'auto';
   if (isUnsure) return calibrateBothWays(options);
   return method === 'none' ? calibratePlain(options) : calibrateEqualized(options, method);
 }

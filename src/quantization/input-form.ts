@@ -1,5 +1,7 @@
 import type { Normalization } from '../data/image-shards.ts';
 import { OnnxError } from '../diagnostics/errors.ts';
+import { TensorProto_DataType as DataType } from '../onnx/generated/onnx_pb.ts';
+import { graphOf, type OnnxModel } from '../onnx/model.ts';
 import { handOver } from '../onnx/reader.ts';
 import type { InputRounding, InputType } from './choices.ts';
 import { normalizationOf, type NormalizationChoice } from './normalization-choice.ts';
@@ -36,6 +38,7 @@ export async function inputFormFor(options: InputFormOptions): Promise<InputForm
     isUint8 || (options.inputRounding === 'pixels' && settings.firstConvolution === 'pad');
   if (normalization === undefined || !isTried) return asItIs;
   const floatModel = await readModel();
+  if (takesPixels(floatModel)) return { ...asItIs, readModel: handOver(floatModel, readModel) };
   const target = isUint8 ? null : settings.target;
   const found = takePixels(floatModel, normalization, target);
   if (isUint8 && found === null) throw cannotFold(shownName);
@@ -73,11 +76,19 @@ export async function photographNormalization(
 ): Promise<Normalization> {
   const model = await readModel();
   const normalization = normalizationOf(choice, model);
-  if (inputType === 'uint8' && takePixels(model, normalization) === null) {
+  if (inputType === 'uint8' && !takesPixels(model) && takePixels(model, normalization) === null) {
     throw cannotFold(shownName);
   }
   return normalization;
 }
+
+/** Whether the model's own input is uint8 already. */
+export function takesPixels(model: OnnxModel): boolean {
+  const type = graphOf(model).input[0]?.type?.value;
+  return type?.case === 'tensorType' && type.value.elemType === UINT8;
+}
+
+const UINT8: number = DataType.UINT8;
 
 /** A normalization inside the model counts as a layer when channels are equalized. */
 function withoutChanges(table: Source['table'], tensor: string | null): Source['table'] {

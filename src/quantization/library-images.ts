@@ -12,6 +12,7 @@ import type {
   QuantizeModelOptions,
 } from './library-options.ts';
 import { packImages } from './pack-images.ts';
+import { untilAborted } from './until-aborted.ts';
 import type { ComparedImages } from './report-quantization.ts';
 import {
   calibrationOf,
@@ -147,7 +148,7 @@ async function takePhotographs(
 
 async function takeTensors(
   tensors: InputTensors,
-  { onProgress }: CalibrateModelOptions,
+  { onProgress, signal }: CalibrateModelOptions,
   place: ImagesPlace,
 ): Promise<ImageSelection> {
   const { height, width } = place;
@@ -155,7 +156,9 @@ async function takeTensors(
   const { count } = await writeTensorShards(
     folder,
     place.inputLayout === 'nchw' ? [3, height, width] : [height, width, 3],
-    counted(tensors, (done) => onProgress?.({ phase: 'read', done, total: null })),
+    counted(untilAborted(tensors, signal), (done) =>
+      onProgress?.({ phase: 'read', done, total: null }),
+    ),
   );
   if (count === 0) throw noInputs();
   return selectAll(folder, count);
@@ -166,7 +169,7 @@ function selectAll(folder: string, count: number): ImageSelection {
 }
 
 async function* counted(
-  tensors: InputTensors,
+  tensors: AsyncIterable<Float32Array>,
   onCount: (done: number) => void,
 ): AsyncGenerator<Float32Array> {
   let done = 0;

@@ -55,7 +55,10 @@ export interface QuantizeModelOptions extends CalibrateModelOptions, Quantizatio
    * what a folder has beside the photographs that calibrate; then all of these may.
    */
   readonly compare?: InputTensors | PhotographFolder;
-  /** From `calibrateModel`; by default found here, after channels are equalized where that helps. */
+  /**
+   * From `calibrateModel`; by default found here, after channels are equalized where that helps. The
+   * `ranges` of a result may be those of the equalized network, and are none to give again.
+   */
   readonly ranges?: CalibrationTable['tensors'];
 }
 
@@ -135,7 +138,18 @@ export function parseQuantizeOptions(options: unknown): QuantizeModelOptions {
     const isTensors = given !== undefined && !('folder' in given);
     if (parsed.inputType === 'uint8' && isTensors) throw unknownPixels(name);
   }
+  const { ranges, equalization = 'none', method } = parsed;
+  if (ranges !== undefined && (equalization !== 'none' || method !== undefined)) throw settled();
   return parsed;
+}
+
+function settled(): UsageError {
+  return new UsageError({
+    code: 'library/ranges-given',
+    message:
+      'quantizeModel: with the option "ranges" nothing is calibrated, so "method" and "equalization" have no say',
+    hint: 'leave them out, or leave out ranges',
+  });
 }
 
 function unknownPixels(name: string): UsageError {

@@ -28,7 +28,7 @@ export interface LibraryQuantization {
   /** Range of every activation of the network as it was quantized, its channels equalized. */
   readonly ranges: CalibrationTable['tensors'];
   readonly quantizedLayerCount: number;
-  /** Nodes that stayed float, and why. */
+  /** Nodes of the optimised graph that stayed float, and why; the report's own. */
   readonly floatNodes: readonly FloatNode[];
   /** What was done, and how closely the result follows the float model; plain data. */
   readonly report: QuantizationReport;
@@ -86,7 +86,7 @@ export async function quantizeModel(
       model: run.quantized.model,
       ranges,
       quantizedLayerCount: report.layers.length,
-      floatNodes: run.quantized.plan.floatNodes,
+      floatNodes: report.floatNodes,
       report,
       reportMarkdown: markdown,
     };

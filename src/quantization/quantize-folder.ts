@@ -14,7 +14,7 @@ import { quantizeImages, type QuantizationChoices } from './quantize-images.ts';
 import { requireImageModel } from './require-image-model.ts';
 import { requireModelFile } from './require-model-file.ts';
 import { requireRunnable } from './require-runnable.ts';
-import { requireWritable } from './require-writable.ts';
+import { modelFiles, requireWritable } from './require-writable.ts';
 import { findPhotographs, NONE_LEFT, splitPhotographs } from './split-photographs.ts';
 
 export type { Preset } from './normalization-choice.ts';
@@ -60,7 +60,10 @@ export async function quantizeFolder(
 ): Promise<QuantizeFolderResult> {
   const { modelPath, outputPath, log, signal } = options;
   await requireModelFile(modelPath);
-  await requireWritable({ what: 'output', path: outputPath }, [{ what: 'model', path: modelPath }]);
+  await requireWritable(
+    { what: 'output', path: outputPath },
+    await modelFiles(modelPath, outputPath),
+  );
   const { readModel, signature } = await readClassifier(modelPath);
   const source = { readModel, shownName: modelPath };
   const normalization = await photographNormalization(options, source, options.inputType);

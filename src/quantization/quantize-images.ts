@@ -13,6 +13,7 @@ import {
   type Target,
 } from './choices.ts';
 import { equalizeAndCalibrate } from './equalize-and-calibrate.ts';
+import { takesPixels } from './input-form.ts';
 import { withThreadsOf, type ImagePass } from './image-pass.ts';
 import { localTarget } from './local-target.ts';
 import {
@@ -75,14 +76,7 @@ export interface QuantizedImages extends Omit<ReportedQuantization, 'tradeSvg'> 
  * the command and the library share once the images lie where worker threads find them.
  */
 export async function quantizeImages(options: QuantizeImagesOptions): Promise<QuantizedImages> {
-  const {
-    images,
-    quantizedPath,
-    workerCount,
-    scratchPath,
-    signal,
-    inputType = 'float32',
-  } = options;
+  const { images, quantizedPath, workerCount, scratchPath, signal } = options;
   const { rounding, biasCorrection } = withDefaults(options);
   const shared = { workerCount, scratchPath, ...(signal === undefined ? {} : { signal }) };
   // The same threads for both; they end before others compare the models.
@@ -103,7 +97,7 @@ export async function quantizeImages(options: QuantizeImagesOptions): Promise<Qu
       calibrationImageCount: images.indices.length,
       rounding,
       biasCorrection,
-      inputType,
+      inputType: takesPixels(run.quantized.model) ? 'uint8' : 'float32',
     },
     plotPath: EMBEDDED,
     onProgress: (done, total) => options.onProgress?.('compare', done, total),
@@ -159,6 +153,7 @@ async function rangesOf(
     method,
     equalization,
     percentile,
+    granularity: options.granularity ?? 'per-channel',
     seed: 0,
     batchSize: 1,
     onProgress: (done, total) => options.onProgress?.('calibrate', done, total),

@@ -102,10 +102,12 @@ export async function reportQuantization(
 }
 
 /** A file smaller than the weights keeps them in others; it is read for their names. */
-async function floatBytes(path: string, { plan }: QuantizedModel): Promise<number> {
+async function floatBytes(path: string, { plan, model }: QuantizedModel): Promise<number> {
   const { size } = await stat(path);
   const valueCount = plan.layers.reduce((sum, { weightDims }) => sum + productOf(weightDims), 0);
-  return size < Float32Array.BYTES_PER_ELEMENT * valueCount ? await modelBytes(path) : size;
+  const inFloat = graphOf(model).initializer.reduce((sum, { rawData }) => sum + rawData.length, 0);
+  const least = Math.max(Float32Array.BYTES_PER_ELEMENT * valueCount, inFloat);
+  return size < least ? await modelBytes(path) : size;
 }
 
 /** Only the first output is looked at, which a reader of the figures has to know. */

@@ -1,6 +1,7 @@
 import { open, realpath, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { UsageError } from '../diagnostics/errors.ts';
+import { dataFilesBeside } from '../onnx/model-size.ts';
 
 export interface WrittenFile {
   /** What it is, in messages: `output`, `report`. */
@@ -29,7 +30,7 @@ export async function requireWritable(
     if ((await whereItLies(path)) !== (await whereItLies(other.path))) continue;
     throw new UsageError({
       code: 'quantize/overwrites-input',
-      message: `the ${what} ${path} is the ${other.what} itself`,
+      message: `the ${what} ${path} would replace the ${other.what}`,
       hint: `give another path with --${what}`,
     });
   }
@@ -48,6 +49,18 @@ export async function requireWritable(
       cause,
     });
   }
+}
+
+/**
+ * The files of a model that writing `path` could replace: its own, and where `path` is there already,
+ * those beside it that hold its weights.
+ */
+export async function modelFiles(modelPath: string, path: string): Promise<WrittenFile[]> {
+  const own = { what: 'model', path: modelPath };
+  const isThere = (await stat(path).catch(() => null))?.isFile() === true;
+  if (!isThere || (await whereItLies(path)) === (await whereItLies(modelPath))) return [own];
+  const files = await dataFilesBeside(modelPath);
+  return [own, ...files.map((file) => ({ what: "model's weights", path: file }))];
 }
 
 async function whereItLies(path: string): Promise<string> {

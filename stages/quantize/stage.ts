@@ -64,6 +64,9 @@ export const quantize = defineStage({
     const saturation = saturationWarning(parameters.target);
     if (saturation !== null) context.warn(saturation);
     const table = await readCalibrationTable(inputs['table']!.path);
+    if (parameters.granularity === 'per-tensor' && table.equalization?.method === 'activations') {
+      context.warn(ONE_SCALE);
+    }
     const { readModel, signature } = await readClassifier(modelPath);
     const images = await calibrationImages(context, table);
     requireLabels(parameters, images, signature, modelPath);
@@ -172,6 +175,9 @@ async function calibrationImages(
   }
   return { shards, calibration: { folder: images.path, split: table.split, indices }, heldOut };
 }
+
+const ONE_SCALE =
+  'granularity per-tensor: the calibration brought the channels of activations to like ranges, which one scale of all weights follows badly; set equalization to none or cross-layer in the calibrate stage';
 
 /** What cannot be done without images, where it was asked for. */
 function imagesNeededBy(parameters: QuantizeParameters): string[] {

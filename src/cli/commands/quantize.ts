@@ -14,7 +14,8 @@ import {
   type QuantizeFolderOptions,
   type QuantizeFolderResult,
 } from '../../quantization/quantize-folder.ts';
-import { requireWritable } from '../../quantization/require-writable.ts';
+import { requireModelFile } from '../../quantization/require-model-file.ts';
+import { modelFiles, requireWritable } from '../../quantization/require-writable.ts';
 import { BYTES_PER_MB } from '../../tables/columns.ts';
 import { renderBoxTable } from '../../tables/terminal.ts';
 import type { CommandCall, CommandContext } from '../command-context.ts';
@@ -30,8 +31,9 @@ export async function quantize({
   const given = readOptions(modelPath, options);
   const { reportFile } = options;
   if (reportFile !== undefined) {
+    await requireModelFile(modelPath);
     await requireWritable({ what: 'report', path: reportFile }, [
-      { what: 'model', path: modelPath },
+      ...(await modelFiles(modelPath, reportFile)),
       { what: 'output', path: given.outputPath },
     ]);
   }

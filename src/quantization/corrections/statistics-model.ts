@@ -31,7 +31,10 @@ export function statisticsModel(
   const model = cloneModel(source);
   const graph = graphOf(model);
   const [input] = graph.input;
-  if (input !== undefined) graph.input[0] = makeValueInfo(input.name, inputDims);
+  if (input !== undefined) {
+    const type = input.type?.value.case === 'tensorType' ? input.type.value.value.elemType : FLOAT;
+    graph.input[0] = makeValueInfo(input.name, inputDims, type); // it may take pixels
+  }
   const { shapes } = inferGraph(graph);
   const newName = nameMaker(graph);
   const add = (opType: string, inputs: readonly string[], attributes: IntegerAttributes = {}) => {
@@ -80,5 +83,7 @@ export function statisticsModel(
   sortNodes(graph);
   return { model, layers };
 }
+
+const FLOAT: number = DataType.FLOAT;
 
 type IntegerAttributes = Readonly<Record<string, number>>;

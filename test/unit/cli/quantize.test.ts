@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdir, readdir } from 'node:fs/promises';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import sharp from 'sharp';
 import { createRandom } from '../../../src/numeric/random.ts';
 import { classifierSignature } from '../../../src/onnx/model-signature.ts';
 import { readOnnx } from '../../../src/onnx/reader.ts';
-import { writeOnnx } from '../../../src/onnx/writer.ts';
+import { writeOnnx, writeOnnxWithData } from '../../../src/onnx/writer.ts';
 import { runInProcess } from '../../support/in-process-cli.ts';
 import { createRig } from '../../support/rig.ts';
 import { tinyConvnet } from '../../support/tiny-convnet.ts';
@@ -39,10 +39,15 @@ test('what cannot be written is told before anything is done', async (context) =
   const rig = await createRig(context);
   await writeOnnx(rig.path('model.onnx'), tinyConvnet());
   await mkdir(rig.path('none'));
-  const refused = async (output: string, report: string, expected: RegExp): Promise<void> => {
+  const refused = async (
+    output: string,
+    report: string,
+    expected: RegExp,
+    model = 'model.onnx',
+  ): Promise<void> => {
     const { exitCode, stderr } = await runInProcess(
       rig.root,
-      ...['quantize', rig.path('model.onnx'), '--data', rig.path('none'), '--preset', 'tf'],
+      ...['quantize', rig.path(model), '--data', rig.path('none'), '--preset', 'tf'],
       ...['--output', rig.path(output), '--report', rig.path(report)],
     );
     assert.equal(exitCode, 2, stderr);
@@ -50,8 +55,31 @@ test('what cannot be written is told before anything is done', async (context) =
   };
   await refused('int8.onnx', 'none', /quantize\/folder-given: the report .*none is a folder/);
   await refused('none', 'report.md', /quantize\/folder-given: the output .*none is a folder/);
-  await refused('model.onnx', 'report.md', /overwrites-input: the output .* is the model itself/);
-  await refused('int8.onnx', 'int8.onnx', /overwrites-input: the report .* is the output itself/);
+  await refused(
+    'model.onnx',
+    'report.md',
+    /overwrites-input: the output .* would replace the model$/m,
+  );
+  await refused(
+    'int8.onnx',
+    'int8.onnx',
+    /overwrites-input: the report .* would replace the output$/m,
+  );
+  await writeOnnxWithData(rig.path('large.onnx'), rig.path('large.bin'), tinyConvnet());
+  const before = await readFile(rig.path('large.bin'));
+  await refused(
+    'large.bin',
+    'r.md',
+    /the output .* would replace the model's weights$/m,
+    'large.onnx',
+  );
+  await refused(
+    'int8.onnx',
+    'large.bin',
+    /the report .* would replace the model's weights$/m,
+    'large.onnx',
+  );
+  assert.deepEqual(await readFile(rig.path('large.bin')), before);
   await refused(
     'model.onnx/x.onnx',
     'r.md',

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -125,3 +125,20 @@ for (const { name, entries, message } of refused) {
     });
   });
 }
+
+test('external data: of a model that is a link, what links lead to beside its file is read', async (t) => {
+  const { root, folder, path } = await fixture(t, { location: 'link.bin' });
+  // As model hubs keep their caches: files by their digest, links by their name.
+  const blobs = join(root, 'blobs');
+  await mkdir(blobs);
+  await rename(path, join(blobs, 'a1'));
+  await writeFile(join(blobs, 'b2'), bytes);
+  await symlink(join(blobs, 'a1'), path);
+  await symlink(join(blobs, 'b2'), join(folder, 'link.bin'));
+  const [weights] = graphOf(await readOnnx(path)).initializer;
+  assert.deepEqual(readFloats(weights!), WEIGHTS);
+  await rm(join(folder, 'link.bin'));
+  await writeFile(join(root, 'outside.bin'), bytes);
+  await symlink(join(root, 'outside.bin'), join(folder, 'link.bin'));
+  await assert.rejects(readOnnx(path), { message: /is not in the model's folder/ });
+});

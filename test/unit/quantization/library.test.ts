@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { makeNode, makeTensor, makeValueInfo } from '../../../src/onnx/build.ts';
+import { TensorProto_DataType as DataType } from '../../../src/onnx/generated/onnx_pb.ts';
+import { graphOf, type OnnxModel } from '../../../src/onnx/model.ts';
 import { calibrateModel, quantizeModel } from '../../../src/quantization/library.ts';
-import { normalValues } from '../../support/quantize-one.ts';
+import { nodeSpec, normalValues } from '../../support/quantize-one.ts';
 import { temporaryFolder } from '../../support/stage-context.ts';
 import { makeJpeg, writeFiles } from '../../support/picture-fixtures.ts';
 import { TINY_SIZE, tinyConvnet } from '../../support/tiny-convnet.ts';
@@ -118,4 +122,90 @@ test('figures of pixels in 0 to 255 are refused with what to do', async () => {
     message: /received mean 127\.5,127\.5,127\.5 and std 1,1,1$/,
     hint: /divide mean and std of values in 0 to 255 by 255/,
   });
+});
+
+/** The network behind a Cast of pixels and their normalization. */
+function pixelConvnet(): OnnxModel {
+  const model = tinyConvnet();
+  const graph = graphOf(model);
+  for (const node of graph.node) {
+    node.input = node.input.map((name) => (name === 'input' ? 'normalized' : name));
+  }
+  graph.node.unshift(
+    makeNode(nodeSpec('Cast', ['input'], 'values', { to: DataType.FLOAT })),
+    makeNode(nodeSpec('Mul', ['values', 'pixel_step'], 'normalized')),
+  );
+  graph.initializer.push(makeTensor('pixel_step', [], Float32Array.of(1 / 255)));
+  graph.input = [makeValueInfo('input', [1, 3, TINY_SIZE, TINY_SIZE], DataType.UINT8)];
+  return model;
+}
+
+test('a model that takes pixels is corrected on pixels', async (t) => {
+  const folder = await temporaryFolder(t);
+  for (let i = 0; i < 24; i += 1)
+    await writeFiles({ [join(folder, `${i}.jpg`)]: await makeJpeg(i) });
+  const images = { folder, preset: 'unit' } as const;
+  const { report } = await quantizeModel(pixelConvnet(), { images, count: 12, ...shared });
+  assert.equal(report.settings.inputType, 'uint8');
+  assert.ok(report.fidelity!.logitsSqnrDb! > 25, `${report.fidelity!.logitsSqnrDb} dB`);
+});
+
+test('an abort ends the reading of inputs at once, and the generator with it', async () => {
+  const abort = new AbortController();
+  let taken = 0;
+  let isClosed = false;
+  const slow = async function* (): AsyncGenerator<Float32Array> {
+    try {
+      for (;;) {
+        await delay(20);
+        taken += 1;
+        yield inputs[0]!;
+      }
+    } finally {
+      isClosed = true;
+    }
+  };
+  setTimeout(() => abort.abort(), 150);
+  const running = calibrateModel(tinyConvnet(), {
+    images: slow(),
+    signal: abort.signal,
+    ...shared,
+  });
+  await assert.rejects(running, { code: 'run/interrupted' });
+  await delay(50);
+  assert.ok(taken > 0 && taken < 30, String(taken));
+  assert.ok(isClosed);
+  const stuck = async function* (): AsyncGenerator<Float32Array> {
+    yield inputs[0]!;
+    await new Promise(() => undefined);
+  };
+  const other = new AbortController();
+  setTimeout(() => other.abort(), 50);
+  await assert.rejects(
+    calibrateModel(tinyConvnet(), { images: stuck(), signal: other.signal, ...shared }),
+    { code: 'run/interrupted' },
+  );
+});
+
+test('options that given ranges leave without a say are refused', async () => {
+  const ranges = await calibrateModel(tinyConvnet(), {
+    images: inputs,
+    method: 'min-max',
+    ...shared,
+  });
+  for (const option of [{ method: 'mse' }, { equalization: 'activations' }] as const) {
+    await assert.rejects(quantizeModel(tinyConvnet(), { images: inputs, ranges, ...option }), {
+      code: 'library/ranges-given',
+    });
+  }
+});
+
+test('with one scale for all weights channels are not brought to like ranges unasked', async () => {
+  const many = Array.from({ length: 64 }, (_, i) => normalValues(`many ${i}`, LENGTH));
+  const chosenFor = async (granularity: 'per-tensor' | 'per-channel') => {
+    const { report } = await quantizeModel(tinyConvnet(), { images: many, granularity, ...shared });
+    return report.settings.equalization;
+  };
+  assert.equal(await chosenFor('per-tensor'), 'none');
+  assert.equal(await chosenFor('per-channel'), 'activations');
 });
