@@ -87,22 +87,21 @@ function quietBrokenPipes(): void {
     stream.on('error', (error: NodeJS.ErrnoException) => {
       if (isTold || error.code === 'EPIPE' || error.code === 'EIO') return;
       isTold = true; // telling it may fail again, where stderr is what cannot be written
-      void import('./report-error.ts')
-        .then(({ reportError }) => reportError(error, say))
-        .then((exitCode) => process.exit(exitCode));
+      endWith(error);
     });
   }
 }
 
 /** What escapes every promise, from a timer or a stream: the same message, and no running on. */
 function catchCrashes(): () => void {
-  const onCrash = (error: unknown): void => {
-    void import('./report-error.ts')
-      .then(({ reportError }) => reportError(error, say))
-      .then((exitCode) => process.exit(exitCode));
-  };
-  process.on('uncaughtException', onCrash);
-  return () => process.off('uncaughtException', onCrash);
+  process.on('uncaughtException', endWith);
+  return () => process.off('uncaughtException', endWith);
+}
+
+function endWith(error: unknown): void {
+  void import('./report-error.ts')
+    .then(({ reportError }) => reportError(error, say))
+    .then((exitCode) => process.exit(exitCode));
 }
 
 /** `npm` and `timeout` pass a signal on that the terminal has sent to the whole group: one Ctrl-C, twice. */

@@ -1,5 +1,6 @@
 import { ProgressMeter, type MeteredProgress } from '../execute/progress-meter.ts';
 import { progressText } from '../report/event-text.ts';
+import { PROGRESS_INTERVAL_MS } from '../report/plain-reporter.ts';
 
 export interface PhaseProgress {
   readonly phase: string;
@@ -15,9 +16,6 @@ export interface ProgressOutput {
   readonly now: () => number;
 }
 
-/** Between lines where nobody watches. */
-const INTERVAL_MS = 10_000;
-
 /** What a command does, phase by phase, with rate and time left: on a terminal one line that counts. */
 export function createProgressLines(output: ProgressOutput): (progress: PhaseProgress) => void {
   const { writeLive, say, now } = output;
@@ -29,7 +27,7 @@ export function createProgressLines(output: ProgressOutput): (progress: PhasePro
     const isOver = progress.done >= (progress.total ?? Infinity);
     if (writeLive !== null) {
       writeLive(`\r${text}\u001b[K${isOver ? '\n' : ''}`);
-    } else if (!isOver && now() - saidAt >= INTERVAL_MS) {
+    } else if (!isOver && now() - saidAt >= PROGRESS_INTERVAL_MS) {
       saidAt = now();
       say(text);
     }

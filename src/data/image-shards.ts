@@ -61,14 +61,6 @@ export interface ShardReader {
   close(): Promise<void>;
 }
 
-function shortShard(path: string, index: number): DataError {
-  return new DataError({
-    code: 'data/short-shard',
-    message: `${path} ends inside image ${index}: it was cut off while it was read`,
-    hint: 'run again: damaged outputs are noticed and made anew',
-  });
-}
-
 export async function openShardReader(folder: string): Promise<ShardReader> {
   const shards = await readImageShards(folder);
   const byteCount = imageByteCount(shards);
@@ -95,6 +87,14 @@ export async function openShardReader(folder: string): Promise<ShardReader> {
       handles.clear();
     },
   };
+}
+
+function shortShard(path: string, index: number): DataError {
+  return new DataError({
+    code: 'data/short-shard',
+    message: `${path} ends inside image ${index}: it was cut off while it was read`,
+    hint: 'run again: damaged outputs are noticed and made anew',
+  });
 }
 
 /**

@@ -92,7 +92,8 @@ function shownType(type = 0): string {
   return names[type]?.toLowerCase() ?? `of type ${type}`;
 }
 
-function elementTypeOf(info: ValueInfo): number | undefined {
+/** Of a tensor as the graph declares it: a number of `TensorProto_DataType`. */
+export function elementTypeOf(info: ValueInfo): number | undefined {
   const type = info.type?.value;
   return type?.case === 'tensorType' ? type.value.elemType : undefined;
 }

@@ -37,15 +37,13 @@ export async function equalizeAndCalibrate(
 }
 
 async function calibrateOnThreads(options: EqualizeAndCalibrateOptions): Promise<Calibration> {
-  const { equalization, granularity } = options;
-  // One scale of all weights cannot follow rows whose outputs were brought to one range: 6 dB of a
-  // network with depthwise convolutions.
-  const choice = equalization === 'auto' && granularity === 'per-tensor' ? 'none' : equalization;
-  const method = resolveEqualization(choice, options.images.indices.length);
+  const { equalization, images, granularity } = options;
+  const method = resolveEqualization(equalization, images.indices.length, granularity);
   // Without candidates there are no scores to tell by.
-  const isUnsure = choice === 'auto' && method === 'none' && options.method === 'auto';
-  if (isUnsure) return calibrateBothWays(options);
-  return method === 'none' ? calibratePlain(options) : calibrateEqualized(options, method);
+  if (method === 'unsure' && options.method === 'auto') return calibrateBothWays(options);
+  return method === 'none' || method === 'unsure'
+    ? calibratePlain(options)
+    : calibrateEqualized(options, method);
 }
 
 async function calibratePlain(options: EqualizeAndCalibrateOptions): Promise<Calibration> {

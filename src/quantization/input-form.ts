@@ -2,6 +2,7 @@ import type { Normalization } from '../data/image-shards.ts';
 import { OnnxError } from '../diagnostics/errors.ts';
 import { TensorProto_DataType as DataType } from '../onnx/generated/onnx_pb.ts';
 import { graphOf, type OnnxModel } from '../onnx/model.ts';
+import { elementTypeOf } from '../onnx/model-signature.ts';
 import { handOver } from '../onnx/reader.ts';
 import type { InputRounding, InputType } from './choices.ts';
 import { normalizationOf, type NormalizationChoice } from './normalization-choice.ts';
@@ -84,8 +85,8 @@ export async function photographNormalization(
 
 /** Whether the model's own input is uint8 already. */
 export function takesPixels(model: OnnxModel): boolean {
-  const type = graphOf(model).input[0]?.type?.value;
-  return type?.case === 'tensorType' && type.value.elemType === UINT8;
+  const [input] = graphOf(model).input;
+  return input !== undefined && elementTypeOf(input) === UINT8;
 }
 
 const UINT8: number = DataType.UINT8;

@@ -49,11 +49,10 @@ export interface GraphMarks {
 
 /**
  * Decides for a prepared graph (see `prepareModel`) which nodes run in integers and which tensors are
- * quantized. `excluded` holds names of nodes that shall stay float; with a Relu or Clip its layer does,
- * which it is fused into. The rules are those onnxruntime
- * fuses by: no quantization between an operator and its Relu or Clip; both inputs of an Add; MaxPool
- * and reshapes with the same parameters on both sides; no quantization after a Gemm nobody reads in
- * integers.
+ * quantized. `excluded` holds names of nodes that shall stay float; with a Relu or Clip the layer does
+ * that it is fused into. The rules are those onnxruntime fuses by: no quantization between an operator
+ * and its Relu or Clip; both inputs of an Add; MaxPool and reshapes with the same parameters on both
+ * sides; no quantization after a Gemm nobody reads in integers.
  */
 export function markGraph(graph: OnnxGraph, excluded: ReadonlySet<string> = new Set()): GraphMarks {
   const index = indexGraph(graph);

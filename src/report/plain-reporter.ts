@@ -14,7 +14,7 @@ import type { Reporter } from './reporter.ts';
 import type { RunEvent } from './run-event.ts';
 
 /** A log of a long run stays readable at this pace, and still shows that it is alive. */
-const PROGRESS_INTERVAL_MS = 10_000;
+export const PROGRESS_INTERVAL_MS = 10_000;
 
 /** Plain lines for logs and CI. */
 export function createPlainReporter(output: Writable, now: () => number = Date.now): Reporter {

@@ -3,15 +3,9 @@ import { attributeOf, floatOf, integerOf, integersOf, tensorOf } from '../attrib
 import { makeIntegers, makeTensor } from '../build.ts';
 import { initializerOf, isFullyKnown } from '../constant-value.ts';
 import { TensorProto_DataType as DataType, TensorProtoSchema } from '../generated/onnx_pb.ts';
-import {
-  bypassNode,
-  indexGraph,
-  innerReads,
-  isStandard,
-  nameMaker,
-  sortNodes,
-} from '../graph-edit.ts';
+import { bypassNode, indexGraph, innerReads, nameMaker, sortNodes } from '../graph-edit.ts';
 import type { Initializer, OnnxGraph, OnnxNode } from '../model.ts';
+import { elementTypeOf } from '../model-signature.ts';
 import { inferGraph, type InferredGraph } from '../shape-inference.ts';
 import { dimsOf, isFloatTensor, isHalfTensor, readFloats } from '../tensor-data.ts';
 
@@ -132,9 +126,7 @@ const TYPE_KEEPING = new Set(
 /** Names of tensors that are float32 for certain. The nodes must be in order. */
 function float32Tensors(graph: OnnxGraph): ReadonlySet<string> {
   const floats = new Set(graph.initializer.filter(isFloatTensor).map(({ name }) => name));
-  for (const { name, type } of graph.input) {
-    if (type?.value.case === 'tensorType' && type.value.value.elemType === FLOAT) floats.add(name);
-  }
+  for (const input of graph.input) if (elementTypeOf(input) === FLOAT) floats.add(input.name);
   for (const node of graph.node) {
     const [output = ''] = node.output;
     const isFloat =
@@ -153,7 +145,6 @@ interface Known {
 }
 
 function onlyPassesOn(node: OnnxNode, { graph, shapes, floats }: Known): boolean {
-  if (!isStandard(node)) return false;
   switch (node.opType) {
     case 'Identity':
       return true;

@@ -1,4 +1,4 @@
-import { makeTensor } from '../build.ts';
+import { makeIntegers } from '../build.ts';
 import { indexGraph, nameMaker } from '../graph-edit.ts';
 import type { OnnxGraph } from '../model.ts';
 import { inferGraph } from '../shape-inference.ts';
@@ -17,13 +17,13 @@ export function fullPads(graph: OnnxGraph): void {
     if (node.opType !== 'Pad' || given === undefined || chosen === undefined || !rank) continue;
     const values = readIntegers(given);
     const positions = readIntegers(chosen).map((axis) => (axis < 0 ? axis + rank : axis));
-    const all = new BigInt64Array(2 * rank);
+    const all = new Array<number>(2 * rank).fill(0);
     for (const [i, axis] of positions.entries()) {
-      all[axis] = BigInt(values[i] ?? 0);
-      all[axis + rank] = BigInt(values[i + positions.length] ?? 0);
+      all[axis] = values[i] ?? 0;
+      all[axis + rank] = values[i + positions.length] ?? 0;
     }
     const name = newName(`${pads}_of_all_axes`);
-    graph.initializer.push(makeTensor(name, [2 * rank], all));
+    graph.initializer.push(makeIntegers(name, all));
     node.input[1] = name;
     node.input = node.input.slice(0, 3);
   }

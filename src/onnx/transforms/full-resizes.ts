@@ -1,6 +1,6 @@
 import { integersOf, removeAttributes, stringOf } from '../attributes.ts';
 import { makeTensor } from '../build.ts';
-import { indexGraph, isStandard, nameMaker } from '../graph-edit.ts';
+import { indexGraph, nameMaker } from '../graph-edit.ts';
 import type { OnnxGraph, OnnxNode } from '../model.ts';
 import { inferGraph, type Shape } from '../shape-inference.ts';
 import { readFloats, readIntegers } from '../tensor-data.ts';
@@ -12,8 +12,7 @@ import { readFloats, readIntegers } from '../tensor-data.ts';
  */
 export function fullResizes(graph: OnnxGraph): void {
   const partial = graph.node.filter(
-    (node) =>
-      node.opType === 'Resize' && isStandard(node) && integersOf(node, 'axes') !== undefined,
+    (node) => node.opType === 'Resize' && integersOf(node, 'axes') !== undefined,
   );
   if (partial.length === 0) return;
   const { shapes } = inferGraph(graph);

@@ -2,6 +2,7 @@ import { makeNode, makeValueInfo } from '../../onnx/build.ts';
 import { TensorProto_DataType as DataType } from '../../onnx/generated/onnx_pb.ts';
 import { nameMaker, sortNodes } from '../../onnx/graph-edit.ts';
 import { cloneModel, graphOf, type OnnxModel } from '../../onnx/model.ts';
+import { elementTypeOf } from '../../onnx/model-signature.ts';
 import { inferGraph } from '../../onnx/shape-inference.ts';
 import type { ActivationParameters } from '../parameters.ts';
 import type { PlannedLayer, QuantizationPlan } from '../quantization-plan.ts';
@@ -31,10 +32,9 @@ export function statisticsModel(
   const model = cloneModel(source);
   const graph = graphOf(model);
   const [input] = graph.input;
-  if (input !== undefined) {
-    const type = input.type?.value.case === 'tensorType' ? input.type.value.value.elemType : FLOAT;
-    graph.input[0] = makeValueInfo(input.name, inputDims, type); // it may take pixels
-  }
+  // It may take pixels.
+  if (input !== undefined)
+    graph.input[0] = makeValueInfo(input.name, inputDims, elementTypeOf(input));
   const { shapes } = inferGraph(graph);
   const newName = nameMaker(graph);
   const add = (opType: string, inputs: readonly string[], attributes: IntegerAttributes = {}) => {
@@ -83,7 +83,5 @@ export function statisticsModel(
   sortNodes(graph);
   return { model, layers };
 }
-
-const FLOAT: number = DataType.FLOAT;
 
 type IntegerAttributes = Readonly<Record<string, number>>;
