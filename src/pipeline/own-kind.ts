@@ -109,6 +109,9 @@ const definitionSchema = z.strictObject({
   scheduling: z.enum(['parallel', 'alone']),
   defaultCpuCount: z.union([z.int().min(1), z.literal('all')]),
   isolation: z.enum(['in-process', 'process']),
+  abortGraceMs: z.number().min(0).optional(),
+  inputsNeededBy: callable.optional(),
   environment: callable.optional(),
+  nodeFlags: z.array(z.string().min(1)).optional(),
   run: callable,
-});
+} satisfies Record<keyof AnyStageDefinition, z.ZodType>);

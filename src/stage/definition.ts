@@ -87,7 +87,7 @@ export interface StageDefinition<Schema extends z.ZodObject = z.ZodObject> {
   readonly scheduling: 'parallel' | 'alone';
   /** Cpus used when the pipeline says nothing; `all` means every core the run may use. */
   readonly defaultCpuCount: number | 'all';
-  /** `process`: runs in a child process, with `environment` set before it starts. */
+  /** `process`: runs in a child process, with `environment` and `nodeFlags` set before it starts. */
   readonly isolation: 'in-process' | 'process';
   /** How long the stage may take to end after an abort before it is given up; 5 s when left out. */
   readonly abortGraceMs?: number;
@@ -99,6 +99,8 @@ export interface StageDefinition<Schema extends z.ZodObject = z.ZodObject> {
     parameters: z.output<Schema>,
   ): readonly { readonly input: string; readonly because: string }[];
   environment?(resources: { readonly cpuCount: number }): Readonly<Record<string, string>>;
+  /** Of Node and V8, for what they take at the start alone: `--max-old-space-size=8000`. */
+  readonly nodeFlags?: readonly string[];
   run(context: StageContext<z.output<Schema>>): Promise<void>;
 }
 

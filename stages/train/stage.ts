@@ -91,6 +91,8 @@ export const train = defineStage({
     TF_NUM_INTEROP_THREADS: '1',
     TF_CPP_MIN_LOG_LEVEL: '2',
   }),
+  // V8's young generation in its full size from the start, not after some epochs: memory stays as it is after the first.
+  nodeFlags: ['--min-semi-space-size=16'],
   async run(context) {
     const { parameters, inputs } = context;
     await refuseKnownDivergence(context);

@@ -98,13 +98,13 @@ export async function compareTraining(options: ComparisonOptions): Promise<Train
   }
 }
 
-/** In the environment of the train stage's process. */
+/** In the environment and with the flags of the train stage's process. */
 export function startDrq(): LineProcess {
   const here = dirname(fileURLToPath(import.meta.url));
   return startLineProcess({
     name: 'drq',
     program: process.execPath,
-    programArguments: [join(here, 'training-speed-worker.js')],
+    programArguments: [...(train.nodeFlags ?? []), join(here, 'training-speed-worker.js')],
     environment: train.environment?.({ cpuCount: THREADS }) ?? {},
   });
 }

@@ -12,7 +12,7 @@ interface Exit {
   readonly signalName: NodeJS.Signals | null;
 }
 
-/** Runs one stage in a Node process of its own, with the environment its kind asks for. */
+/** Runs one stage in a Node process of its own, with the environment and flags its kind asks for. */
 export async function runInProcess(
   { request, definition, listener, signal }: StageExecution,
   stageCommand: readonly string[],
@@ -23,7 +23,8 @@ export async function runInProcess(
   const log = openSync(request.logPath, 'a');
   let child: ChildProcess;
   try {
-    child = spawn(process.execPath, [...stageCommand, requestPath], {
+    const nodeArguments = [...(definition.nodeFlags ?? []), ...stageCommand, requestPath];
+    child = spawn(process.execPath, nodeArguments, {
       cwd: request.projectRoot,
       env: { ...process.env, ...definition.environment?.({ cpuCount: request.cpuCount }) },
       stdio: ['ignore', log, log, 'ipc'],

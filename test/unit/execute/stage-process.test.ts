@@ -40,6 +40,7 @@ async function processStage(root: string, body: string): Promise<TinyStage> {
     definition: {
       isolation: 'process',
       environment: ({ cpuCount }) => ({ TINY_THREADS: String(cpuCount) }),
+      nodeFlags: ['--expose-gc'],
     },
     node: { ownKind: { modulePath, sourceDigest: 'a'.repeat(64) as Digest } },
   };
@@ -64,19 +65,21 @@ async function runOwn(
   return runTiny(pipeline, { executor: createLocalExecutor([await entry(root)]) }, signal);
 }
 
-test('a stage in a process of its own has its environment, and its events arrive', async (t) => {
+test('a stage in a process of its own has its environment and flags, and its events arrive', async (t) => {
   const root = await temporaryProject(t);
   const { record, events } = await runOwn(
     root,
     `console.log('a library prints'); log('a line');
      progress({ done: 1, total: 2, unit: 'steps' }); warn('look'); notice('news');
      setInterval(() => undefined, 1000); // a handle left open must not keep the process
-     writeFileSync(outputs.out, process.env.TINY_THREADS + process.pid);`,
+     writeFileSync(outputs.out, [process.env.TINY_THREADS, process.pid, typeof gc].join(' '));`,
   );
   assert.equal(record.ran, 1);
   const text = await readFile(join(root, 'artifacts/outputs/tiny/own/out'), 'utf8');
-  assert.equal(text[0], '1');
-  assert.notEqual(text.slice(1), String(process.pid));
+  const [threads, pid, collector] = text.split(' ');
+  assert.equal(threads, '1');
+  assert.notEqual(pid, String(process.pid));
+  assert.equal(collector, 'function');
   assert.ok(events.some((event) => event.type === 'stage-warning' && event.message === 'look'));
   assert.ok(events.some((event) => event.type === 'stage-notice' && event.message === 'news'));
   assert.ok(events.some((event) => event.type === 'stage-progress' && event.total === 2));

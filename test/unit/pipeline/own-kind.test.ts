@@ -73,6 +73,20 @@ test('a module that is no stage kind is refused with the reason, and nothing els
   );
 });
 
+test('all that the definition type offers is taken', async () => {
+  const whole = MODULE.replace(
+    'async run() {},',
+    `abortGraceMs: 1000, inputsNeededBy: () => [], environment: () => ({}), nodeFlags: ['--expose-gc'],
+     async run() {},`,
+  );
+  const pipeline = await loadValid(TEXT, {
+    files: { 'blur.js': whole, 'package.json': '{"type":"module"}' },
+  });
+  const [blur] = pipeline.graph.nodes.values();
+  assert.deepEqual(blur?.definition.nodeFlags, ['--expose-gc']);
+  assert.equal(blur.definition.abortGraceMs, 1000);
+});
+
 test("its own schema's issues are shown like any other's", async () => {
   assert.equal(
     await problemWith(MODULE, TEXT.replace('radius: 2', 'radius: 0')),
