@@ -1,6 +1,5 @@
 import { graphOf, type OnnxModel } from '../onnx/model.ts';
 import type { CalibrationTable } from './calibration-table.ts';
-import { moveWeightsTogether } from '../onnx/tensor-data.ts';
 import { applyEqualization } from './corrections/equalization.ts';
 import { prepareModel } from './prepare-model.ts';
 
@@ -10,9 +9,6 @@ export function prepareCalibrated(
   { equalization }: Pick<CalibrationTable, 'equalization'>,
 ): OnnxModel {
   const prepared = prepareModel(model);
-  const changes = equalization?.changes ?? [];
-  if (changes.length === 0) return prepared;
-  applyEqualization(graphOf(prepared), changes);
-  moveWeightsTogether(graphOf(prepared).initializer);
+  applyEqualization(graphOf(prepared), equalization?.changes ?? []);
   return prepared;
 }

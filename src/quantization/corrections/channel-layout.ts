@@ -33,18 +33,6 @@ export function channelAt({ inner, count }: ChannelLayout, i: number): number {
   return Math.floor(i / inner) % count;
 }
 
-/** Calls `use` with each stretch [start, end) of values of one channel. */
-export function eachStretch(
-  length: number,
-  { inner, count }: ChannelLayout,
-  use: (start: number, end: number, channel: number) => void,
-): void {
-  for (let start = 0, channel = 0; start < length; start += inner) {
-    use(start, start + inner, channel);
-    channel = channel + 1 === count ? 0 : channel + 1;
-  }
-}
-
 function innerSize(dims: readonly number[]): number {
   return dims.slice(1).reduce((product, dim) => product * dim, 1);
 }

@@ -1,7 +1,6 @@
 import { evenlySpaced } from '../../numeric/evenly-spaced.ts';
 import { inferGraph } from '../../onnx/shape-inference.ts';
 import { cloneModel, graphOf, type OnnxModel } from '../../onnx/model.ts';
-import { moveWeightsTogether } from '../../onnx/tensor-data.ts';
 import { findChannelClasses, type ChannelClasses } from './channel-classes.ts';
 import { channelRanges, type ObservedTensor } from './channel-ranges.ts';
 import { chooseEqualization } from './choose-equalization.ts';
@@ -54,9 +53,7 @@ export async function equalize(all: EqualizeOptions): Promise<EqualizedModel> {
   const failed = await failingGroups(options, { model, chosen, classes });
   // Leaving out a group changes nothing of the others, which agreed even behind it.
   const changes = chosen.filter(({ tensor }) => !failed.has(classes.groupOf(tensor)));
-  const final = failed.size === 0 ? model : equalized(changes);
-  if (changes.length > 0) moveWeightsTogether(graphOf(final).initializer);
-  return { changes, model: final };
+  return { changes, model: failed.size === 0 ? model : equalized(changes) };
 }
 
 interface Chosen {
