@@ -10,6 +10,7 @@ import { foldPad } from '../onnx/transforms/fold-pad.ts';
 import { fullPads } from '../onnx/transforms/full-pads.ts';
 import { fullResizes } from '../onnx/transforms/full-resizes.ts';
 import { inlineFunctions } from '../onnx/transforms/inline-functions.ts';
+import { liftTranspose } from '../onnx/transforms/lift-transpose.ts';
 import { lowerHardSwish } from '../onnx/transforms/lower-hard-swish.ts';
 import { lowerReduceMean } from '../onnx/transforms/lower-reduce-mean.ts';
 import { matmulToGemm } from '../onnx/transforms/matmul-to-gemm.ts';
@@ -35,6 +36,7 @@ export function prepareModel(model: OnnxModel): OnnxModel {
     lowerReduceMean,
     fullPads,
     fullResizes,
+    liftTranspose,
     sinkTransposes,
     matmulToGemm,
     normalizeGemm,

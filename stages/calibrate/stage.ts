@@ -11,7 +11,7 @@ import { calibrateParameters } from './parameters.ts';
 
 export const calibrate = defineStage({
   kind: 'calibrate',
-  version: 15,
+  version: 16,
   description: 'Runs a float model over images and chooses the range of every activation.',
   parameters: calibrateParameters,
   inputs: {

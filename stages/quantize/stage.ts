@@ -30,7 +30,7 @@ import { quantizeParameters, type QuantizeParameters } from './parameters.ts';
 
 export const quantize = defineStage({
   kind: 'quantize',
-  version: 20,
+  version: 21,
   description: 'Quantizes a calibrated float model to int8 in the form onnxruntime fuses.',
   parameters: quantizeParameters,
   inputs: {

@@ -1,13 +1,9 @@
-import { integerOf, integersOf, setInteger } from '../attributes.ts';
+import { integerOf, setInteger } from '../attributes.ts';
 import { makeNode, makeTensor } from '../build.ts';
 import { nameMaker, pruneNodes, replaceUses } from '../graph-edit.ts';
 import type { Initializer, OnnxGraph, OnnxNode } from '../model.ts';
-import { dimsOf, elementCount, isFloatTensor, readFloats, readIntegers } from '../tensor-data.ts';
-
-/** [N, C, H, W] → [N, H, W, C]: axis i of the result is axis LAST[i] of the input. */
-const LAST = [0, 2, 3, 1] as const;
-/** [N, H, W, C] → [N, C, H, W] */
-const FIRST = [0, 3, 1, 2] as const;
+import { elementCount, readFloats, readIntegers } from '../tensor-data.ts';
+import { CHANNELS_FIRST, CHANNELS_LAST, isArithmetic, isPerChannel, turns } from './transposes.ts';
 
 /**
  * Lets what works on each value, Concat and Pad run before a Transpose to channels last, which so comes
@@ -15,7 +11,7 @@ const FIRST = [0, 3, 1, 2] as const;
  * with channels last write two around each layer, and between them nothing folds into it.
  */
 export function sinkTransposes(graph: OnnxGraph): void {
-  if (!graph.node.some((node) => turns(node, LAST) || turns(node, FIRST))) return;
+  if (!graph.node.some((node) => turns(node, CHANNELS_LAST) || turns(node, CHANNELS_FIRST))) return;
   const state: SinkState = {
     graph,
     newName: nameMaker(graph),
@@ -26,8 +22,8 @@ export function sinkTransposes(graph: OnnxGraph): void {
     const [input = ''] = node.input;
     const [output = ''] = node.output;
     const source = state.sources.get(input);
-    if (turns(node, LAST)) state.sources.set(output, input);
-    if (turns(node, FIRST) && source !== undefined && !isGraphOutput(graph, output)) {
+    if (turns(node, CHANNELS_LAST)) state.sources.set(output, input);
+    if (turns(node, CHANNELS_FIRST) && source !== undefined && !isGraphOutput(graph, output)) {
       replaceUses(graph, output, source);
       return [];
     }
@@ -39,7 +35,7 @@ export function sinkTransposes(graph: OnnxGraph): void {
     if (node.opType === 'Concat') setInteger(node, 'axis', axisBefore(integerOf(node, 'axis', 1)));
     state.sources.set(output, sunk);
     const name = state.newName(`${output}/channels_last`);
-    const perm = { perm: [...LAST] };
+    const perm = { perm: [...CHANNELS_LAST] };
     const spec = { opType: 'Transpose', name, inputs: [sunk], outputs: [output], attributes: perm };
     return [node, makeNode(spec)];
   });
@@ -55,7 +51,6 @@ interface SinkState {
 }
 
 const OF_ONE = new Set('Relu Clip Sigmoid HardSigmoid HardSwish LeakyRelu Elu Tanh Erf'.split(' '));
-const OF_TWO = new Set(['Add', 'Sub', 'Mul', 'Div']);
 
 /** The inputs of the node where it runs on channels first, or undefined where it cannot. */
 function inputsBefore(node: OnnxNode, state: SinkState): string[] | undefined {
@@ -71,7 +66,7 @@ function inputsBefore(node: OnnxNode, state: SinkState): string[] | undefined {
       ? undefined
       : [source, pads, ...others.slice(1)];
   }
-  if (node.opType !== 'Concat' && !OF_TWO.has(node.opType)) return undefined;
+  if (node.opType !== 'Concat' && !isArithmetic(node)) return undefined;
   if (!node.input.some((name) => sources.has(name))) return undefined;
   const before = node.input.map(
     (name) =>
@@ -86,11 +81,9 @@ function constantBefore(
   { constants, graph, newName }: SinkState,
 ): string | undefined {
   const tensor = constants.get(name);
-  if (tensor === undefined || !isFloatTensor(tensor) || tensor.dims.length > LAST.length)
-    return undefined;
+  if (tensor === undefined || !isPerChannel(tensor)) return undefined;
   const count = elementCount(tensor);
-  if (count === 1) return tensor.dims.length <= 1 ? name : undefined;
-  if (dimsOf(tensor).at(-1) !== count) return undefined;
+  if (count === 1) return name;
   const turned = newName(`${name}_channels_first`);
   graph.initializer.push(makeTensor(turned, [count, 1, 1], readFloats(tensor)));
   return turned;
@@ -99,20 +92,18 @@ function constantBefore(
 /** Begins of all four axes, then their ends. */
 function padsBefore(node: OnnxNode, { constants, graph, newName }: SinkState): string | undefined {
   const tensor = constants.get(node.input[1] ?? '');
-  if (tensor?.dims.join() !== String(2 * LAST.length)) return undefined;
+  if (tensor?.dims.join() !== String(2 * CHANNELS_LAST.length)) return undefined;
   const pads = readIntegers(tensor);
-  const turned = [0, LAST.length].flatMap((end) => FIRST.map((axis) => BigInt(pads[end + axis]!))); // of eight
+  const turned = [0, CHANNELS_LAST.length].flatMap((end) =>
+    CHANNELS_FIRST.map((axis) => BigInt(pads[end + axis]!)),
+  ); // of eight
   const name = newName(`${node.input[1] ?? ''}_channels_first`);
   graph.initializer.push(makeTensor(name, [turned.length], BigInt64Array.from(turned)));
   return name;
 }
 
 function axisBefore(axis: number): number {
-  return LAST[axis < 0 ? axis + LAST.length : axis] ?? axis;
-}
-
-function turns(node: OnnxNode, order: readonly number[]): boolean {
-  return node.opType === 'Transpose' && integersOf(node, 'perm')?.join() === order.join();
+  return CHANNELS_LAST[axis < 0 ? axis + CHANNELS_LAST.length : axis] ?? axis;
 }
 
 function isGraphOutput(graph: OnnxGraph, name: string): boolean {

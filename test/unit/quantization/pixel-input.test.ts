@@ -5,7 +5,8 @@ import type { Normalization } from '../../../src/data/image-shards.ts';
 import { FLOAT_NCHW, toNetworkInput } from '../../../src/data/network-input.ts';
 import { createRandom } from '../../../src/numeric/random.ts';
 import { removeAttributes, setIntegers } from '../../../src/onnx/attributes.ts';
-import { makeAttribute, makeNode, makeTensor } from '../../../src/onnx/build.ts';
+import { makeAttribute, makeNode, makeTensor, makeValueInfo } from '../../../src/onnx/build.ts';
+import { sortNodes } from '../../../src/onnx/graph-edit.ts';
 import { graphOf, type OnnxModel } from '../../../src/onnx/model.ts';
 import { dimsOf } from '../../../src/onnx/tensor-data.ts';
 import { writeOnnx } from '../../../src/onnx/writer.ts';
@@ -108,46 +109,59 @@ test('of three channels windows that move by one pixel read them one by one, pad
   }
 });
 
-test('a normalization inside the model is taken in: one convolution reads pixels', async (t) => {
-  const folder = await temporaryFolder(t);
-  const random = createRandom(12, 'pixels');
-  const pixelsNhwc = Uint8Array.from({ length: 3 * TINY_SIZE ** 2 }, () => random.integer(256));
-  const unit: Normalization = { mean: [0, 0, 0], std: [1, 1, 1] };
-  const size = { height: TINY_SIZE, width: TINY_SIZE };
-  const input = toNetworkInput(
-    { pixelsNhwc, imageCount: 1, normalization: unit, ...size },
-    FLOAT_NCHW,
-  );
-  const outputOf = async (name: string, model: OnnxModel): Promise<number[]> => {
-    await writeOnnx(join(folder, name), model);
-    const session = await openOnnxSession(join(folder, name), { threadCount: 1 });
-    const { logits } = await session.run({ input });
-    await session.release();
-    return [...(logits!.data as Float32Array)];
-  };
-  for (const [name, { mean, std }] of normalizations) {
-    const inside = tinyConvnet();
-    const graph = graphOf(inside);
-    for (const node of graph.node) {
-      node.input = node.input.map((tensor) => (tensor === 'input' ? 'inside' : tensor));
-    }
-    const step = (opType: string, from: string, by: string, to: string) =>
-      makeNode({ opType, name: to, inputs: [from, by], outputs: [to] });
-    graph.node.unshift(step('Sub', 'input', 'm', 'less'), step('Div', 'less', 's', 'inside'));
-    graph.initializer.push(
-      makeTensor('m', [1, 3, 1, 1], Float32Array.from(mean)),
-      makeTensor('s', [3, 1, 1], Float32Array.from(std)),
+for (const layout of ['nchw', 'nhwc'] as const) {
+  test(`a normalization inside the model is taken in, ${layout}: one convolution reads pixels`, async (t) => {
+    const folder = await temporaryFolder(t);
+    const random = createRandom(12, 'pixels');
+    const pixelsNhwc = Uint8Array.from({ length: 3 * TINY_SIZE ** 2 }, () => random.integer(256));
+    const unit: Normalization = { mean: [0, 0, 0], std: [1, 1, 1] };
+    const size = { height: TINY_SIZE, width: TINY_SIZE };
+    const input = toNetworkInput(
+      { pixelsNhwc, imageCount: 1, normalization: unit, ...size },
+      { type: 'float32', layout },
     );
-    const expected = await outputOf(`${name}-inside.onnx`, inside);
-    const { model, convolution } = takePixels(inside, unit)!;
-    assert.equal(graphOf(model).node.filter(({ opType }) => opType === 'Sub').length, 0);
-    assert.equal(convolution, takePixels(tinyConvnet(), unit)!.convolution);
-    const actual = await outputOf(`${name}-taken.onnx`, model);
-    for (const [i, value] of expected.entries()) {
-      assert.ok(Math.abs(actual[i]! - value) < 1e-4 * (1 + Math.abs(value)), `${name} ${i}`);
+    const outputOf = async (name: string, model: OnnxModel): Promise<number[]> => {
+      await writeOnnx(join(folder, name), model);
+      const session = await openOnnxSession(join(folder, name), { threadCount: 1 });
+      const { logits } = await session.run({ input });
+      await session.release();
+      return [...(logits!.data as Float32Array)];
+    };
+    for (const [name, { mean, std }] of normalizations) {
+      const inside = tinyConvnet();
+      const graph = graphOf(inside);
+      for (const node of graph.node) {
+        node.input = node.input.map((tensor) => (tensor === 'input' ? 'inside' : tensor));
+      }
+      const step = (opType: string, from: string, by: string, to: string) =>
+        makeNode({ opType, name: to, inputs: [from, by], outputs: [to] });
+      const isLast = layout === 'nhwc';
+      graph.node.unshift(
+        step('Sub', 'input', 'm', 'less'),
+        step('Div', 'less', 's', isLast ? 'normalized' : 'inside'),
+      );
+      graph.initializer.push(
+        makeTensor('m', isLast ? [3] : [1, 3, 1, 1], Float32Array.from(mean)),
+        makeTensor('s', isLast ? [1, 1, 3] : [3, 1, 1], Float32Array.from(std)),
+      );
+      if (isLast) {
+        const attributes = { perm: [0, 3, 1, 2] };
+        const ends = { inputs: ['normalized'], outputs: ['inside'] };
+        graph.node.push(makeNode({ opType: 'Transpose', name: 'turn', ...ends, attributes }));
+        graph.input = [makeValueInfo('input', [1, TINY_SIZE, TINY_SIZE, 3])];
+        sortNodes(graph);
+      }
+      const expected = await outputOf(`${name}-inside.onnx`, inside);
+      const { model, convolution } = takePixels(inside, unit)!;
+      assert.equal(graphOf(model).node.filter(({ opType }) => opType === 'Sub').length, 0);
+      assert.equal(convolution, takePixels(tinyConvnet(), unit)!.convolution);
+      const actual = await outputOf(`${name}-taken.onnx`, model);
+      for (const [i, value] of expected.entries()) {
+        assert.ok(Math.abs(actual[i]! - value) < 1e-4 * (1 + Math.abs(value)), `${name} ${i}`);
+      }
     }
-  }
-});
+  });
+}
 
 test('normalized values of all pixels become the codes they were', () => {
   for (const [name, normalization] of normalizations) {

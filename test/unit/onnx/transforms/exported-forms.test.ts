@@ -152,6 +152,37 @@ const FORMS: readonly PreparedForm[] = [
     operators: 'Transpose Conv Clip Conv GlobalAveragePool Mul Concat Mul Transpose'.split(' '),
   },
   {
+    name: 'preprocessing with channels last, before the Transpose to channels first',
+    input: [2, 5, 6, 3],
+    nodes: [
+      nodeSpec('Mul', ['input', 'rescaled'], 'scaled'),
+      nodeSpec('Sub', ['scaled', 'means'], 'moved'),
+      nodeSpec('Div', ['moved', 'deviations'], 'normalized'),
+      nodeSpec('Transpose', ['normalized'], 'first', { perm: [0, 3, 1, 2] }),
+      nodeSpec('Conv', ['first', 'w'], 'y'),
+    ],
+    tensors: [
+      normalTensor('w', [4, 3, 3, 3]),
+      makeTensor('rescaled', [1, 1, 1, 1], Float32Array.of(0.25)),
+      makeTensor('means', [3], Float32Array.of(0.4, -0.3, 0.2)),
+      makeTensor('deviations', [1, 1, 1, 3], Float32Array.of(2, 0.5, 0.25)),
+    ],
+    operators: ['Transpose', 'Conv'],
+  },
+  {
+    name: 'the same where the arithmetic makes the channels, and where it is read elsewhere too',
+    input: [2, 5, 6, 1],
+    nodes: [
+      nodeSpec('Add', ['input', 'colours'], 'coloured'),
+      nodeSpec('Transpose', ['coloured'], 'first', { perm: [0, 3, 1, 2] }),
+      nodeSpec('Relu', ['coloured'], 'last'),
+      nodeSpec('Transpose', ['last'], 'second', { perm: [0, 3, 1, 2] }),
+      nodeSpec('Add', ['first', 'second'], 'y'),
+    ],
+    tensors: [makeTensor('colours', [3], Float32Array.of(0.4, -0.3, 0.2))],
+    operators: ['Add', 'Transpose', 'Relu', 'Transpose', 'Add'],
+  },
+  {
     name: 'a gate that is expanded, all values gathered in order',
     input: [2, 3, 4, 4],
     nodes: [
