@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { loadWeights } from './load-weights.ts';
-import type { Network } from './network.ts';
+import type { Network, NetworkOptions } from './network.ts';
 import { readWeightsFolder, weightsFromFolder } from './weights-folder.ts';
 import { randomWeights, type Initialization } from './weights.ts';
 
@@ -8,6 +8,8 @@ export interface InitialWeights {
   readonly weights: Map<string, Float32Array>;
   /** Whose layouts and conventions the weights were made for. */
   readonly origin: 'random' | 'training' | 'torchvision' | 'keras';
+  /** Of the convolutions that they were trained in; absent where the source does not tell. */
+  readonly padding?: NetworkOptions['padding'];
   /** For people: `random weights`, `torchvision weights`. */
   readonly description: string;
   /** Parameters drawn anew since their shapes differ from the source's. */
@@ -36,9 +38,15 @@ export async function loadInitialWeights(
     };
   }
   if ((await stat(path)).isDirectory()) {
-    const { weights, replaced } = weightsFromFolder(network, await readWeightsFolder(path), seed);
-    const description = 'the weights of an earlier training';
-    return { weights, replaced, origin: 'training', description, foldedBatchNorm: false };
+    const stored = await readWeightsFolder(path);
+    const { padding } = stored.topology.network;
+    return {
+      ...weightsFromFolder(network, stored, seed),
+      origin: 'training',
+      padding,
+      description: 'the weights of an earlier training',
+      foldedBatchNorm: false,
+    };
   }
   const loaded = await loadWeights(network, path, seed);
   const names = loaded.origin === 'keras' ? 'Keras' : 'torchvision';

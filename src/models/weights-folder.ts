@@ -144,7 +144,10 @@ export async function readWeightsFolder(folder: string): Promise<FolderWeights> 
   return { topology: modelTopology, tensors };
 }
 
-/** Weights of an earlier training for `network`; the head is drawn anew when the class count differs. */
+/**
+ * Weights of an earlier training for `network`; the head is drawn anew when the class count differs.
+ * @throws DataError `models/other-architecture`, `models/wrong-shape`
+ */
 export function weightsFromFolder(
   network: Network,
   { tensors, topology }: FolderWeights,
@@ -153,6 +156,15 @@ export function weightsFromFolder(
   const weights = new Map<string, Float32Array>();
   const replaced: string[] = [];
   const head = headOf(network);
+  const { architecture } = network.options;
+  if (topology.network.architecture !== architecture) {
+    // A smaller ResNet would find all that it needs in a larger one.
+    throw new DataError({
+      code: 'models/other-architecture',
+      message: `the weights are of ${topology.network.architecture}, the network to train is ${architecture}`,
+      hint: 'give the weights of a training of the same architecture, or leave the input "weights" out',
+    });
+  }
   for (const spec of parameterSpecs(network)) {
     const stored = tensors.get(spec.name);
     if (stored?.shape.join() === spec.shape.join()) {

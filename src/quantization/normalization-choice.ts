@@ -32,15 +32,17 @@ export function normalizationOf(options: NormalizationChoice, model: OnnxModel):
   if (preset !== undefined) {
     return { mean: [...PRESETS[preset].mean], std: [...PRESETS[preset].std] };
   }
-  const metadata = new Map(model.metadataProps.map(({ key, value }) => [key, value]));
-  const recorded = ['drq.mean', 'drq.std'].map((key) => numbersOf(metadata.get(key)));
-  if (recorded[0] === undefined || recorded[1] === undefined) {
-    throw badNormalization('neither, and the model does not record its own');
-  }
-  return ofUnitValues({
-    mean: triple(recorded[0], 'mean'),
-    std: positive(triple(recorded[1], 'std')),
-  });
+  const recorded = recordedNormalization(model);
+  if (recorded === null) throw badNormalization('neither, and the model does not record its own');
+  return ofUnitValues(recorded);
+}
+
+/** What a model exported by drq was trained with; null where the file does not tell. */
+export function recordedNormalization({ metadataProps }: OnnxModel): Normalization | null {
+  const metadata = new Map(metadataProps.map(({ key, value }) => [key, value]));
+  const [mean, std] = ['drq.mean', 'drq.std'].map((key) => numbersOf(metadata.get(key)));
+  if (mean === undefined || std === undefined) return null;
+  return { mean: triple(mean, 'mean'), std: positive(triple(std, 'std')) };
 }
 
 /** The numbers of a JSON list, or undefined when the text is none. */

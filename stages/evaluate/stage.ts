@@ -8,6 +8,7 @@ import { classifierSignature, type ClassifierSignature } from '../../src/onnx/mo
 import { readOnnx } from '../../src/onnx/reader.ts';
 import { defineStage } from '../../src/stage/definition.ts';
 import { writeMetricsFile } from '../../src/stage/metrics-file.ts';
+import { checkRecorded } from './check-recorded.ts';
 import { evaluateParameters } from './parameters.ts';
 import { predictSplit, type Prediction } from './predict.ts';
 import { scorePredictions } from './score.ts';
@@ -52,8 +53,13 @@ export const evaluate = defineStage({
     const modelPaths = [model.path, ...(reference === undefined ? [] : [reference.path])];
     const signatures: ClassifierSignature[] = [];
     for (const path of modelPaths) {
-      const signature = classifierSignature(await readOnnx(path), path);
+      const onnx = await readOnnx(path);
+      const signature = classifierSignature(onnx, path);
       requireFit(signature, shards, path);
+      const readsPixels = signature.inputType === 'uint8';
+      for (const warning of checkRecorded(onnx, shards, { path, readsPixels })) {
+        context.warn(warning);
+      }
       signatures.push(signature);
     }
     const { batchSize, isFixed } = batchSizeOf(signatures, parameters.batchSize);

@@ -41,8 +41,11 @@ export async function startNetwork(
     parameters.initialization,
   );
   describeStart(context, initial);
-  const unlike = kerasWarning(initial.origin, parameters.padding, shards.normalization);
-  if (unlike !== null) context.warn(unlike);
+  const unlike = [
+    kerasWarning(initial.origin, parameters.padding, shards.normalization),
+    paddingWarning(initial, parameters.padding),
+  ];
+  for (const warning of unlike) if (warning !== null) context.warn(warning);
   const { averageDecay, optimizer } = parameters;
   const precision = precisionOf(parameters);
   if (precision !== parameters.precision) context.warn(NO_BFLOAT16);
@@ -84,6 +87,15 @@ export function kerasWarning(
   ];
   if (wanted.length === 0) return null;
   return `the initial weights have Keras's names, and Keras trains with other padding and normalization: they fit ${wanted.join(' and ')}`;
+}
+
+/** Weights of an earlier training give other answers with other padding: 4.04 of loss instead of 0.00005. */
+export function paddingWarning(
+  initial: Pick<InitialWeights, 'padding'>,
+  padding: Parameters['padding'],
+): string | null {
+  if (initial.padding === undefined || initial.padding === padding) return null;
+  return `the initial weights were trained with "padding: ${initial.padding}", this training has "padding: ${padding}": they fit the former`;
 }
 
 /** Images that go through the network at once. */

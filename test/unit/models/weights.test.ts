@@ -87,6 +87,17 @@ test('a damaged weights folder, or one of another network, is refused', async (c
   const stored = await readWeightsFolder(folder);
   const wider = buildNetwork({ ...NETWORK.options, widthMultiplier: 0.5 });
   assert.throws(() => weightsFromFolder(wider, stored, 0), { code: 'models/wrong-shape' });
+  // ResNet-18's parameters are all among ResNet-34's.
+  const resnet = (architecture: 'resnet18' | 'resnet34') =>
+    buildNetwork({ ...NETWORK.options, architecture });
+  const larger = await temporaryFolder(context);
+  const large = resnet('resnet34');
+  await writeWeightsFolder(larger, large, randomWeights(large, 1), DETAILS);
+  const storedLarge = await readWeightsFolder(larger);
+  assert.throws(() => weightsFromFolder(resnet('resnet18'), storedLarge, 0), {
+    code: 'models/other-architecture',
+    message: 'the weights are of resnet34, the network to train is resnet18',
+  });
   const binary = join(folder, 'weights.bin');
   await truncate(binary, 1000);
   await assert.rejects(readWeightsFolder(folder), /weights\.bin holds 1000 bytes/);

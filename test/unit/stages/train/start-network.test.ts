@@ -4,8 +4,18 @@ import { NORMALIZATION_PRESETS } from '../../../../src/data/normalization-preset
 import {
   imagesAtATime,
   kerasWarning,
+  paddingWarning,
   requireClasses,
 } from '../../../../stages/train/start-network.ts';
+
+test('weights of an earlier training want its padding', () => {
+  assert.equal(paddingWarning({ padding: 'same' }, 'same'), null);
+  assert.equal(paddingWarning({}, 'same'), null);
+  assert.match(
+    paddingWarning({ padding: 'torch' }, 'same') ?? '',
+    /trained with "padding: torch", this training has "padding: same"/,
+  );
+});
 
 test("Keras's weights want its padding and its pixels", () => {
   const { tf, imagenet } = NORMALIZATION_PRESETS;
