@@ -7,8 +7,6 @@ const WINDOW_MS = 10_000;
 
 export interface MeteredProgress extends ProgressUpdate {
   readonly elapsedMs: number;
-  readonly unitsPerSecond?: number;
-  readonly remainingMs?: number;
 }
 
 /** Turns a stage's progress calls into a bounded number of events with rate and time left. */
@@ -67,11 +65,12 @@ export class ProgressMeter {
     if (update === null) return;
     this.#pending = null;
     this.#emittedAt = this.#now();
-    const unitsPerSecond = this.#rate();
-    const remainingMs =
+    const unitsPerSecond = update.unitsPerSecond ?? this.#rate();
+    const byRate =
       unitsPerSecond === undefined || update.total === undefined
         ? undefined
         : (Math.max(0, update.total - update.done) / unitsPerSecond) * 1000;
+    const remainingMs = update.remainingMs ?? byRate;
     this.#emit({
       ...update,
       elapsedMs: this.#emittedAt - this.#startedAt,

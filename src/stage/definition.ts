@@ -31,6 +31,9 @@ export interface ProgressUpdate {
   readonly unit: string;
   /** A few words on what is happening now: `epoch 3/20, loss 0.912`. */
   readonly label?: string;
+  /** Where the stage knows them better than by the pace of the last seconds, which it is else told by. */
+  readonly unitsPerSecond?: number;
+  readonly remainingMs?: number;
 }
 
 /** Everything a stage may touch. Services first, data after. */

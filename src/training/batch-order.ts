@@ -46,9 +46,8 @@ function balancedDraw(labels: readonly number[], random: Random): number[] {
   const turns = shuffled(classes, random);
   const queues = turns.map(() => [] as number[]);
   return labels.map((_label, i) => {
-    const turn = i % turns.length;
-    const queue = queues[turn]!; // one a class
-    if (queue.length === 0) queue.push(...shuffled(turns[turn]!, random));
-    return queue.pop()!; // filled the moment before
+    const turn = i % turns.length; // both lists have one a class
+    if (queues[turn]!.length === 0) queues[turn] = shuffled(turns[turn]!, random);
+    return queues[turn]!.pop()!; // filled the moment before
   });
 }

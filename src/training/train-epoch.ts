@@ -85,9 +85,13 @@ function progressReporter(options: TrainingOptions, state: TrainingState): () =>
   return () => {
     const elapsedMs = performance.now() - state.epochStartedAt;
     const expectedEpochs = forecast({ elapsedMs, doneFraction: state.imagesDone / imageCount });
+    const imagesDone = (state.epoch - 1) * imageCount + state.imagesDone;
+    const imagesTotal = expectedEpochs * imageCount;
+    const epochsLeft = (imagesTotal - imagesDone) / imageCount;
     options.onProgress({
-      imagesDone: (state.epoch - 1) * imageCount + state.imagesDone,
-      imagesTotal: expectedEpochs * imageCount,
+      ...{ imagesDone, imagesTotal },
+      imagesPerSecond: state.imagesDone / (elapsedMs / 1000),
+      remainingMs: last === undefined ? null : epochsLeft * last.durationMs,
       epoch: state.epoch,
       expectedEpochs,
       loss: state.lossSum / state.imagesDone,

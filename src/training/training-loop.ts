@@ -37,6 +37,10 @@ export interface TrainingProgress {
   readonly imagesTotal: number;
   readonly epoch: number;
   readonly expectedEpochs: number;
+  /** Of the epoch that runs, without its validation. */
+  readonly imagesPerSecond: number;
+  /** At the pace of the epoch before, validation and all; null in the first one. */
+  readonly remainingMs: number | null;
   readonly loss: number;
   readonly lastValidation: Evaluation | null;
 }
@@ -82,6 +86,8 @@ export interface TrainingResult {
   /** The epoch whose weights the runner holds now. */
   readonly chosenEpoch: EpochRecord;
   readonly stoppedBy: 'epochs' | 'time-limit' | 'early-stopping';
+  /** With what ran before it was interrupted, without the time in between. */
+  readonly trainingMs: number;
 }
 
 /**
@@ -105,7 +111,8 @@ export async function trainNetwork(options: TrainingOptions): Promise<TrainingRe
     const stoppedBy = await trainEpochs(options, parts, state, saver);
     await checkpoints?.finish();
     const chosenEpoch = await chooseWeights(options, parts, state);
-    return { epochs: state.epochs, chosenEpoch, stoppedBy };
+    const trainingMs = performance.now() - state.startedAt;
+    return { epochs: state.epochs, chosenEpoch, stoppedBy, trainingMs };
   } finally {
     parts.optimizer.dispose();
     parts.average?.dispose();

@@ -115,7 +115,6 @@ export const train = defineStage({
       context.notice(
         `while it trains, history.csv and events (for TensorBoard) grow in ${shownFolder(context)}`,
       );
-      const startedAt = performance.now();
       const result = await trainNetwork({
         ...{ tf, runner, source, shards },
         ...(times === null ? {} : { observe: times.observe }),
@@ -159,7 +158,6 @@ export const train = defineStage({
           context.log(JSON.stringify(record));
         },
       });
-      const trainingMs = performance.now() - startedAt;
       await writeOutputs(context, runner, details, result);
       const exportError = await exportCheckedOnnx({
         ...{ tf, runner, source, shards },
@@ -170,7 +168,7 @@ export const train = defineStage({
       const kernelTimes = times?.read() ?? null;
       if (kernelTimes !== null) showKernelTimes(context, kernelTimes);
       await writeMetrics(context, {
-        ...{ result, initial, network, exportError, trainingMs, kernelTimes },
+        ...{ result, initial, network, exportError, kernelTimes },
       });
       runner.dispose();
     } finally {
@@ -205,6 +203,7 @@ function showKernelTimes(context: Context, times: readonly KernelTime[]): void {
 
 function showProgress(context: Context, progress: TrainingProgress): void {
   const { imagesDone, imagesTotal, epoch, expectedEpochs, loss, lastValidation } = progress;
+  const { imagesPerSecond, remainingMs } = progress;
   const validation =
     lastValidation === null
       ? ''
@@ -215,6 +214,8 @@ function showProgress(context: Context, progress: TrainingProgress): void {
     total: imagesTotal,
     unit: 'images',
     label: `epoch ${epoch}/${expectedEpochs}${limited}, loss ${loss.toFixed(3)}${validation}`,
+    unitsPerSecond: imagesPerSecond,
+    ...(remainingMs === null ? {} : { remainingMs }),
   });
 }
 

@@ -16,13 +16,12 @@ export interface MetricsSource {
   readonly network: Network;
   /** Largest relative difference between the ONNX file's logits and the network's own. */
   readonly exportError: number;
-  readonly trainingMs: number;
   readonly kernelTimes: readonly KernelTime[] | null;
 }
 
 /** Writes what the training came to, for the table and for people. */
 export async function writeMetrics(context: Context, source: MetricsSource): Promise<void> {
-  const { result, initial, network, exportError, trainingMs, kernelTimes } = source;
+  const { result, initial, network, exportError, kernelTimes } = source;
   const { chosenEpoch, epochs } = result;
   const imageCount = epochs.reduce((sum, { imagesPerSecond }) => sum + 1 / imagesPerSecond, 0);
   const { validation } = chosenEpoch;
@@ -55,7 +54,7 @@ export async function writeMetrics(context: Context, source: MetricsSource): Pro
         unit: 'imagesPerSecond',
         direction: 'higher-is-better',
       },
-      { name: 'trainingSeconds', value: trainingMs / 1000, unit: 's', direction: neutral },
+      { name: 'trainingSeconds', value: result.trainingMs / 1000, unit: 's', direction: neutral },
       {
         name: 'exportErrorFraction',
         value: exportError,

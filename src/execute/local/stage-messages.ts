@@ -9,6 +9,8 @@ export const stageMessageSchema = z.discriminatedUnion('type', [
       total: z.number().exactOptional(),
       unit: z.string(),
       label: z.string().exactOptional(),
+      unitsPerSecond: z.number().exactOptional(),
+      remainingMs: z.number().exactOptional(),
     }),
   }),
   z.strictObject({ type: z.literal('warning'), message: z.string() }),

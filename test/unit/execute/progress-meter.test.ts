@@ -45,6 +45,16 @@ test('rate and time left follow the last seconds, not the slow start', () => {
   assert.equal(last.elapsedMs, 40_000);
 });
 
+test('what a stage tells of rate and time left goes before the pace of the last seconds', () => {
+  const { meter, shown, clock } = meterAt();
+  meter.update({ done: 0, total: 100, unit: 'images' });
+  clock.now = 20_000; // a validation between two epochs
+  const told = { unitsPerSecond: 10, remainingMs: 33_000 };
+  meter.update({ done: 10, total: 100, unit: 'images', ...told });
+  assert.equal(shown.at(-1)?.unitsPerSecond, 10);
+  assert.equal(shown.at(-1)?.remainingMs, 33_000);
+});
+
 test('another phase starts its rate anew', () => {
   const { meter, shown, clock } = meterAt();
   for (const [now, done, unit] of [

@@ -20,6 +20,14 @@ test('shuffled: every image once, in an order of its own in each epoch', () => {
   assert.notDeepEqual(draw('shuffled', 1, 1), first);
 });
 
+test('balanced: a class of more images than a call takes arguments', () => {
+  const labels = Array.from({ length: 200_001 }, (_, i) => Number(i === 0));
+  const recipe = { batchSize: 4, seed: 0, sampling: 'balanced' } as const;
+  const drawn = epochBatches(labels, recipe, 1).flat();
+  assert.equal(drawn.length, labels.length);
+  assert.equal(drawn.filter((index) => index === 0).length, 100_000 + Number(drawn[0] === 0)); // every second one
+});
+
 test('balanced: five images of each of three classes, as different as can be', () => {
   for (const epoch of [1, 2, 3]) {
     const drawn = draw('balanced', epoch);

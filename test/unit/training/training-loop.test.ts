@@ -16,11 +16,18 @@ test('two colours are learnt, no tensor is left over, and the chosen epoch is in
   const options = await smallTraining(context, tf);
   const before = tf.memory().numTensors;
   const progress: number[] = [];
+  const durations: number[] = [];
   const result = await trainNetwork({
     ...options,
-    onProgress: ({ imagesDone, imagesTotal }) => {
+    onEpoch: ({ durationMs }) => {
+      durations.push(durationMs);
+    },
+    onProgress: ({ imagesDone, imagesTotal, imagesPerSecond, remainingMs }) => {
       assert.equal(imagesTotal, 6 * 16);
       progress.push(imagesDone);
+      assert.ok(imagesPerSecond > 0);
+      const [last] = durations.slice(-1);
+      assert.equal(remainingMs, last === undefined ? null : ((96 - imagesDone) / 16) * last);
     },
   });
   assert.equal(tf.memory().numTensors, before);
@@ -143,6 +150,8 @@ async function compareStopped(context: TestContext, settings: Partial<Recipe>): 
     assert.deepEqual(resumed.runner.readWeights(), expectedWeights);
     assert.deepEqual(result.epochs.map(withoutTimes), expected.epochs.map(withoutTimes));
     assert.equal(result.chosenEpoch.epoch, expected.chosenEpoch.epoch);
+    const epochsMs = result.epochs.reduce((sum, { durationMs }) => sum + durationMs, 0);
+    assert.ok(result.trainingMs >= epochsMs - 1, 'with what ran before the abort');
   }
 }
 
