@@ -2,6 +2,7 @@ import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { InterruptedError, UsageError } from '../diagnostics/errors.ts';
+import { stagesRunningHere } from '../execute/local/running-here.ts';
 import { packageRoot } from '../runtime/package-root.ts';
 import type { CommandCall, CommandContext } from './command-context.ts';
 import { parseCommandLine } from './command-line.ts';
@@ -23,6 +24,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     const { reportError } = await import('./report-error.ts');
     return await reportError(abort.signal.aborted ? new InterruptedError() : error, say);
   } finally {
+    process.off('exit', tellUnfinished);
     stopListening();
     stopCatching();
   }
@@ -40,6 +42,8 @@ async function runCommandLine(argv: readonly string[], signal: AbortSignal): Pro
     case 'error':
       throw new UsageError(parsed.error);
     case 'command': {
+      // A stage's own process ends itself; its parent tells what was unfinished.
+      if (parsed.command.name !== 'exec-stage') process.on('exit', tellUnfinished);
       const handler = await parsed.command.load();
       const call: CommandCall = {
         arguments: parsed.arguments,
@@ -99,9 +103,29 @@ function catchCrashes(): () => void {
 }
 
 function endWith(error: unknown): void {
+  process.off('exit', tellUnfinished); // the error itself tells
   void import('./report-error.ts')
     .then(({ reportError }) => reportError(error, say))
     .then((exitCode) => process.exit(exitCode));
+}
+
+/**
+ * Node ends with exit code 0 when nothing is left to do, and a stage may call `process.exit(0)`: no
+ * success while the command has not ended.
+ */
+function tellUnfinished(): void {
+  const stages = stagesRunningHere();
+  if (stages.length > 0) {
+    const names = `stage${stages.length === 1 ? '' : 's'} ${stages.join(', ')}`;
+    say(`error stage/process-exit: the process was ended while ${names} ran in it`);
+    say('hint: a stage must not call process.exit; throw an Error to fail');
+  } else {
+    say('error run/unfinished: the process ended before the command did');
+    say(
+      'hint: a stage kind of your own must neither call process.exit nor wait for what never comes',
+    );
+  }
+  process.exitCode = process.exitCode === 0 ? 1 : (process.exitCode ?? 1);
 }
 
 /** `npm` and `timeout` pass a signal on that the terminal has sent to the whole group: one Ctrl-C, twice. */
@@ -135,6 +159,7 @@ function listenForSignals(abort: AbortController): () => void {
  * and onnxruntime aborts the whole process (SIGABRT) when its thread is ended in mid-run.
  */
 function exitAtOnce(): void {
+  process.off('exit', tellUnfinished);
   process.exitCode = 130;
   process.emit('exit', 130); // the terminal's cursor is brought back
   process.removeAllListeners('SIGINT');

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { readdir } from 'node:fs/promises';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { RunRecord } from '../../src/execute/run-record.ts';
 import { checkAll, type BadInput } from '../support/bad-input.ts';
 import { createRig, libraryUrl, type Rig } from '../support/rig.ts';
 
@@ -67,6 +69,30 @@ hint: await every promise in run, and catch what timers and listeners throw; DRQ
     ),
     mend: (rig) => rig.write('own.mjs', WORKS),
   },
+  {
+    ...ownKind(
+      'it waits for what never comes',
+      kindWith('await new Promise(() => {});'),
+      `failed      own  run waits for what never comes: nothing else is left to do in this process (stage/never-ends)
+  hint: settle every promise that run awaits`,
+    ),
+    mend: (rig) => rig.write('own.mjs', WORKS),
+  },
+  {
+    ...ownKind(
+      'it ends the process',
+      kindWith('process.exit(0);'),
+      `error stage/process-exit: the process was ended while stage own ran in it
+hint: a stage must not call process.exit; throw an Error to fail`,
+    ),
+    mend: (rig) => rig.write('own.mjs', WORKS),
+  },
+  ownKind(
+    'it ends the process while it is loaded',
+    `process.exit(0);\n${WORKS}`,
+    `error run/unfinished: the process ended before the command did
+hint: a stage kind of your own must neither call process.exit nor wait for what never comes`,
+  ),
   ownKind(
     'it writes no output',
     kindWith(''),
@@ -150,4 +176,18 @@ test('a second Ctrl-C ends a run that does not stop, at once and by the signal i
   await rig.write('own.mjs', WORKS);
   const { exitCode, stderr } = await rig.drq('run', 'p.yaml');
   assert.equal(exitCode, 0, stderr);
+});
+
+test('a run that waits for what never comes is recorded as failed and holds no lock', async (context) => {
+  const rig = await createRig(context);
+  await rig.write('own.mjs', kindWith('await new Promise(() => {});'));
+  await rig.write('p.yaml', PIPELINE);
+  assert.equal((await rig.drq('run', 'p.yaml')).exitCode, 1);
+  assert.deepEqual(await readdir(rig.path('artifacts/locks')), []);
+  const [record = ''] = await readdir(rig.path('experiments/p/runs'));
+  const { failed, stages } = JSON.parse(
+    await rig.read(`experiments/p/runs/${record}`),
+  ) as RunRecord;
+  assert.equal(failed, 1);
+  assert.equal(stages[0]?.error?.code, 'stage/never-ends');
 });

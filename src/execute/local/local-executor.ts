@@ -3,6 +3,7 @@ import { InterruptedError } from '../../diagnostics/errors.ts';
 import type { Executor, StageExecution } from '../executor.ts';
 import { ABORT_GRACE_MS } from './abort-grace.ts';
 import { runDefinition } from './run-definition.ts';
+import { whileRunningHere } from './running-here.ts';
 import { runInProcess } from './stage-process.ts';
 
 /**
@@ -13,12 +14,14 @@ export function createLocalExecutor(stageCommand: readonly string[]): Executor {
   return {
     async run(execution) {
       if (execution.definition.isolation === 'process') await runInProcess(execution, stageCommand);
-      else await runHere(execution);
+      else {
+        await whileRunningHere(execution.request.stageId, (stalled) => runHere(execution, stalled));
+      }
     },
   };
 }
 
-async function runHere(execution: StageExecution): Promise<void> {
+async function runHere(execution: StageExecution, stalled: Promise<never>): Promise<void> {
   const { signal } = execution;
   const settled = new AbortController();
   const giveUp = async (): Promise<never> => {
@@ -32,7 +35,7 @@ async function runHere(execution: StageExecution): Promise<void> {
   const limit = giveUp();
   limit.catch(() => undefined); // it loses the race whenever the stage ends by itself
   try {
-    await Promise.race([run, limit]);
+    await Promise.race([run, limit, stalled]);
   } finally {
     settled.abort();
     run.catch(() => undefined); // given up: whatever it still does, its work folder is gone
