@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { DataError, InternalError } from '../diagnostics/errors.ts';
+import { ownValue } from '../diagnostics/own-value.ts';
 import type { StageNode } from '../pipeline/spec.ts';
 import type { InspectedStage } from '../plan/inspect-stage.ts';
 import { outputPath } from '../plan/output-path.ts';
@@ -58,12 +59,16 @@ export async function runStage(context: RunContext, run: StageRun): Promise<Stag
   context.signal.throwIfAborted();
   await checkInputsUnchanged(context, run);
   for (const [name, { kind }] of Object.entries(node.outputs)) {
-    await checkOutputForm(kind, work.outputs[name] ?? '', name);
+    await checkOutputForm(kind, ownValue(work.outputs, name) ?? '', name);
   }
   const metrics = await collectMetrics(node, work);
   const outputs: Record<string, Artifact> = {};
   for (const [name, { kind }] of Object.entries(node.outputs)) {
-    outputs[name] = await context.store.artifacts.commit(kind, work.outputs[name] ?? '', name);
+    outputs[name] = await context.store.artifacts.commit(
+      kind,
+      ownValue(work.outputs, name) ?? '',
+      name,
+    );
   }
   const { fingerprint, key } = inspected;
   const result: StageResult = {
@@ -101,7 +106,7 @@ export async function placeOutputs(
   outputs: StageArtifacts,
 ): Promise<void> {
   for (const name of Object.keys(node.outputs)) {
-    const artifact = outputs[name];
+    const artifact = ownValue(outputs, name);
     if (artifact === undefined) throw new InternalError(`result of ${node.id} lacks ${name}`);
     await store.copies.materialize(artifact, outputPath(pipeline, node.id, name));
   }
@@ -142,7 +147,7 @@ async function checkInputsUnchanged(
   const { pipeline, store, artifacts } = context;
   const now = await resolveInputs(node, { pipeline, artifacts, cache: store.cache });
   for (const [name, input] of Object.entries(node.inputs)) {
-    const before = inspected.inputs[name];
+    const before = ownValue(inspected.inputs, name);
     if (input.from === 'path') {
       if (now[name]?.digest !== before?.digest) throw changedInput(name, input.absolutePath);
       continue;
@@ -173,7 +178,7 @@ async function collectMetrics(
 ): Promise<Record<string, number | string>> {
   const metrics: Record<string, number | string> = {};
   for (const [outputName, { kind }] of Object.entries(node.outputs)) {
-    const path = work.outputs[outputName];
+    const path = ownValue(work.outputs, outputName);
     if (kind !== 'metrics' || path === undefined) continue;
     const { values } = await readMetricsFile(path);
     for (const { name, value, subject } of values) {

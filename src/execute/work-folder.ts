@@ -1,5 +1,6 @@
 import { mkdir, rm, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { ownValue } from '../diagnostics/own-value.ts';
 import type { StageNode } from '../pipeline/spec.ts';
 import { fileNameOf } from '../plan/output-path.ts';
 import { ARTIFACT_KINDS } from '../stage/artifact.ts';
@@ -31,7 +32,7 @@ export async function createWorkFolder(work: WorkFolder, node: StageNode): Promi
     await mkdir(join(work.path, 'outputs'), { recursive: true });
     await mkdir(work.scratchPath, { recursive: true });
     for (const [name, { kind }] of Object.entries(node.outputs)) {
-      const path = work.outputs[name];
+      const path = ownValue(work.outputs, name);
       if (path !== undefined && ARTIFACT_KINDS[kind].form === 'folder') await mkdir(path);
     }
   });

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ownValue } from '../diagnostics/own-value.ts';
 
 /** Keys a schema knows at `path`, for "did you mean"; empty where any key goes. */
 export function knownKeys(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
@@ -45,7 +46,7 @@ function unwrap(schema: unknown): z.ZodType[] {
 
 function descend(schema: z.ZodType, step: PropertyKey): z.ZodType[] {
   if (schema instanceof z.ZodObject) {
-    const own: unknown = (schema.shape as Record<PropertyKey, unknown>)[step];
+    const own = ownValue(schema.shape as Record<string, unknown>, String(step));
     return own === undefined ? [] : unwrap(own);
   }
   if (schema instanceof z.ZodRecord) return unwrap(schema.valueType);

@@ -4,6 +4,7 @@ import type { Alias, Document, ParsedNode, Scalar, YAMLMap, YAMLError } from 'ya
 import { failure, success, type Diagnostic, type Result } from '../diagnostics/diagnostic.ts';
 import type { Located, LocatedEntry, LocatedMap, LocatedScalar, Origin } from './located.ts';
 import { Problems } from './problems.ts';
+import { NAME_RULE } from './schema.ts';
 
 /** A pipeline as text; offsets of every range count in `text`. */
 export interface PipelineFile {
@@ -224,6 +225,15 @@ class Locator {
         continue;
       }
       const name = keyText(pair.key);
+      if (name === '__proto__') {
+        // No schema sees it: zod leaves it out, as a plain object cannot safely have it.
+        this.#problems.add({
+          code: 'pipeline/invalid-name',
+          message: `the name "${name}" ${NAME_RULE}`,
+          origin: key,
+        });
+        continue;
+      }
       if (!entries.has(name)) entries.set(name, { key, value: this.locate(pair.value, key) });
     }
     return { type: 'map', entries, origin: this.#originOf(node) };

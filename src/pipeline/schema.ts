@@ -3,6 +3,7 @@ import { ARTIFACT_KINDS, type ArtifactKind } from '../stage/artifact.ts';
 
 /** Stages, inputs, outputs, variables and axes: no dot, `@`, `#` or `=`, which references use. */
 export const NAME_PATTERN = /^[A-Za-z][A-Za-z0-9_-]*$/;
+export const NAME_RULE = 'must begin with a letter and have only letters, digits, "-" and "_"';
 
 /** Text with a `${…}` in it: checked again once it is replaced. */
 export const TEMPLATE_PATTERN = /\$\{/;
@@ -18,9 +19,7 @@ const scalar = z.union([z.string(), z.number(), z.boolean()], {
 const nullableScalar = z.union([z.string(), z.number(), z.boolean(), z.null()], {
   error: 'must be a text, a number, true, false or null',
 });
-const name = z
-  .string()
-  .regex(NAME_PATTERN, 'must begin with a letter and have only letters, digits, "-" and "_"');
+const name = z.string().regex(NAME_PATTERN, NAME_RULE);
 
 const varsSchema = z
   .record(

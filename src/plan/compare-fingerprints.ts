@@ -1,3 +1,4 @@
+import { ownValue } from '../diagnostics/own-value.ts';
 import type { JsonObject, JsonValue } from '../pipeline/spec.ts';
 import { canonicalJson, compareCodeUnits } from '../store/canonical-json.ts';
 import type { LockedStage } from '../store/pipeline-lock.ts';
@@ -18,7 +19,7 @@ export function compareFingerprints(
   compareValues('', locked.parameters, current.parameters, reasons);
   compareInputs(locked.inputs, current.inputs, reasons);
   for (const [name, after] of Object.entries(current.runtimes)) {
-    const before = locked.runtimes[name] ?? 'unknown';
+    const before = ownValue(locked.runtimes, name) ?? 'unknown';
     if (before !== after) reasons.push({ type: 'runtime', name, before, after });
   }
   if (locked.source !== current.source) reasons.push({ type: 'source' });
@@ -38,7 +39,7 @@ function compareValues(
     const names = new Set([...Object.keys(before), ...Object.keys(after)]);
     for (const name of [...names].sort(compareCodeUnits)) {
       const inner = path === '' ? name : `${path}.${name}`;
-      compareValues(inner, before[name], after[name], reasons);
+      compareValues(inner, ownValue(before, name), ownValue(after, name), reasons);
     }
   } else if (serialized(before) !== serialized(after)) {
     reasons.push({ type: 'parameter', path, before, after });
@@ -52,9 +53,9 @@ function compareInputs(
 ): void {
   const names = new Set([...Object.keys(before), ...Object.keys(after)]);
   for (const name of [...names].sort(compareCodeUnits)) {
-    if (before[name] === after[name]) continue;
-    const change =
-      before[name] === undefined ? 'new' : after[name] === undefined ? 'gone' : 'changed';
+    const [was, is] = [ownValue(before, name), ownValue(after, name)];
+    if (was === is) continue;
+    const change = was === undefined ? 'new' : is === undefined ? 'gone' : 'changed';
     reasons.push({ type: 'input', name, change });
   }
 }

@@ -1,3 +1,4 @@
+import { ownValue } from '../diagnostics/own-value.ts';
 import type { StageAction } from './planned-stage.ts';
 import type { Digest } from '../stage/artifact.ts';
 import type { LockedStage } from '../store/pipeline-lock.ts';
@@ -85,6 +86,6 @@ function sameOutputs(locked: LockedStage, result: StageResult): boolean {
   const names = Object.keys(result.outputs);
   return (
     names.length === Object.keys(locked.outputs).length &&
-    names.every((name) => locked.outputs[name]?.digest === result.outputs[name]?.digest)
+    names.every((name) => ownValue(locked.outputs, name)?.digest === result.outputs[name]?.digest)
   );
 }

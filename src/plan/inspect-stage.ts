@@ -1,3 +1,4 @@
+import { ownValue } from '../diagnostics/own-value.ts';
 import type { Pipeline, StageId, StageNode } from '../pipeline/spec.ts';
 import type { Digest } from '../stage/artifact.ts';
 import type { ResolvedInput } from '../stage/definition.ts';
@@ -45,7 +46,7 @@ export async function inspectStage(
   });
   const key = stageKey(fingerprint);
   const stored = await inspectStored(context, node, key);
-  const locked = context.locked[node.id];
+  const locked = ownValue(context.locked, node.id);
   const forced = context.forced.has(node.id);
   const decision = decideAction({ key, fingerprint, forced, locked, stored });
   const result = stored.state === 'sound' ? stored.result : null;
@@ -62,7 +63,7 @@ async function inspectStored(
   if (result === 'damaged') return { state: 'result-damaged' };
   let copy: Extract<StoredState, { state: 'sound' }>['copy'] = null;
   for (const name of Object.keys(node.outputs)) {
-    const artifact = result.outputs[name];
+    const artifact = ownValue(result.outputs, name);
     if (artifact === undefined) return { state: 'result-damaged' };
     const stored = await store.artifacts.inspect(artifact);
     if (stored.state !== 'sound') {

@@ -1,12 +1,13 @@
 import { join } from 'node:path';
 import { InternalError } from '../diagnostics/errors.ts';
+import { ownValue } from '../diagnostics/own-value.ts';
 import type { Pipeline, StageId } from '../pipeline/spec.ts';
 import { ARTIFACT_KINDS } from '../stage/artifact.ts';
 import { hashBytes } from '../store/hash-file.ts';
 
 /** Where people find a stage's output: `artifacts/outputs/<pipeline>/<stage>/<output><suffix>`. */
 export function outputPath(pipeline: Pipeline, stageId: StageId, outputName: string): string {
-  const kind = pipeline.graph.nodes.get(stageId)?.outputs[outputName]?.kind;
+  const kind = ownValue(pipeline.graph.nodes.get(stageId)?.outputs ?? {}, outputName)?.kind;
   if (kind === undefined) throw new InternalError(`${stageId} has no output ${outputName}`);
   return join(
     pipeline.projectRoot,

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { relative } from 'node:path';
 import { DataError, InternalError } from '../diagnostics/errors.ts';
+import { ownValue } from '../diagnostics/own-value.ts';
 import type { NodeInput, Pipeline, StageId, StageNode } from '../pipeline/spec.ts';
 import { ARTIFACT_KINDS, type Artifact } from '../stage/artifact.ts';
 import type { ResolvedInput } from '../stage/definition.ts';
@@ -109,7 +110,7 @@ async function formOfPath(
 
 function acceptedForms(node: StageNode, name: string): readonly ('file' | 'folder')[] {
   const { inputs } = node.definition;
-  const declared = inputs === 'declared-by-pipeline' ? undefined : inputs[name];
+  const declared = inputs === 'declared-by-pipeline' ? undefined : ownValue(inputs, name);
   if (declared === undefined) return ['file', 'folder'];
   return [...new Set(declared.kinds.map((kind) => ARTIFACT_KINDS[kind].form))];
 }

@@ -1,3 +1,4 @@
+import { ownValue } from '../diagnostics/own-value.ts';
 import type { PipelineLock } from '../store/pipeline-lock.ts';
 import { boundMatches, changeInUnit, isBroken, type FailureBound } from './fail-on.ts';
 
@@ -85,7 +86,8 @@ function checkOne(
 function stagesOfOtherMachines(a: PipelineLock | null, b: PipelineLock | null): string[] {
   if (a === null || b === null) return [];
   return Object.keys(a.stages).filter(
-    (id) => b.stages[id] !== undefined && a.stages[id]?.machine !== b.stages[id].machine,
+    (id) =>
+      Object.hasOwn(b.stages, id) && a.stages[id]?.machine !== ownValue(b.stages, id)?.machine,
   );
 }
 

@@ -1,3 +1,4 @@
+import { ownValue } from '../diagnostics/own-value.ts';
 import type { MetricSource, Pipeline } from '../pipeline/spec.ts';
 import { metricsFileSchema, type MetricsFile, type MetricValue } from '../stage/metrics-file.ts';
 import type { LockedStage, PipelineLock } from '../store/pipeline-lock.ts';
@@ -40,8 +41,8 @@ async function readSource(
   { stageId, output }: MetricSource,
   { lock, store }: CollectOptions,
 ): Promise<Metrics | null> {
-  const locked = lock?.stages[stageId];
-  const artifact = locked?.outputs[output];
+  const locked = ownValue(lock?.stages ?? {}, stageId);
+  const artifact = ownValue(locked?.outputs ?? {}, output);
   if (locked === undefined || artifact === undefined) return null;
   const text = await store.artifacts.objects.readText(artifact.digest);
   return text === null ? metricsOfLock(locked, output) : metricsFileSchema.parse(JSON.parse(text));

@@ -1,3 +1,4 @@
+import { ownValue } from '../diagnostics/own-value.ts';
 import type { MetricSource, ReferenceSpec, TableRow, TableSpec } from '../pipeline/spec.ts';
 import type { MetricsFile, MetricValue } from '../stage/metrics-file.ts';
 import {
@@ -151,12 +152,14 @@ interface ColumnMaker {
 function labelMakers(rows: readonly FilledRow[]): ColumnMaker[] {
   // What is compared comes first, then the coordinates of matrix cells.
   const all = new Set(['model', 'precision', ...rows.flatMap((row) => Object.keys(row.labels))]);
-  const names = [...all].filter((name) => rows.some((row) => row.labels[name] !== undefined));
+  const names = [...all].filter((name) =>
+    rows.some((row) => ownValue(row.labels, name) !== undefined),
+  );
   return names.map((name) => ({
     column: { name, title: name, kind: 'text', decimals: 0, terminalPriority: 10 },
     metric: null,
     part: 'label',
-    cell: (row) => row.labels[name] ?? null,
+    cell: (row) => ownValue(row.labels, name) ?? null,
   }));
 }
 

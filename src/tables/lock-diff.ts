@@ -1,3 +1,4 @@
+import { ownValue } from '../diagnostics/own-value.ts';
 import type { PipelineLock, LockedStage } from '../store/pipeline-lock.ts';
 
 /** One value on both sides; undefined where a side does not have it. */
@@ -35,8 +36,8 @@ export function diffLocks(a: PipelineLock, b: PipelineLock): LockDiff {
   const common = Object.keys(b.stages).filter((id) => Object.hasOwn(a.stages, id));
   const changed: StageDiff[] = [];
   for (const stageId of common) {
-    const before = a.stages[stageId];
-    const after = b.stages[stageId];
+    const before = ownValue(a.stages, stageId);
+    const after = ownValue(b.stages, stageId);
     if (before === undefined || after === undefined) continue;
     const diff = diffStages(stageId, before, after);
     if (isDifferent(diff)) changed.push(diff);
@@ -84,8 +85,8 @@ export function diffValues(
 ): ValueChange[] {
   const paths = [...new Set([...Object.keys(a), ...Object.keys(b)])];
   return paths
-    .filter((path) => JSON.stringify(a[path]) !== JSON.stringify(b[path]))
-    .map((path) => ({ path, before: a[path], after: b[path] }));
+    .map((path) => ({ path, before: ownValue(a, path), after: ownValue(b, path) }))
+    .filter(({ before, after }) => JSON.stringify(before) !== JSON.stringify(after));
 }
 
 /** `{ a: { b: 1 } }` → `{ 'a.b': 1 }`; lists stay whole, they are read as one value. */

@@ -1,3 +1,4 @@
+import { ownValue } from '../diagnostics/own-value.ts';
 import type { StageId } from '../pipeline/spec.ts';
 import type { Plan } from '../plan/planned-stage.ts';
 import type { PipelineLock } from '../store/pipeline-lock.ts';
@@ -12,7 +13,7 @@ export function findStaleStages(
 ): ReadonlyMap<string, string> {
   const stale = new Map<StageId, string>();
   for (const stage of plan.stages) {
-    const locked = lock?.stages[stage.stageId];
+    const locked = ownValue(lock?.stages ?? {}, stage.stageId);
     if (locked === undefined) continue;
     const isStale =
       stage.action === 'waits'

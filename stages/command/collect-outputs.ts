@@ -1,6 +1,7 @@
 import { cp, lstat, readdir, realpath, rename, rm } from 'node:fs/promises';
 import { isAbsolute, join, relative, sep } from 'node:path';
 import { StageError } from '../../src/diagnostics/errors.ts';
+import { ownValue } from '../../src/diagnostics/own-value.ts';
 
 export interface OutputPlaces {
   /** Absolute path each output has to end up at; folders exist already. */
@@ -16,7 +17,7 @@ export interface OutputPlaces {
 export function requireKnownPlaces(places: OutputPlaces): void {
   for (const name of Object.keys(places.outputs)) {
     if (places.mentioned.has(name)) continue;
-    const path = places.declaredPaths[name];
+    const path = ownValue(places.declaredPaths, name);
     if (path === undefined) {
       throw new StageError({
         code: 'command/unplaced-output',
@@ -31,7 +32,7 @@ export function requireKnownPlaces(places: OutputPlaces): void {
 /** After the program: every output at its place. @throws StageError when one is missing. */
 export async function collectOutputs(places: OutputPlaces): Promise<void> {
   for (const [name, target] of Object.entries(places.outputs)) {
-    const path = places.declaredPaths[name];
+    const path = ownValue(places.declaredPaths, name);
     if (!places.mentioned.has(name) && path !== undefined) {
       await moveOutput({ name, path, target, workingFolder: places.workingFolder });
     } else {

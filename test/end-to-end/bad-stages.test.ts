@@ -191,3 +191,20 @@ test('a run that waits for what never comes is recorded as failed and holds no l
   assert.equal(failed, 1);
   assert.equal(stages[0]?.error?.code, 'stage/never-ends');
 });
+
+test('stages and outputs may be named like what every object inherits', async (context) => {
+  const rig = await createRig(context);
+  const names = ['constructor', 'valueOf', 'toString', 'hasOwnProperty'];
+  const stages = names.map((name, index) => {
+    const before = names[index - 1];
+    const inputs = before === undefined ? '' : `inputs: { valueOf: ${before}.constructor }, `;
+    return `  ${name}: { kind: command, ${inputs}parameters: { program: touch, arguments: [out.txt] }, outputs: { constructor: { kind: file, path: out.txt } } }\n`;
+  });
+  await rig.write('p.yaml', `name: p\nstages:\n${stages.join('')}`);
+  for (const command of ['plan', 'run', 'run', 'status', 'plan']) {
+    const { exitCode, stderr } = await rig.drq(command, 'p.yaml');
+    assert.equal(exitCode, 0, `${command}: ${stderr}`);
+  }
+  const why = await rig.drq('why', 'p.yaml', 'toString');
+  assert.match(why.stdout, /^toString: up to date$/m);
+});

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
+import { ownValue } from '../../diagnostics/own-value.ts';
 import type { Pipeline } from '../../pipeline/spec.ts';
 import { projectRootOf } from '../../pipeline/project-root.ts';
 import { planPipeline } from '../../plan/make-plan.ts';
@@ -39,7 +40,7 @@ async function pipelineStatus(file: string, call: CommandCall): Promise<number> 
   const store = await openStore(pipeline.projectRoot);
   const stages = await Promise.all(
     plan.stages.map((planned) =>
-      stageStatus(pipeline, store, planned, lock?.stages[planned.stageId]),
+      stageStatus(pipeline, store, planned, ownValue(lock?.stages ?? {}, planned.stageId)),
     ),
   );
   const { context, options } = call;
@@ -62,7 +63,7 @@ async function stageStatus(
   const node = pipeline.graph.nodes.get(planned.stageId);
   const outputs = Object.entries(locked?.outputs ?? {})
     // An output that the stage no longer has is not shown: it has no path either.
-    .filter(([name]) => node?.outputs[name] !== undefined)
+    .filter(([name]) => Object.hasOwn(node?.outputs ?? {}, name))
     .map(([name, artifact]) => [
       name,
       { ...artifact, path: outputPath(pipeline, planned.stageId, name) },

@@ -1,6 +1,7 @@
 import { relative } from 'node:path';
 import { UsageError } from '../../diagnostics/errors.ts';
 import { nameHint } from '../../diagnostics/nearest-name.ts';
+import { ownValue } from '../../diagnostics/own-value.ts';
 import type { NodeInput, Pipeline, StageId, StageNode } from '../../pipeline/spec.ts';
 import { inspectStage, type InspectedStage, type PlanContext } from '../../plan/inspect-stage.ts';
 import { describeReason } from '../../plan/reason.ts';
@@ -35,7 +36,7 @@ export async function why(call: CommandCall): Promise<number> {
   };
   const explanation = await explain(context, node);
   await context.store.cache.save();
-  const locked = context.locked[node.id];
+  const locked = ownValue(context.locked, node.id);
   call.context.print(
     call.options.json === true
       ? JSON.stringify(toJson(node, explanation, locked), null, 2)
@@ -144,9 +145,11 @@ function describeInputs(
   const names = Object.entries(node.inputs);
   if (names.length === 0) return ['  (none)'];
   return names.map(([name, input]) => {
-    const before = locked?.inputs[name];
+    const before = ownValue(locked?.inputs ?? {}, name);
     const after =
-      explanation.type === 'known' ? explanation.inspected.inputs[name]?.digest : undefined;
+      explanation.type === 'known'
+        ? ownValue(explanation.inspected.inputs, name)?.digest
+        : undefined;
     const change =
       before === undefined || after === undefined || before === after
         ? ''

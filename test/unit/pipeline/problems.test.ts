@@ -60,6 +60,26 @@ test('what is no pipeline at all is said once', async () => {
   assert.match(await onlyProblem('name: x\nstages: {}\n'), /has no stages/);
 });
 
+test('a name that no object can safely have is refused like any other', async () => {
+  const rule = 'must begin with a letter and have only letters, digits, "-" and "_"';
+  for (const name of ['_x', '__proto__']) {
+    assert.equal(
+      await onlyProblem(`name: x\nstages: { a: { kind: source }, ${name}: { kind: source } }\n`),
+      `pipeline/invalid-name [${name}] the name "${name}" ${rule}`,
+    );
+  }
+});
+
+test('the name of a pipeline, which is that of a folder, is no longer than a folder may be', async () => {
+  const problem = await onlyProblem(`name: ${'a'.repeat(300)}\n${STAGES}`);
+  assert.match(
+    problem,
+    /^pipeline\/invalid-value \[a{300}\] "name" must have at most 100 characters, received "a{300}"$/,
+  );
+  const { result } = await loadText(`name: ${'a'.repeat(100)}\n${STAGES}`);
+  assert.ok(result.ok);
+});
+
 test('aliases are followed, but not in circles and not without end', async () => {
   const { result } = await loadText(
     'name: x\nstages:\n  a: &a { kind: source, parameters: { imageCount: 4 } }\n  b: *a\n',
