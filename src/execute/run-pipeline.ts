@@ -28,7 +28,7 @@ import {
   type RunRecord,
   type StageRecord,
 } from './run-record.ts';
-import { runSchedule } from './schedule.ts';
+import { runSchedule, type Schedule } from './schedule.ts';
 
 export interface RunOptions extends PlanOptions {
   /** Stages at once; as many as there are cores unless given. */
@@ -165,7 +165,7 @@ async function bringUpToDate(run: Run): Promise<void> {
       records: run.records,
       emit: (event) => reporter.report(event),
     };
-    await runSchedule({
+    const schedule: Schedule = {
       nodes: run.selection.nodes,
       jobs: options.jobs ?? coreCount,
       coreCount,
@@ -174,7 +174,13 @@ async function bringUpToDate(run: Run): Promise<void> {
       settle: (node) => settleStage(context, node),
       skip: (node, because) => skip(run, node.id, because),
       stopOthers: () => stop.abort(),
-    });
+    };
+    try {
+      await runSchedule(schedule);
+    } catch (error) {
+      await recorder.write().catch(() => undefined); // what ended the run is what is told
+      throw error;
+    }
     await recorder.write();
   } finally {
     await lock.release();
