@@ -13,7 +13,7 @@ import type { Reporter } from '../report/reporter.ts';
 import { packageRoot } from '../runtime/package-root.ts';
 import { temporaryPathBeside } from '../store/atomic-write.ts';
 import { pipelineLockPath, readPipelineLock } from '../store/lock-file.ts';
-import { acquireLock } from '../store/stage-lock.ts';
+import { acquireLock, waitingText } from '../store/stage-lock.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { isAbsent, withStoreErrors } from '../store/system-error.ts';
 import type { Executor } from './executor.ts';
@@ -139,14 +139,15 @@ async function bringUpToDate(run: Run): Promise<void> {
   const pipelineLock = pipelineLockPath(pipeline.projectRoot, pipeline.name);
   await checkWritable(dirname(pipelineLock));
   await checkWritable(store.folder);
+  const lockPath = join(store.folder, 'locks', `pipeline-${fileNameOf(pipeline.name)}.lock`);
   const lock = await acquireLock({
-    path: join(store.folder, 'locks', `pipeline-${fileNameOf(pipeline.name)}.lock`),
+    path: lockPath,
     what: `pipeline ${pipeline.name}, run ${runId}`,
     onWait: (owner) =>
       reporter.report({
         type: 'lock-waiting',
         stageId: null,
-        message: `process ${owner.pid} on ${owner.host} runs this pipeline (${owner.what}, since ${owner.since})`,
+        message: waitingText(owner, lockPath, 'runs this pipeline'),
       }),
     signal,
   });

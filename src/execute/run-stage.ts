@@ -11,7 +11,7 @@ import type { Artifact } from '../stage/artifact.ts';
 import { readMetricsFile } from '../stage/metrics-file.ts';
 import { checkOutputForm } from '../store/artifact-store.ts';
 import type { StageResult } from '../store/stage-result.ts';
-import { acquireLock, type HeldLock } from '../store/stage-lock.ts';
+import { acquireLock, waitingText, type HeldLock } from '../store/stage-lock.ts';
 import type { StageListener, StageRequest } from './executor.ts';
 import type { RunContext } from './run-context.ts';
 import { cpuCountOf } from './schedule.ts';
@@ -28,14 +28,15 @@ export interface StageRun {
 
 /** Waits until no other process works on the same key. */
 export function lockStage(context: RunContext, node: StageNode, key: string): Promise<HeldLock> {
+  const path = join(context.store.folder, 'locks', `${key}.lock`);
   return acquireLock({
-    path: join(context.store.folder, 'locks', `${key}.lock`),
+    path,
     what: `stage ${node.id} of pipeline ${context.pipeline.name}, run ${context.runId}`,
     onWait: (owner) =>
       context.emit({
         type: 'lock-waiting',
         stageId: node.id,
-        message: `process ${owner.pid} on ${owner.host} runs the same (${owner.what}, since ${owner.since})`,
+        message: waitingText(owner, path, 'runs the same'),
       }),
     signal: context.signal,
   });

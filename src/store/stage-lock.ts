@@ -21,6 +21,16 @@ const lockOwnerSchema = z.strictObject({
 });
 export type LockOwner = z.infer<typeof lockOwnerSchema>;
 
+/**
+ * For those who wait: who holds the lock, and does what. Whether a process of another host still lives cannot
+ * be seen from here, so what to do when it does not is said too.
+ */
+export function waitingText(owner: LockOwner, path: string, does: string): string {
+  const { pid, host, what, since } = owner;
+  const holder = `process ${pid} on ${host} ${does} (${what}, since ${since})`;
+  return host === hostname() ? holder : `${holder}; if it no longer runs there, delete ${path}`;
+}
+
 export interface LockRequest {
   readonly path: string;
   /** For those who wait: `stage train of run …`. */

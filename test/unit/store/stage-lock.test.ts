@@ -5,7 +5,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { InterruptedError } from '../../../src/diagnostics/errors.ts';
-import { acquireLock, type LockOwner } from '../../../src/store/stage-lock.ts';
+import { acquireLock, waitingText, type LockOwner } from '../../../src/store/stage-lock.ts';
 import { temporaryProject } from '../../support/in-memory-pipeline.ts';
 
 const signal = new AbortController().signal;
@@ -60,5 +60,22 @@ test('the lock of a dead process on this host is taken over; one of another host
   await assert.rejects(
     acquireLock({ path, what: '', onWait: () => abort.abort(), signal: abort.signal }),
     InterruptedError,
+  );
+});
+
+test('who waits for a process of another host is told which file to delete when that is gone', () => {
+  const owner: LockOwner = {
+    token: 't',
+    host: hostname(),
+    pid: 7,
+    processStart: null,
+    since: 'noon',
+    what: 'stage a',
+  };
+  const text = waitingText(owner, '/p/a.lock', 'runs the same');
+  assert.equal(text, `process 7 on ${hostname()} runs the same (stage a, since noon)`);
+  assert.equal(
+    waitingText({ ...owner, host: 'elsewhere' }, '/p/a.lock', 'runs the same'),
+    'process 7 on elsewhere runs the same (stage a, since noon); if it no longer runs there, delete /p/a.lock',
   );
 });
