@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { DrqError, InternalError, PipelineError, StageError } from '../diagnostics/errors.ts';
+import { DrqError, InternalError, PipelineError, type StageError } from '../diagnostics/errors.ts';
+import { uncaughtIn, usersFileIn } from '../execute/uncaught-in-stage.ts';
 import { systemErrorCode } from '../store/system-error.ts';
 
 /** Says one error on stderr the way all are said, and returns its exit code. */
@@ -40,19 +40,11 @@ function toDrqError(thrown: unknown): DrqError {
   return new InternalError(`something that is no Error was thrown: ${String(thrown)}`);
 }
 
-/** How a stage kind of the user's own is imported: by its digest. */
-const OWN_KIND_URL = /(file:\/\/[^\s()]+)\?digest=[0-9a-f]{64}/;
-
-/** What such a module throws when nobody waits for it, from a timer or a promise, is its own mistake. */
+/** What a module of the user's throws when nobody waits for it, from a timer or a promise, is its own mistake. */
 function uncaughtInOwnKind(thrown: Error): StageError | undefined {
-  const url = OWN_KIND_URL.exec(thrown.stack ?? '')?.[1];
-  if (url === undefined) return undefined;
-  return new StageError({
-    code: 'stage/uncaught',
-    message: `${fileURLToPath(url)} threw where nothing could catch it: ${thrown.name}: ${thrown.message}`,
-    hint: 'await every promise in run, and catch what timers and listeners throw; DRQ_DEBUG=1 shows the stack',
-    cause: thrown,
-  });
+  const file = usersFileIn(thrown.stack ?? '');
+  if (file === undefined) return undefined;
+  return uncaughtIn(file, thrown, 'DRQ_DEBUG=1 shows the stack');
 }
 
 /** Of a larger file the size is what is wrong. */

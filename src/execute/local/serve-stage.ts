@@ -7,6 +7,7 @@ import type { AnyStageDefinition } from '../../stage/definition.ts';
 import { asStoreError, pathOfError } from '../../store/system-error.ts';
 import type { StageRequest } from '../executor.ts';
 import { explain, textForLog } from '../stage-failure.ts';
+import { uncaughtIn } from '../uncaught-in-stage.ts';
 import { runDefinition } from './run-definition.ts';
 import type { StageMessage } from './stage-messages.ts';
 
@@ -39,6 +40,7 @@ export async function serveStage(
   const signal = early === undefined ? told : AbortSignal.any([early, told]);
   try {
     const request = await readRequest(requestPath);
+    if (request.modulePath !== null) tellUncaught(request.modulePath);
     const definition =
       request.modulePath === null
         ? await findDefinition(request.kind)
@@ -62,6 +64,22 @@ export async function serveStage(
     await tellAndWait({ type: 'failed', ...failure });
     process.exit(1);
   }
+}
+
+/** In the process of a user's own kind all that nobody catches is the kind's: it fails the stage. */
+function tellUncaught(modulePath: string): void {
+  process.removeAllListeners('uncaughtException'); // the command line's, which would call it a bug of drq
+  process.on('uncaughtException', (thrown: unknown) => {
+    const { code, message, hint } = uncaughtIn(modulePath, thrown, 'the stack trace is in the log');
+    process.stderr.write(`${thrown instanceof Error ? (thrown.stack ?? message) : message}\n`);
+    const failed = {
+      type: 'failed',
+      code,
+      message,
+      ...(hint === undefined ? {} : { hint }),
+    } as const;
+    void tellAndWait(failed).then(() => process.exit(1));
+  });
 }
 
 function listenToParent(): AbortSignal {

@@ -61,6 +61,19 @@ test('what a stage kind of the user throws where nobody waits for it is no bug o
   });
 });
 
+test('so is what a module that such a kind imports throws, but not what drq and its packages throw', async () => {
+  const frames = (...places: string[]): string =>
+    ['Error: late', ...places.map((place) => `    at ${place}`)].join('\n');
+  const late = new Error('late');
+  late.stack = frames('listOnTimeout (node:internal/timers:1:2)', 'f (file:///p/helper.js:2:3)');
+  assert.match((await report(late)).text, /^error stage\/uncaught: \/p\/helper\.js threw/);
+  late.stack = frames('new Promise (<anonymous>)', 'async /p/my helper.cjs:2:3');
+  assert.match((await report(late)).text, /^error stage\/uncaught: \/p\/my helper\.cjs threw/);
+  const own = new URL('../../../src/cli/report-error.js', import.meta.url).href;
+  late.stack = frames(`f (${own}:1:2)`, 'g (/p/node_modules/x/y.js:1:2)', 'h (node:fs:1:2)');
+  assert.equal((await report(late)).exitCode, 70);
+});
+
 test('a wrong pipeline: every problem with its excerpt; a file that has gone, or a folder, is no new error', async (context) => {
   const folder = await mkdtemp(join(tmpdir(), 'drq-test-'));
   context.after(() => rm(folder, { recursive: true, force: true }));

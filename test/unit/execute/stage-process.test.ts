@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -106,6 +106,25 @@ test('a process that crashes or exits fails its stage', async (t) => {
     `process.kill(process.pid, 'SIGKILL'); await new Promise(() => {});`,
   );
   assert.equal(killed.record.stages[0]?.error?.code, 'stage/killed');
+});
+
+test('what is thrown where nobody waits fails the stage, in its own name', async (t) => {
+  const root = await temporaryProject(t);
+  for (const body of [
+    `setTimeout(() => { throw new Error('late'); }, 1); await new Promise(() => {});`,
+    `void Promise.reject(new Error('late')); await new Promise((end) => setTimeout(end, 5000));`,
+  ]) {
+    const { events } = await runOwn(root, body);
+    const failure = events.find((event) => event.type === 'stage-failed');
+    assert.ok(failure?.type === 'stage-failed');
+    assert.equal(failure.code, 'stage/uncaught');
+    assert.equal(
+      failure.message,
+      `${join(root, 'own-stage.mjs')} threw where nothing could catch it: Error: late`,
+    );
+    assert.match(await readFile(failure.logPath, 'utf8'), /own-stage\.mjs:\d+:\d+/);
+    await rm(join(root, 'artifacts'), { recursive: true });
+  }
 });
 
 test('what ends a terminal reaches the stage too, which leaves it to its parent', async (t) => {
