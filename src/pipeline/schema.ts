@@ -188,6 +188,7 @@ export const pipelineFileSchema = z.strictObject({
   name: z
     .string()
     .regex(/^[a-z0-9]+(-[a-z0-9]+)*$/, 'must be kebab-case: a-z, 0-9 and single "-" between')
+    .max(100, 'must have at most 100 characters')
     .describe('Names the folder under experiments/; kebab-case.'),
   description: z.string().exactOptional().describe('What the pipeline is for.'),
   vars: varsSchema.exactOptional(),
