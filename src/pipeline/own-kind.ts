@@ -14,10 +14,14 @@ export interface OwnKind {
   readonly sourceDigest: Digest;
 }
 
+/** What is wrong with a module and, where that is clear, what to do. */
+export interface UnusableKind {
+  readonly reason: string;
+  readonly hint?: string;
+}
+
 /** Loads a stage kind of the user's own from an absolute path; `reason` says what is wrong with it. */
-export async function loadOwnKind(
-  modulePath: string,
-): Promise<OwnKind | { readonly reason: string }> {
+export async function loadOwnKind(modulePath: string): Promise<OwnKind | UnusableKind> {
   let source: Buffer;
   try {
     source = await readFile(modulePath);
@@ -39,6 +43,7 @@ export async function loadOwnKind(
   } catch (error) {
     return {
       reason: `it cannot be loaded: ${error instanceof Error ? `${error.name}: ${error.message}` : String(error)}${placeOf(error, modulePath)}`,
+      ...(isReadAsCommonJs(error) ? { hint: MODULE_HINT } : {}),
     };
   }
   const definition = (loaded as { readonly default?: unknown }).default;
@@ -60,6 +65,16 @@ export async function loadOwnKind(
   }
   // Just checked; the object itself is kept, because its functions may use `this`.
   return { definition: definition as AnyStageDefinition, modulePath, sourceDigest };
+}
+
+const MODULE_HINT = 'name it .mjs, or write "type": "module" into package.json';
+
+/** Node takes a `.js` file for CommonJS where package.json says so. */
+function isReadAsCommonJs(error: unknown): boolean {
+  return (
+    error instanceof SyntaxError &&
+    /import statement outside a module|Unexpected token 'export'/.test(error.message)
+  );
 }
 
 /** ` (x.js:3)`: the line an error thrown while loading comes from; V8 keeps that of a syntax error back. */

@@ -2,17 +2,17 @@ import { dirname, resolve } from 'node:path';
 import { nameHint } from '../diagnostics/nearest-name.ts';
 import type { AnyStageDefinition } from '../stage/definition.ts';
 import { child, childEntries, type Located, type LocatedMap } from './located.ts';
-import { loadOwnKind, type OwnKind } from './own-kind.ts';
+import { loadOwnKind, type OwnKind, type UnusableKind } from './own-kind.ts';
 import type { Problems } from './problems.ts';
 import { OWN_KIND_PATTERN } from './schema.ts';
 import type { StageSpec } from './stage-spec.ts';
 
 /** Module name as the pipeline has it → what loading it gave. */
-export type OwnKinds = ReadonlyMap<string, OwnKind | { readonly reason: string }>;
+export type OwnKinds = ReadonlyMap<string, OwnKind | UnusableKind>;
 
 /** Loads every module that a stage names as its kind. */
 export async function loadOwnKinds(root: LocatedMap, filePath: string): Promise<OwnKinds> {
-  const loaded = new Map<string, OwnKind | { readonly reason: string }>();
+  const loaded = new Map<string, OwnKind | UnusableKind>();
   for (const { value } of childEntries(root, 'stages').values()) {
     const kind = kindOf(value);
     if (kind === undefined || loaded.has(kind) || !OWN_KIND_PATTERN.test(kind)) continue;
@@ -47,6 +47,7 @@ export function resolveStages(
         code: 'pipeline/invalid-kind',
         message: `stage "${name}": ${own.reason}`,
         origin: kindNode.origin,
+        hint: own.hint,
       });
     } else {
       problems.add({

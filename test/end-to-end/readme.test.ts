@@ -28,8 +28,9 @@ async function blockWith(language: string, part: string): Promise<string> {
 
 test("the README's stage kind of one's own runs as it stands there", async (context) => {
   const rig = await createRig(context);
-  await rig.write('count-images.js', await blockWith('js', '// count-images.js'));
-  const stages = await blockWith('yaml', 'kind: ./count-images.js');
+  await rig.write('package.json', '{"type":"commonjs"}'); // what `npm init -y` makes
+  await rig.write('count-images.mjs', await blockWith('js', '// count-images.mjs'));
+  const stages = await blockWith('yaml', 'kind: ./count-images.mjs');
   await rig.write('own.yaml', `name: own\n${stages}`);
   const sets = ['train=3', 'validation=1', 'test=1'].flatMap((each) => [
     '--set',
@@ -41,9 +42,9 @@ test("the README's stage kind of one's own runs as it stands there", async (cont
   assert.match(await rig.read('experiments/own/lock.yaml'), /metrics\/imageCount: 21$/m);
 
   // The digest of its source joins the key.
-  const source = await rig.read('count-images.js');
+  const source = await rig.read('count-images.mjs');
   await rig.write(
-    'count-images.js',
+    'count-images.mjs',
     source.replace('=== parameters.split', '!== parameters.split'),
   );
   const again = await rig.drq('plan', 'own.yaml', ...sets);
@@ -84,10 +85,10 @@ test("the README's library example runs under plain Node", async (context) => {
   await rig.write('node_modules/drq/package.json', '{"type":"module","exports":"./index.js"}');
   const library = new URL('../../src/index.js', import.meta.url).href;
   await rig.write('node_modules/drq/index.js', `export * from '${library}';\n`);
-  await rig.write('package.json', '{"type":"module"}');
-  const example = await blockWith('js', '// quantize-model.js');
-  await rig.write('quantize-model.js', example.replaceAll('224', String(TINY_SIZE)));
-  const { stdout } = await execa(process.execPath, ['quantize-model.js'], { cwd: rig.root });
+  await rig.write('package.json', '{"type":"commonjs"}'); // what `npm init -y` makes
+  const example = await blockWith('js', '// quantize-model.mjs');
+  await rig.write('quantize-model.mjs', example.replaceAll('224', String(TINY_SIZE)));
+  const { stdout } = await execa(process.execPath, ['quantize-model.mjs'], { cwd: rig.root });
   assert.match(stdout, /^3 layers in int8, 0 nodes in float$/m);
   assert.match(stdout, /^top-1 agreement 1, the rest of the folder$/m);
   assert.match(await rig.read('report.md'), /## Fidelity to the float model\n\nOn 1 images/);

@@ -73,6 +73,14 @@ test('a module that is no stage kind is refused with the reason, and nothing els
   );
 });
 
+test('a module that Node takes for CommonJS is refused with the way out', async () => {
+  const files = { 'package.json': '{"type":"commonjs"}', 'blur.js': MODULE };
+  assert.match(
+    await problemsOf(TEXT, { files }),
+    /it cannot be loaded: SyntaxError: Cannot use import statement outside a module .*\n(.*\n)* {2}hint: name it \.mjs, or write "type": "module" into package\.json\n/,
+  );
+});
+
 test('all that the definition type offers is taken', async () => {
   const whole = MODULE.replace(
     'async run() {},',
