@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { basename, extname, isAbsolute, join, posix, relative } from 'node:path';
 import { parse } from 'csv-parse/sync';
 import { DataError } from '../diagnostics/errors.ts';
+import { decodeLeniently, decodeUtf8 } from './csv-encoding.ts';
 import type { Split } from './dataset-index.ts';
 import { findLabelColumns, type ColumnRequest } from './label-columns.ts';
 import { listImageFiles } from './list-image-files.ts';
@@ -38,7 +39,7 @@ export async function readLabelCsv(request: LabelCsvRequest): Promise<SourceImag
   const { root, file, imageFolder } = request;
   refuseOutside(file, '', 'the parameter csv');
   refuseOutside(imageFolder, '', 'the parameter csv.imageFolder');
-  const table = await readCsvTable(join(root, file), file);
+  const table = await readCsvTable(join(root, file), file, decodeUtf8);
   const columns = findLabelColumns(file, table.header, request);
   const files = await listImageFiles(join(root, imageFolder), 'every-path');
   const locate = createLocator(imageFolder, files);
@@ -69,15 +70,22 @@ export async function readLabelCsv(request: LabelCsvRequest): Promise<SourceImag
   return images;
 }
 
-/** The first row of a CSV. @throws DataError `data/invalid-csv` */
+/**
+ * The first row of a CSV, in whatever encoding: it may be none that is read for its labels.
+ * @throws DataError `data/invalid-csv`
+ */
 export async function readCsvHeader(path: string, shownName: string): Promise<readonly string[]> {
-  return (await readCsvTable(path, shownName)).header;
+  return (await readCsvTable(path, shownName, decodeLeniently)).header;
 }
 
-async function readCsvTable(path: string, shownName: string): Promise<CsvTable> {
+async function readCsvTable(
+  path: string,
+  shownName: string,
+  decode: (bytes: Buffer, shownName: string) => string,
+): Promise<CsvTable> {
   let records: { record: string[]; info: { lines: number } }[];
   try {
-    const text = await readFile(path, 'utf8');
+    const text = decode(await readFile(path), shownName);
     // The type of `info` results is not expressed by the package's overloads.
     records = parse(text, {
       bom: true,
@@ -87,6 +95,7 @@ async function readCsvTable(path: string, shownName: string): Promise<CsvTable> 
       info: true,
     }) as unknown as typeof records;
   } catch (cause) {
+    if (cause instanceof DataError) throw cause;
     throw invalidCsv(shownName, cause instanceof Error ? cause.message : String(cause), cause);
   }
   const [first, ...rest] = records;

@@ -9,7 +9,7 @@ import { temporaryFolder } from '../../support/stage-context.ts';
 /** Reads `labels.csv` beside empty files of the given names: the content of images is not looked at. */
 async function read(
   t: TestContext,
-  csv: string,
+  csv: string | Uint8Array,
   images: readonly string[],
   request: Partial<LabelCsvRequest> = {},
 ): ReturnType<typeof readLabelCsv> {
@@ -120,4 +120,25 @@ test('a row without label, an unknown split, an empty file: one message each', a
   const split = await refused(read(t, 'image,label,set\na,1,holdout\n', ['a.jpg'], request));
   assert.match(split.message, /^labels\.csv:2: split "holdout"/);
   assert.equal((await refused(read(t, '', []))).code, 'data/invalid-csv');
+});
+
+test('text in another encoding is refused, with the line and the remedy', async (t) => {
+  const csv = 'image,label\na,Hahn\nb,Kühe\nc,Köhe\n';
+  const images = ['a.jpg', 'b.jpg', 'c.jpg'];
+  const western = await refused(read(t, Buffer.from(csv, 'latin1'), images));
+  assert.equal(western.code, 'data/invalid-csv');
+  assert.match(western.message, /^labels\.csv cannot be read .*: line 3 is not UTF-8 text$/);
+  assert.match(western.hint ?? '', /UTF-8.*Excel.*"CSV UTF-8"/);
+  const little = Buffer.from(`\uFEFF${csv}`, 'utf16le');
+  for (const bytes of [little, Buffer.from(little).swap16()]) {
+    const wide = await refused(read(t, bytes, images));
+    assert.equal(wide.code, 'data/invalid-csv');
+    assert.match(wide.message, /: it is UTF-16 text, not UTF-8$/);
+    assert.equal(wide.hint, western.hint);
+  }
+  const found = await read(t, `\uFEFF${csv}`, images);
+  assert.deepEqual(
+    found.map(({ className }) => className),
+    ['Hahn', 'Kühe', 'Köhe'],
+  );
 });

@@ -305,3 +305,16 @@ test('an archive that is no dataset is called by its own name', async (t) => {
   assert.equal(code, 'data/no-images');
   assert.match(message, /notes\.zip is not a dataset; it holds no images and no CSV$/);
 });
+
+test('a CSV in another encoding stops it only where it holds the labels', async (t) => {
+  const notes = Buffer.from('Größe;Gerät\n1;2\n', 'latin1');
+  const beside = await makeSource(t, { ...fill(['0', '1'], 8), 'notes.csv': notes });
+  assert.equal((await run(t, beside)).index.images.length, 16);
+  const labels = 'image,label\np0,Kühe\np1,Köhe\n';
+  for (const csv of [Buffer.from(labels, 'latin1'), Buffer.from(`\uFEFF${labels}`, 'utf16le')]) {
+    const source = await makeSource(t, { ...fill(['images'], 2), 'labels.csv': csv });
+    const error = await refused(run(t, source));
+    assert.equal(error.code, 'data/invalid-csv');
+    assert.match(error.hint ?? '', /CSV UTF-8/);
+  }
+});
