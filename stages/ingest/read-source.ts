@@ -87,15 +87,15 @@ async function readLabelFiles(
 ): Promise<SourceContent | null> {
   const images: SourceImage[] = [];
   for (const { file, split, imageFolder } of labelFiles) {
-    images.push(
-      ...(await readLabelCsv({
-        ...parameters,
-        root,
-        file,
-        imageFolder: imageFolder ?? (await guessImageFolder(root, split)),
-        ...(split === undefined ? {} : { split }),
-      })),
-    );
+    const labelled = await readLabelCsv({
+      ...parameters,
+      root,
+      file,
+      imageFolder: imageFolder ?? (await guessImageFolder(root, split)),
+      ...(split === undefined ? {} : { split }),
+    });
+    // One by one: as arguments of one push, a hundred thousand images overflow the stack.
+    for (const image of labelled) images.push(image);
   }
   return images.length === 0 ? null : { images, emptyClasses: [] };
 }

@@ -318,3 +318,9 @@ test('a CSV in another encoding stops it only where it holds the labels', async 
     assert.match(error.hint ?? '', /CSV UTF-8/);
   }
 });
+
+test('a CSV of very many rows is read', async (t) => {
+  const csv = `image,label\n${'p0,0\n'.repeat(200_000)}`;
+  const source = await makeSource(t, { ...fill(['images'], 1), 'labels.csv': csv });
+  assert.equal((await refused(run(t, source))).code, 'data/repeated-image');
+});
