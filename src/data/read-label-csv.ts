@@ -145,13 +145,18 @@ function refuseOutside(named: string, imageFolder: string, place: string): strin
   });
 }
 
-/** Finds an image by path or by bare name, extension optional; undefined when there is none. */
+/**
+ * Finds an image by path or by bare name, extension optional; undefined when there is none. Names
+ * compare in one Unicode form: archives made on macOS hold letters and accents as two characters.
+ */
 function createLocator(
   imageFolder: string,
   files: readonly string[],
 ): (below: string, place: string) => string | undefined {
   const byName = new Map<string, string[]>();
-  const add = (key: string, path: string): void => {
+  const lookUp = (name: string): readonly string[] | undefined => byName.get(name.normalize('NFC'));
+  const add = (name: string, path: string): void => {
+    const key = name.normalize('NFC');
     const known = byName.get(key);
     if (known === undefined) byName.set(key, [path]);
     else if (!known.includes(path)) known.push(path);
@@ -165,7 +170,7 @@ function createLocator(
   return (below, place) => {
     const folderRelative = relative(imageFolder, below);
     const isBareName = !folderRelative.includes('/');
-    const found = byName.get(below) ?? (isBareName ? byName.get(`name:${folderRelative}`) : []);
+    const found = lookUp(below) ?? (isBareName ? lookUp(`name:${folderRelative}`) : []);
     if (found === undefined || found.length <= 1) return found?.[0];
     throw new DataError({
       code: 'data/ambiguous-image',

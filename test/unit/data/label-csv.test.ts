@@ -142,3 +142,14 @@ test('text in another encoding is refused, with the line and the remedy', async 
     ['Hahn', 'Kühe', 'Köhe'],
   );
 });
+
+test('a name is found whichever way its accents are composed', async (t) => {
+  const onDisk = 'x/Kühe.jpg'.normalize('NFD');
+  for (const named of ['x/Kühe.jpg', 'Kühe.jpg', 'Kühe']) {
+    const found = await read(t, `image,label\n${named.normalize('NFC')},0\n`, [onDisk]);
+    assert.deepEqual(
+      found.map(({ id }) => id),
+      [onDisk],
+    );
+  }
+});
