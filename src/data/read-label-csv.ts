@@ -18,6 +18,8 @@ export interface LabelCsvRequest extends ColumnRequest {
   readonly file: string;
   /** Folder below the source in which the images are looked for; '' for the source itself. */
   readonly imageFolder: string;
+  /** The folder is a guess: rows may name paths from the source instead. */
+  readonly isFolderGuessed?: boolean;
   /** Split of all rows. */
   readonly split?: Split;
 }
@@ -41,8 +43,7 @@ export async function readLabelCsv(request: LabelCsvRequest): Promise<SourceImag
   refuseOutside(imageFolder, '', 'the parameter csv.imageFolder');
   const table = await readCsvTable(join(root, file), file, decodeUtf8);
   const columns = findLabelColumns(file, table.header, request);
-  const files = await listImageFiles(join(root, imageFolder), 'every-path');
-  const locate = createLocator(imageFolder, files);
+  const locate = await createImageLocator(request);
   const missing: string[] = [];
   const unlabelled: string[] = [];
   const images: SourceImage[] = [];
@@ -50,7 +51,7 @@ export async function readLabelCsv(request: LabelCsvRequest): Promise<SourceImag
     const named = (cells[columns.image] ?? '').trim();
     if (named === '') continue; // spreadsheets pad their files with empty rows
     const place = `${file}:${line}`;
-    const path = locate(refuseOutside(named, imageFolder, place), place);
+    const path = await locate(named, place);
     const className = normaliseLabel(cells[columns.label] ?? '');
     if (path === undefined) missing.push(named);
     if (className === '') unlabelled.push(place);
@@ -145,6 +146,27 @@ function refuseOutside(named: string, imageFolder: string, place: string): strin
   });
 }
 
+/** Finds images as rows name them: below the folder, and below the source where that was a guess. */
+async function createImageLocator({
+  root,
+  imageFolder,
+  isFolderGuessed = false,
+}: LabelCsvRequest): Promise<(named: string, place: string) => Promise<string | undefined>> {
+  const listed = (folder: string): Promise<string[]> =>
+    listImageFiles(join(root, folder), 'every-path');
+  const inFolder = createLocator(imageFolder, await listed(imageFolder));
+  let inSource: ReturnType<typeof createLocator> | undefined;
+  return async (named, place) => {
+    const found = inFolder(refuseOutside(named, imageFolder, place), place);
+    if (found !== undefined || !isFolderGuessed || imageFolder === '') return found;
+    // Bare names stay in the folder: one of another split may have the same.
+    const below = posix.normalize(named.replaceAll('\\', '/'));
+    if (!below.includes('/')) return undefined;
+    inSource ??= createLocator('', await listed(''));
+    return inSource(below, place);
+  };
+}
+
 /**
  * Finds an image by path or by bare name, extension optional; undefined when there is none. Names
  * compare in one Unicode form: archives made on macOS hold letters and accents as two characters.
@@ -181,11 +203,12 @@ function createLocator(
 }
 
 function missingImages(
-  { file, imageFolder }: LabelCsvRequest,
+  { file, imageFolder, isFolderGuessed = false }: LabelCsvRequest,
   missing: readonly string[],
   rowCount: number,
 ): DataError {
-  const where = imageFolder === '' ? 'the source folder' : imageFolder;
+  const places = isFolderGuessed ? [imageFolder, ''] : [imageFolder];
+  const where = [...new Set(places)].map((folder) => folder || 'the source folder').join(' or ');
   return new DataError({
     code: 'data/missing-images',
     message: `${missing.length} of ${rowCount} images named in ${file} are not in ${where}: ${shorten(missing)}`,

@@ -92,6 +92,7 @@ async function readLabelFiles(
       root,
       file,
       imageFolder: imageFolder ?? (await guessImageFolder(root, split)),
+      isFolderGuessed: imageFolder === undefined,
       ...(split === undefined ? {} : { split }),
     });
     // One by one: as arguments of one push, a hundred thousand images overflow the stack.

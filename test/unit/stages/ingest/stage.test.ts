@@ -324,3 +324,27 @@ test('a CSV of very many rows is read', async (t) => {
   const source = await makeSource(t, { ...fill(['images'], 1), 'labels.csv': csv });
   assert.equal((await refused(run(t, source))).code, 'data/repeated-image');
 });
+
+test('beside folders called like the splits, label files may name paths from the source', async (t) => {
+  const rows = (folder: string): string =>
+    [0, 1, 2, 3].map((i) => `${folder}p${i}.jpg,${i % 2}\n`).join('');
+  const source = await makeSource(t, {
+    ...fill(['train', 'test'], 4),
+    'train.csv': `path,label\n${rows('train/')}`,
+    'test.csv': `path,label\n${rows('')}`,
+  });
+  const parameters = { validationFraction: 0 };
+  const { index } = await run(t, source, parameters);
+  assert.deepEqual(
+    index.images.map(({ id, split }) => [id, split]),
+    ['test', 'train'].flatMap((split) => [0, 1, 2, 3].map((i) => [`${split}/p${i}`, split])),
+  );
+  await writeFile(join(source, 'train.csv'), 'path,label\ntrain/p0.jpg,0\ntrain/p9.jpg,0\n');
+  const missing = await refused(run(t, source, parameters));
+  assert.match(
+    missing.message,
+    /^1 of 2 images named in train\.csv are not in train or the source folder: train\/p9\.jpg$/,
+  );
+  const csv = [{ file: 'train.csv', imageFolder: 'train' }];
+  assert.match((await refused(run(t, source, { csv }))).message, /^2 of 2 .* are not in train: /);
+});
