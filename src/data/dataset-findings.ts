@@ -56,9 +56,11 @@ export function findProblems<Image extends CheckedImage>(
     findings.push(finding);
     if (finding.action === 'exclude') for (const { id } of dropped) excluded.add(id);
   };
+  // One that cannot be read cannot be kept: a warning leaves it out too.
+  const action = policy.unreadable === 'error' ? 'error' : 'exclude';
   for (const image of sorted) {
     if (image.problem === undefined) continue;
-    report({ kind: 'unreadable', message: image.problem, action: policy.unreadable }, [image]);
+    report({ kind: 'unreadable', message: image.problem, action }, [image]);
   }
   const readable = sorted.filter((image) => image.problem === undefined);
   for (const same of partition(readable, (image) => image.sha256)) {

@@ -82,7 +82,9 @@ export const ingestParameters = z
       .strictObject({
         unreadable: policy
           .default('error')
-          .describe('Images that cannot be decoded, or are larger than limitMegapixels.'),
+          .describe(
+            'Images that cannot be decoded, or are larger than limitMegapixels; none can be kept: warn leaves them out as exclude does.',
+          ),
         duplicates: policy
           .default('warn')
           .describe('Byte-identical images with one label in one split; exclude keeps the first.'),

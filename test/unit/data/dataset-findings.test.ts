@@ -107,5 +107,7 @@ test('unreadable images go whatever the policy, and compare with nothing', () =>
     stayed.map(({ id }) => id),
     ['train/b'],
   );
-  assert.deepEqual(findings, [{ kind: 'unreadable', message: 'train/a is cut', action: 'warn' }]);
+  assert.deepEqual(findings, [
+    { kind: 'unreadable', message: 'train/a is cut', action: 'exclude' },
+  ]);
 });

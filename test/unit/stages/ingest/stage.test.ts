@@ -348,3 +348,12 @@ test('beside folders called like the splits, label files may name paths from the
   const csv = [{ file: 'train.csv', imageFolder: 'train' }];
   assert.match((await refused(run(t, source, { csv }))).message, /^2 of 2 .* are not in train: /);
 });
+
+test('unreadable images are left out by warn too, which says so', async (t) => {
+  const source = await makeSource(t, { ...fill(['0', '1'], 5), '0/text.jpg': 'no photograph' });
+  const { index, warnings, outputs } = await run(t, source, { findings: { unreadable: 'warn' } });
+  assert.equal(index.images.length, 10);
+  assert.deepEqual(warnings, ['1 x unreadable image (excluded); see the report']);
+  const { details } = await readMetricsFile(outputs['report']!);
+  assert.match(JSON.stringify(details), /"unreadable":\{"count":1,.*"action":"exclude"/);
+});
