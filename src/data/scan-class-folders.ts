@@ -5,7 +5,8 @@ import { parseSplitName, type SourceContent, type SourceImage } from './source-i
 
 /**
  * The images of class folders, with or without train, validation and test folders above them; null
- * when the folder is not laid out so. Files beside the class folders are ignored.
+ * when the folder is not laid out so. Files beside the class folders are ignored, and so are
+ * folders beside those of the splits, of which those with images are told.
  */
 export async function scanClassFolders(root: string): Promise<SourceContent | null> {
   const { folders } = await listFolder(root);
@@ -20,10 +21,25 @@ export async function scanClassFolders(root: string): Promise<SourceContent | nu
     if (part !== null) parts.push(part);
   }
   if (parts.length === 0) return null;
+  const unreadFolders: string[] = [];
+  for (const name of folders) {
+    if (parseSplitName(name) === undefined && (await mayHoldImages(join(root, name)))) {
+      unreadFolders.push(name);
+    }
+  }
   return {
+    unreadFolders,
     images: parts.flatMap((part) => part.images),
     emptyClasses: parts.flatMap((part) => part.emptyClasses),
   };
+}
+
+/** What cannot be listed may; that is no reason to stop, for nothing of it is read. */
+async function mayHoldImages(folder: string): Promise<boolean> {
+  return listImageFiles(folder).then(
+    (files) => files.length > 0,
+    () => true,
+  );
 }
 
 /** Null when no folder holds an image. */
@@ -48,7 +64,7 @@ async function scanSplit(
       });
     }
   }
-  return images.length === 0 ? null : { images, emptyClasses };
+  return images.length === 0 ? null : { images, emptyClasses, unreadFolders: [] };
 }
 
 /**

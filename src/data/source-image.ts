@@ -17,6 +17,8 @@ export interface SourceContent {
   readonly images: readonly SourceImage[];
   /** Class folders without an image. */
   readonly emptyClasses: readonly string[];
+  /** Folders with images beside those of the splits; none of their images is read. */
+  readonly unreadFolders: readonly string[];
 }
 
 const SPLIT_NAMES: Readonly<Record<string, Split>> = {

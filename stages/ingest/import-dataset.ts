@@ -10,6 +10,7 @@ import type { StageContext } from '../../src/stage/definition.ts';
 import { checkImages, findNearDuplicates, type OpenedImage } from './check-images.ts';
 import { chooseSplits } from './choose-splits.ts';
 import { describeUngrouped } from './describe-ungrouped.ts';
+import { describeUnreadFolders } from './describe-unread-folders.ts';
 import type { LabelledDataset } from './labelled-dataset.ts';
 import type { IngestParameters } from './parameters.ts';
 import { readSource } from './read-source.ts';
@@ -28,6 +29,8 @@ export async function importDataset(
   const source = await readSource(sourceFolder, parameters, sourceName(context, sourceFolder));
   const ungrouped = describeUngrouped(source.images, parameters);
   if (ungrouped !== null) context.warn(ungrouped);
+  const unread = describeUnreadFolders(source.unreadFolders);
+  if (unread !== null) context.warn(unread);
   const opened = await checkImages(context, source.images);
   const { kept, findings } = findProblems(opened, parameters.findings);
   const emptyNames = source.emptyClasses.map((name) => name.slice(name.lastIndexOf('/') + 1));

@@ -98,7 +98,7 @@ async function readLabelFiles(
     // One by one: as arguments of one push, a hundred thousand images overflow the stack.
     for (const image of labelled) images.push(image);
   }
-  return images.length === 0 ? null : { images, emptyClasses: [] };
+  return images.length === 0 ? null : { images, emptyClasses: [], unreadFolders: [] };
 }
 
 /** The CSV files at the top whose header is that of a label file; with their split, if the name tells. */

@@ -45,6 +45,7 @@ test('class folders below splits, under the names in use; others and hidden file
     ['valid/0/b.jpg', 'validation'],
   ]);
   assert.deepEqual(content?.emptyClasses, ['test/1']);
+  assert.deepEqual(content.unreadFolders, ['models']);
 });
 
 test('a folder without class folders is none', async (t) => {

@@ -357,3 +357,17 @@ test('unreadable images are left out by warn too, which says so', async (t) => {
   const { details } = await readMetricsFile(outputs['report']!);
   assert.match(JSON.stringify(details), /"unreadable":\{"count":1,.*"action":"exclude"/);
 });
+
+test('folders with images beside the split folders are told of', async (t) => {
+  const source = await makeSource(t, {
+    ...fill(['train/0', 'train/1', 'val/0', 'val/1', 'holdout/0', 'bird'], 3),
+    'docs/readme.txt': '',
+  });
+  const { index, warnings } = await run(t, source);
+  assert.equal(index.images.length, 12);
+  assert.equal(warnings.length, 1);
+  assert.match(
+    warnings[0] ?? '',
+    /^images in bird\/, holdout\/ are left out: .*SPLIT\/CLASS\/IMAGE$/,
+  );
+});
