@@ -9,6 +9,7 @@ import { DataError, InternalError, InterruptedError } from '../../src/diagnostic
 import type { StageContext } from '../../src/stage/definition.ts';
 import { checkImages, findNearDuplicates, type OpenedImage } from './check-images.ts';
 import { chooseSplits } from './choose-splits.ts';
+import { describeEmptySplits } from './describe-empty-splits.ts';
 import { describeUngrouped } from './describe-ungrouped.ts';
 import { describeUnreadFolders } from './describe-unread-folders.ts';
 import type { LabelledDataset } from './labelled-dataset.ts';
@@ -44,6 +45,8 @@ export async function importDataset(
     ...findSmallClasses({ classes, images, emptyClasses: source.emptyClasses, parameters }),
   ];
   reportFindings(context, all);
+  const given = new Set(kept.flatMap(({ split }) => (split === undefined ? [] : [split])));
+  for (const empty of describeEmptySplits(images, given, parameters)) context.warn(empty);
   await copyImages(context, kept, folder);
   return { dataset: { classes, images }, findings: all };
 }

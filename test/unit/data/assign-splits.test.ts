@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { assignSplits } from '../../../src/data/assign-splits.ts';
@@ -61,4 +62,19 @@ test('a fraction of zero gets nothing', () => {
   const images = Array.from({ length: 10 }, (_, i) => ({ id: `i${i}`, label: 0, ties: [] }));
   const splits = assignSplits({ images, fractions: { train: 1, validation: 0 }, seed: 0 });
   assert.deepEqual(new Set(splits.values()), new Set(['train']));
+});
+
+test('the split of a dataset stays what it was: figures on its test images would not compare', () => {
+  const images = Array.from({ length: 3000 }, (_, i) => ({
+    id: `i${i}`,
+    label: i % 7 === 0 ? 1 : i % 3,
+    ties: i % 5 === 0 ? [`g${i % 40}`, `d${i % 400}`] : [],
+  }));
+  const fractions = { train: 0.7, validation: 0.15, test: 0.15 };
+  const splits = assignSplits({ images, fractions, seed: 0 });
+  const listed = images.map(({ id }) => `${id} ${splits.get(id) ?? ''}`).join('\n');
+  assert.equal(
+    createHash('sha256').update(listed).digest('hex'),
+    'a2a4679b24918a9aeb15e1ff05767136110769d933dd1ffb4ec5ce24b0447eb0',
+  );
 });

@@ -371,3 +371,27 @@ test('folders with images beside the split folders are told of', async (t) => {
     /^images in bird\/, holdout\/ are left out: .*SPLIT\/CLASS\/IMAGE$/,
   );
 });
+
+test('a split that would stay empty is told of, with what would fill it', async (t) => {
+  const source = await makeSource(t, fill(['0', '1', '2'], 3));
+  const { counts, warnings } = await run(t, source);
+  assert.deepEqual([counts['validationImageCount'], counts['testImageCount']], [0, 0]);
+  assert.equal(warnings.length, 2);
+  assert.match(
+    warnings[0] ?? '',
+    /^validation gets no image though validationFraction is 0\.15: .* from 4 images on, but the largest has 3;/,
+  );
+  assert.match(warnings[1] ?? '', /^test gets no image though testFraction is 0\.15: /);
+  const none = { validationFraction: 0, testFraction: 0 };
+  assert.deepEqual((await run(t, source, none)).warnings, []);
+  const given = await makeSource(t, fill(['train/0', 'train/1', 'test/0', 'test/1'], 3));
+  assert.match(
+    (await run(t, given)).warnings.join('\n'),
+    /^validation gets no image .*largest has 3;.*$/,
+  );
+  const grouped = await makeSource(t, fill(['P1', 'P2'], 8));
+  assert.match(
+    (await run(t, grouped, { groupPattern: '(P[0-9])/' })).warnings[0] ?? '',
+    /^validation gets no image .*: groups and equal images stay together/,
+  );
+});
