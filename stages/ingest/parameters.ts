@@ -60,6 +60,10 @@ export const ingestParameters = z
     classes: z
       .array(z.string().min(1))
       .min(1)
+      .refine((names) => findRepeated(names) === undefined, {
+        error: ({ input }) =>
+          `names "${findRepeated(input as string[]) ?? ''}" more than once; give each class one place`,
+      })
       .exactOptional()
       .describe(
         'Class names in label order; by default those found, in natural order. Images of others are an error.',
@@ -153,6 +157,10 @@ export const ingestParameters = z
   });
 
 export type IngestParameters = z.output<typeof ingestParameters>;
+
+function findRepeated(names: readonly string[]): string | undefined {
+  return names.find((name, i) => names.indexOf(name) < i);
+}
 
 function hasOneCapture(pattern: string): boolean {
   try {

@@ -270,6 +270,7 @@ test('parameters that cannot be are refused by name', () => {
     (ingest.parameters.safeParse(parameters).error?.issues ?? []).map((i) => i.path.join('.'));
   assert.deepEqual(paths({ url: 'https://example.org/a.zip' }), ['sha256']);
   assert.deepEqual(paths({ validationFraction: 0.5, testFraction: 0.5 }), ['testFraction']);
+  assert.deepEqual(paths({ classes: ['a', 'a', 'b'] }), ['classes']);
   for (const groupPattern of ['(a', 'a', '(a)(b)']) {
     assert.deepEqual(paths({ groupPattern }), ['groupPattern'], groupPattern);
   }
