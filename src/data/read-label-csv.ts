@@ -93,6 +93,7 @@ async function readCsvTable(
       delimiter: guessDelimiter(text),
       relax_column_count: true,
       skip_empty_lines: true,
+      skip_records_with_empty_values: true,
       info: true,
     }) as unknown as typeof records;
   } catch (cause) {
@@ -107,8 +108,9 @@ async function readCsvTable(
   };
 }
 
+/** By the first line that is not blank, which is the header. */
 function guessDelimiter(text: string): string {
-  const firstLine = text.slice(0, text.indexOf('\n') + 1 || text.length);
+  const firstLine = /^.*\S.*$/m.exec(text)?.[0] ?? '';
   const count = (mark: string): number => firstLine.split(mark).length;
   return [',', ';', '\t'].reduce((best, mark) => (count(mark) > count(best) ? mark : best));
 }

@@ -153,3 +153,14 @@ test('a name is found whichever way its accents are composed', async (t) => {
     );
   }
 });
+
+test('blank lines above the header do not hide the delimiter', async (t) => {
+  for (const blank of ['\n', '\uFEFF\n', '  \n\n', ';;\n']) {
+    const csv = `${blank}image;label;note\na;1;"a, b"\nb;0;"c; d"\n`;
+    const found = await read(t, csv, ['a.jpg', 'b.jpg']);
+    assert.deepEqual(
+      found.map(({ className }) => className),
+      ['1', '0'],
+    );
+  }
+});
