@@ -1,15 +1,18 @@
 import {
   balancedAccuracy,
+  balancedAccuracyOfUnits,
   classFigures,
   confusionMatrix,
   quadraticWeightedKappa,
+  quadraticWeightedKappaOfUnits,
   type ConfusionMatrix,
 } from '../../src/metrics/confusion.ts';
 import { wilsonInterval } from '../../src/metrics/intervals.ts';
 import { argmax, isInTopK } from '../../src/metrics/ranking.ts';
 import { createSqnrAccumulator } from '../../src/metrics/sqnr.ts';
-import { bootstrapInterval } from '../../src/numeric/bootstrap.ts';
+import { interruptibleBootstrapInterval } from '../../src/numeric/bootstrap.ts';
 import { createRandom } from '../../src/numeric/random.ts';
+import type { ProgressUpdate } from '../../src/stage/definition.ts';
 import type { MetricsFile, MetricValue } from '../../src/stage/metrics-file.ts';
 import type { Prediction } from './predict.ts';
 
@@ -19,13 +22,20 @@ export interface ScoreOptions {
   readonly split: string;
   readonly topK: number;
   readonly scoreKind: 'logits' | 'probabilities';
+  readonly signal: AbortSignal;
+  progress(update: ProgressUpdate): void;
 }
 
 /** Fixed: an interval must be the same each time the same predictions are scored. */
 const BOOTSTRAP_SEED = 0;
 
-/** Every figure of the evaluation; two scores an image mean that a reference was given. */
-export function scorePredictions(options: ScoreOptions): Omit<MetricsFile, 'format'> {
+/**
+ * Every figure of the evaluation; two scores an image mean that a reference was given.
+ * @throws InterruptedError
+ */
+export async function scorePredictions(
+  options: ScoreOptions,
+): Promise<Omit<MetricsFile, 'format'>> {
   const { predictions, classes, topK } = options;
   const labels = predictions.map(({ label }) => label);
   const predicted = predictions.map(({ scores }) => argmax(scores[0]!)); // the scored model is first
@@ -46,19 +56,22 @@ export function scorePredictions(options: ScoreOptions): Omit<MetricsFile, 'form
       notes.push(`top-${topK} of ${classes.length} classes is always 1`);
     }
   }
-  const resampled = (statistic: (matrix: ConfusionMatrix) => number | null, name: string) =>
-    bootstrapInterval({
-      unitCount: labels.length,
-      random: createRandom(BOOTSTRAP_SEED, `evaluate/${name}`),
-      statistic: (units) => statistic(resampledMatrix(labels, predicted, units, classes.length)),
-    });
-  for (const { name, unit, statistic } of MATRIX_METRICS) {
+  const images = { labels, predicted, classCount: classes.length };
+  for (const { name, unit, statistic, statisticOfUnits } of MATRIX_METRICS) {
     const value = statistic(matrix);
     if (value === null) {
       notes.push(`${name} is not defined: every label and prediction is one and the same class`);
       continue;
     }
-    const interval = resampled(statistic, name);
+    const interval = await interruptibleBootstrapInterval({
+      unitCount: labels.length,
+      random: createRandom(BOOTSTRAP_SEED, `evaluate/${name}`),
+      statistic: (units) => statisticOfUnits(images, units),
+      signal: options.signal,
+      onProgress: (done, total) => {
+        options.progress({ done, total, unit: 'resamples', label: `interval of ${name}` });
+      },
+    });
     const common = { name, value, unit, direction: 'higher-is-better' as const };
     values.push(interval === null ? common : { ...common, interval });
   }
@@ -75,9 +88,20 @@ export function scorePredictions(options: ScoreOptions): Omit<MetricsFile, 'form
   return { values, notes, details: detailsOf(matrix, options) };
 }
 
+/** Resamples are many: their statistic is taken from the images, without a matrix of each. */
 const MATRIX_METRICS = [
-  { name: 'balancedAccuracyFraction', unit: 'fraction', statistic: balancedAccuracy },
-  { name: 'quadraticWeightedKappa', unit: '', statistic: quadraticWeightedKappa },
+  {
+    name: 'balancedAccuracyFraction',
+    unit: 'fraction',
+    statistic: balancedAccuracy,
+    statisticOfUnits: balancedAccuracyOfUnits,
+  },
+  {
+    name: 'quadraticWeightedKappa',
+    unit: '',
+    statistic: quadraticWeightedKappa,
+    statisticOfUnits: quadraticWeightedKappaOfUnits,
+  },
 ] as const;
 
 function referenceMetrics(
@@ -138,18 +162,6 @@ function fractionMetric(name: string, count: number, total: number): MetricValue
     direction: 'higher-is-better',
     ...(interval === null ? {} : { interval }),
   };
-}
-
-function resampledMatrix(
-  labels: readonly number[],
-  predicted: readonly number[],
-  units: Uint32Array,
-  classCount: number,
-): ConfusionMatrix {
-  const counts = Array.from({ length: classCount }, () => new Array<number>(classCount).fill(0));
-  // Units index labels and predictions, which hold class indices below classCount.
-  for (const unit of units) counts[labels[unit]!]![predicted[unit]!]! += 1;
-  return counts;
 }
 
 function countWhere<T>(items: readonly T[], holds: (item: T, index: number) => boolean): number {

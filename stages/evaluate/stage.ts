@@ -74,12 +74,14 @@ export const evaluate = defineStage({
       progress: (update) => context.progress(update),
     });
     requireClassScores(predictions, shards.classes.length, modelPaths);
-    const metrics = scorePredictions({
+    const metrics = await scorePredictions({
       predictions,
       classes: shards.classes,
       split: parameters.split,
       topK: parameters.topK,
       scoreKind: signatures[0]!.scores, // the model's own signature was pushed first
+      signal: context.signal,
+      progress: (update) => context.progress(update),
     });
     await writeMetricsFile(outputs['metrics']!, metrics);
     await writeFile(

@@ -2,10 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   balancedAccuracy,
+  balancedAccuracyOfUnits,
   classFigures,
   confusionMatrix,
   quadraticWeightedKappa,
+  quadraticWeightedKappaOfUnits,
 } from '../../../src/metrics/confusion.ts';
+import { createRandom } from '../../../src/numeric/random.ts';
 import { LABELS, PREDICTED } from '../../support/graded-predictions.ts';
 
 function assertClose(actual: number | null, expected: number): void {
@@ -108,4 +111,57 @@ test('kappa is not defined when one class is all there is', () => {
     ]),
     null,
   );
+});
+
+/** Cohen's definition, cell by cell. */
+function kappaByDefinition(matrix: readonly (readonly number[])[]): number | null {
+  const cells = matrix.flatMap((row, i) => row.map((count, j) => ({ i, j, count })));
+  const countOf = (holds: (cell: { i: number; j: number }) => boolean): number =>
+    cells.filter(holds).reduce((sum, { count }) => sum + count, 0);
+  let observed = 0;
+  let expected = 0;
+  for (const { i, j, count } of cells) {
+    observed += (i - j) ** 2 * count;
+    expected += (i - j) ** 2 * countOf((cell) => cell.i === i) * countOf((cell) => cell.j === j);
+  }
+  return expected === 0 ? null : 1 - (observed * countOf(() => true)) / expected;
+}
+
+test('figures of drawn images are those of their matrix, absent classes or not', () => {
+  const random = createRandom(0, 'test');
+  const seen = { undefined: 0, absent: 0 };
+  for (let round = 0; round < 200; round += 1) {
+    const classCount = 1 + random.integer(7);
+    const usedCount = 1 + random.integer(classCount); // the last classes are absent
+    const first = random.integer(classCount - usedCount + 1);
+    const draw = (count: number): number[] =>
+      Array.from({ length: count }, () => first + random.integer(usedCount));
+    const imageCount = 1 + random.integer(12);
+    const images = { labels: draw(imageCount), predicted: draw(imageCount), classCount };
+    const units = Uint32Array.from({ length: imageCount }, () => random.integer(imageCount));
+    const pick = (values: readonly number[]): number[] =>
+      Array.from(units, (unit) => values[unit] ?? NaN);
+    const matrix = confusionMatrix(pick(images.labels), pick(images.predicted), classCount);
+
+    const kappa = kappaByDefinition(matrix);
+    assert.equal(quadraticWeightedKappaOfUnits(images, units), kappa);
+    assert.equal(quadraticWeightedKappa(matrix), kappa);
+    const recalls = classFigures(matrix).filter(({ support }) => support > 0);
+    const mean = recalls.reduce((sum, { recallFraction }) => sum + recallFraction, 0);
+    assertClose(balancedAccuracyOfUnits(images, units), mean / recalls.length);
+    assertClose(balancedAccuracy(matrix), mean / recalls.length);
+    if (kappa === null) seen.undefined += 1;
+    if (recalls.length < classCount) seen.absent += 1;
+  }
+  assert.ok(seen.undefined > 10 && seen.absent > 10, JSON.stringify(seen));
+});
+
+test('figures of drawn images take no matrix: a million classes', () => {
+  // Labels 0 and 999,999 in equal parts, one of each four confused: kappa of two classes, as
+  // every weight is 999,999² or 0. Observed 1/2 of the weight, expected 1/2 too.
+  const images = { labels: [0, 0, 999_999, 999_999], predicted: [0, 999_999, 0, 999_999] };
+  const units = Uint32Array.of(0, 1, 2, 3);
+  const classCount = 1_000_000; // a matrix of 10^12 counts
+  assert.equal(quadraticWeightedKappaOfUnits({ ...images, classCount }, units), 0);
+  assert.equal(balancedAccuracyOfUnits({ ...images, classCount }, units), 0.5);
 });

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { confusionMatrix, quadraticWeightedKappa } from '../../../src/metrics/confusion.ts';
-import { bootstrapInterval } from '../../../src/numeric/bootstrap.ts';
+import { InterruptedError } from '../../../src/diagnostics/errors.ts';
+import {
+  bootstrapInterval,
+  interruptibleBootstrapInterval,
+} from '../../../src/numeric/bootstrap.ts';
 import { createRandom } from '../../../src/numeric/random.ts';
 import { LABELS, PREDICTED } from '../../support/graded-predictions.ts';
 
@@ -47,4 +51,36 @@ test('one unit, or a statistic mostly undefined, has no interval', () => {
   const random = createRandom(0, 'test');
   assert.equal(bootstrapInterval({ unitCount: 1, random, statistic: () => 1 }), null);
   assert.equal(bootstrapInterval({ unitCount: 9, random, statistic: () => null }), null);
+});
+
+const meanOf = (units: Uint32Array): number =>
+  units.reduce((sum, unit) => sum + unit, 0) / units.length;
+
+test('an interval that can be interrupted is the same one', async () => {
+  const options = { unitCount: 30, statistic: meanOf };
+  const { signal } = new AbortController();
+  assert.deepEqual(
+    await interruptibleBootstrapInterval({ ...options, random: createRandom(3, 'test'), signal }),
+    bootstrapInterval({ ...options, random: createRandom(3, 'test') }),
+  );
+});
+
+test('a long bootstrap tells how far it is, and hears an abort', async () => {
+  const abort = new AbortController();
+  setTimeout(() => abort.abort(), 1);
+  let statisticCount = 0;
+  const seen: number[] = [];
+  const interval = interruptibleBootstrapInterval({
+    unitCount: 2,
+    resampleCount: 1e9,
+    random: createRandom(0, 'test'),
+    statistic: (units) => {
+      statisticCount += 1;
+      return meanOf(units);
+    },
+    signal: abort.signal,
+    onProgress: (done) => seen.push(done),
+  });
+  await assert.rejects(interval, InterruptedError);
+  assert.equal(seen.at(-1), statisticCount);
 });
