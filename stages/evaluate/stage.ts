@@ -1,9 +1,6 @@
-import { stringify } from 'csv-stringify/sync';
-import { writeFile } from 'node:fs/promises';
 import { SPLITS } from '../../src/data/dataset-index.ts';
 import { readImageShards, type ImageShards } from '../../src/data/image-shards.ts';
 import { StageError } from '../../src/diagnostics/errors.ts';
-import { argmax, softmax } from '../../src/metrics/ranking.ts';
 import { classifierSignature, type ClassifierSignature } from '../../src/onnx/model-signature.ts';
 import { readOnnx } from '../../src/onnx/reader.ts';
 import { defineStage } from '../../src/stage/definition.ts';
@@ -11,6 +8,7 @@ import { writeMetricsFile } from '../../src/stage/metrics-file.ts';
 import { checkRecorded } from './check-recorded.ts';
 import { evaluateParameters } from './parameters.ts';
 import { predictSplit, type Prediction } from './predict.ts';
+import { writePredictions } from './predictions-csv.ts';
 import { scorePredictions } from './score.ts';
 
 export const evaluate = defineStage({
@@ -84,10 +82,12 @@ export const evaluate = defineStage({
       progress: (update) => context.progress(update),
     });
     await writeMetricsFile(outputs['metrics']!, metrics);
-    await writeFile(
-      outputs['predictions']!,
-      predictionsCsv(predictions, shards.classes, signatures[0]!.scores),
-    );
+    await writePredictions(outputs['predictions']!, {
+      predictions,
+      classes: shards.classes,
+      scoreKind: signatures[0]!.scores,
+      signal: context.signal,
+    });
   },
 });
 
@@ -164,28 +164,4 @@ function batchSizeOf(
     });
   }
   return { batchSize: fixed[0] ?? wanted, isFixed: fixed[0] !== undefined };
-}
-
-/** Seven digits are what a float32 probability holds. */
-const PROBABILITY_DIGITS = 7;
-
-function predictionsCsv(
-  predictions: readonly Prediction[],
-  classes: readonly string[],
-  scoreKind: ClassifierSignature['scores'],
-): string {
-  const header = ['image', 'label', 'predicted', ...classes.map((name) => `probability_${name}`)];
-  const rows = predictions.map(({ imageId, label, scores }) => {
-    const own = scores[0]!; // the scored model's row; the reference's follows
-    const probabilities = scoreKind === 'probabilities' ? Float64Array.from(own) : softmax(own);
-    return [
-      imageId,
-      classes[label] ?? '',
-      classes[argmax(own)] ?? '',
-      ...Array.from(probabilities, (value) =>
-        String(Number(value.toPrecision(PROBABILITY_DIGITS))),
-      ),
-    ];
-  });
-  return stringify([header, ...rows]);
 }
