@@ -23,8 +23,6 @@ export interface LatencySummary {
   readonly sampleCount: number;
   readonly meanMs: number;
   readonly medianMs: number;
-  /** 95 %; null below 6 samples, where no two order statistics enclose the median that surely. */
-  readonly medianIntervalMs: [number, number] | null;
   /** Null below `P90_SAMPLE_FLOOR` samples. */
   readonly p90Ms: number | null;
   readonly minimumMs: number;
@@ -36,30 +34,10 @@ export function summarizeLatency(samples: SortedSamples): LatencySummary {
     sampleCount: samples.length,
     meanMs: meanOf(samples),
     medianMs: quantileOfSorted(samples, 0.5),
-    medianIntervalMs: medianInterval(samples),
     p90Ms: samples.length < P90_SAMPLE_FLOOR ? null : quantileOfSorted(samples, 0.9),
     minimumMs: samples[0]!, // SortedSamples are never empty
     maximumMs: samples[samples.length - 1]!,
   };
-}
-
-/**
- * The exact 95 % interval of the median by order statistics, free of any assumption on the
- * distribution: ranks r and n + 1 - r, where r is the largest with
- * 2 P(Binomial(n, 1/2) <= r - 1) <= 5 % (Conover 1999, section 3.2).
- */
-export function medianInterval(samples: SortedSamples): [number, number] | null {
-  const n = samples.length;
-  // log P(X = 0) = -n log 2; logarithms, because 2^-n underflows beyond n = 1074.
-  let logProbability = -n * Math.LN2;
-  let cumulative = Math.exp(logProbability);
-  let rank = 0;
-  while (2 * cumulative <= 0.05) {
-    rank += 1;
-    logProbability += Math.log((n - rank + 1) / rank);
-    cumulative += Math.exp(logProbability);
-  }
-  return rank === 0 ? null : [samples[rank - 1]!, samples[n - rank]!]; // 1 <= rank <= n / 2
 }
 
 /** The runs of both subjects in one block: measured within a moment of each other. */
@@ -67,6 +45,13 @@ export interface PairedBlock {
   readonly baselineMs: readonly number[];
   readonly modelMs: readonly number[];
 }
+
+/**
+ * Fewest blocks for an interval. A percentile interval cannot reach beyond the extreme blocks, and the
+ * extremes of n independent values enclose their median with probability 1 - 2 * 2^-n (Conover 1999,
+ * section 3.2): 93.75 % of 5, 96.9 % of 6.
+ */
+export const BLOCK_FLOOR = 6;
 
 /**
  * How many times faster the model is: the ratio of the medians, with a 95 % bootstrap interval over
@@ -80,12 +65,7 @@ export function speedup(
   const ratioOf = (chosen: readonly PairedBlock[]): number =>
     medianOf(chosen.flatMap(({ baselineMs }) => baselineMs)) /
     medianOf(chosen.flatMap(({ modelMs }) => modelMs));
-  const interval = bootstrapInterval({
-    unitCount: blocks.length,
-    random,
-    statistic: (units) => ratioOf(Array.from(units, (unit) => blocks[unit]!)), // unit < blocks.length
-  });
-  return { ratio: ratioOf(blocks), interval };
+  return { ratio: ratioOf(blocks), interval: blockInterval(blocks, random, ratioOf) };
 }
 
 /** The mean's 95 % bootstrap interval over whole blocks, for the same reason as in `speedup`. */
@@ -93,10 +73,28 @@ export function meanInterval(
   blocksMs: readonly (readonly number[])[],
   random: Random,
 ): [number, number] | null {
+  return blockInterval(blocksMs, random, (chosen) => meanOf(chosen.flat()));
+}
+
+/** The median's 95 % bootstrap interval over whole blocks, for the same reason as in `speedup`. */
+export function medianInterval(
+  blocksMs: readonly (readonly number[])[],
+  random: Random,
+): [number, number] | null {
+  return blockInterval(blocksMs, random, (chosen) => medianOf(chosen.flat()));
+}
+
+/** The block bootstrap (Davison and Hinkley 1997, section 8.2); null below `BLOCK_FLOOR` blocks. */
+function blockInterval<Block>(
+  blocks: readonly Block[],
+  random: Random,
+  statistic: (chosen: readonly Block[]) => number,
+): [number, number] | null {
+  if (blocks.length < BLOCK_FLOOR) return null;
   return bootstrapInterval({
-    unitCount: blocksMs.length,
+    unitCount: blocks.length,
     random,
-    statistic: (units) => meanOf(Array.from(units, (unit) => blocksMs[unit]!).flat()),
+    statistic: (units) => statistic(Array.from(units, (unit) => blocks[unit]!)), // unit < blocks.length
   });
 }
 

@@ -1,6 +1,7 @@
 import { SUBJECTS, type LatencySample, type Subject } from '../../src/benchmark/protocol.ts';
 import {
   meanInterval,
+  medianInterval,
   sortSamples,
   speedup,
   summarizeLatency,
@@ -39,6 +40,7 @@ function subjectMetrics(
   );
   const summary = summarizeLatency(sortSamples(latenciesMs.flat()));
   const meanIntervalMs = meanInterval(latenciesMs, options.random.stream(`mean/${subject}`));
+  const medianIntervalMs = medianInterval(latenciesMs, options.random.stream(`median/${subject}`));
   const latency = (name: string, value: number, interval?: [number, number] | null) => ({
     name,
     value,
@@ -49,7 +51,7 @@ function subjectMetrics(
   });
   return [
     latency('latencyMeanMs', summary.meanMs, meanIntervalMs),
-    latency('latencyMedianMs', summary.medianMs, summary.medianIntervalMs),
+    latency('latencyMedianMs', summary.medianMs, medianIntervalMs),
     ...(summary.p90Ms === null ? [] : [latency('latencyP90Ms', summary.p90Ms)]),
     {
       name: 'throughputImagesPerSecond',

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
+  BLOCK_FLOOR,
   P90_SAMPLE_FLOOR,
   meanInterval,
   medianInterval,
@@ -12,30 +13,40 @@ import { createRandom } from '../../../src/numeric/random.ts';
 
 const upTo = (n: number): number[] => Array.from({ length: n }, (_, i) => i + 1);
 
-test('the median interval uses the exact binomial ranks', () => {
-  // Lower ranks from scipy.stats.binom: the largest r with 2 cdf(r - 1, n, 1/2) <= 0.05.
-  const lowerRanks = [
-    [6, 1],
-    [10, 2],
-    [20, 6],
-    [46, 16],
-    [100, 40],
-    [200, 86],
-  ] as const;
-  for (const [n, rank] of lowerRanks) {
-    assert.deepEqual(medianInterval(sortSamples(upTo(n))), [rank, n + 1 - rank], `n = ${n}`);
+/** P(Binomial(n, p) >= from) */
+function binomialTail(n: number, p: number, from: number): number {
+  let term = (1 - p) ** n;
+  let tail = 0;
+  for (let k = 0; k <= n; k += 1) {
+    if (k >= from) tail += term;
+    term *= ((n - k) / (k + 1)) * (p / (1 - p));
   }
+  return tail;
+}
+
+test('the median interval is the one of whole blocks, whose runs are no news', () => {
+  // All runs of a block are equal, the blocks are 1 to 21. The median of 21 drawn blocks is r or less
+  // when 11 or more of them are: P(Binomial(21, r / 21) >= 11) (Efron 1979, section 3).
+  const atMost = (rank: number): number => binomialTail(21, rank / 21, 11);
+  assert.ok(atMost(6) < 0.025 && 0.025 < atMost(7), `${atMost(6)}, ${atMost(7)}`);
+  const blocks = upTo(21).map((ms) => new Array<number>(5).fill(ms));
+  assert.deepEqual(medianInterval(blocks, createRandom(0, 'test')), [7, 15]);
+  const single = upTo(21).map((ms) => [ms]);
+  assert.deepEqual(medianInterval(single, createRandom(0, 'test')), [7, 15]);
 });
 
-test('five samples cannot enclose the median at 95 %', () => {
-  assert.equal(medianInterval(sortSamples(upTo(5))), null); // 2 · 2^-5 = 6.25 %
-  assert.equal(medianInterval(sortSamples([1])), null);
-});
-
-test('the median interval holds where 2^-n underflows', () => {
-  // Normal approximation: rank ≈ n/2 - 1.96 sqrt(n)/2 = 5000 - 98.
-  const interval = medianInterval(sortSamples(upTo(10_000)));
-  assert.ok(interval !== null && Math.abs(interval[0] - 4902) <= 1, String(interval));
+test('fewer than six blocks have no interval, however many their runs', () => {
+  // The extremes of n values enclose their median unless all n lie on one side of it.
+  assert.ok(2 * 0.5 ** BLOCK_FLOOR <= 0.05 && 2 * 0.5 ** (BLOCK_FLOOR - 1) > 0.05);
+  const blocksOf = (count: number): number[][] =>
+    upTo(count).map((i) => upTo(50).map((j) => i * j));
+  for (const interval of [medianInterval, meanInterval]) {
+    assert.equal(interval(blocksOf(5), createRandom(0, 'test')), null);
+    assert.notEqual(interval(blocksOf(6), createRandom(0, 'test')), null);
+  }
+  const pairs = (count: number) => blocksOf(count).map((ms) => ({ baselineMs: ms, modelMs: ms }));
+  assert.equal(speedup(pairs(5), createRandom(0, 'test')).interval, null);
+  assert.notEqual(speedup(pairs(6), createRandom(0, 'test')).interval, null);
 });
 
 test('the floor of p90 is where two slow runs become sure enough', () => {
@@ -53,7 +64,6 @@ test('a summary of few samples, worked by hand', () => {
     sampleCount: 4,
     meanMs: 27,
     medianMs: 3.5,
-    medianIntervalMs: null,
     p90Ms: null,
     minimumMs: 1,
     maximumMs: 100,
@@ -81,11 +91,4 @@ test('the interval of the speed-up sees drift between blocks', () => {
   const { ratio, interval } = speedup(blocks, createRandom(0, 'test'));
   assert.equal(ratio, 2);
   assert.deepEqual(interval, [2, 2]);
-});
-
-test('one block alone has no interval', () => {
-  const { ratio, interval } = speedup([{ baselineMs: [4], modelMs: [2] }], createRandom(0, 'test'));
-  assert.equal(ratio, 2);
-  assert.equal(interval, null);
-  assert.equal(meanInterval([[1, 2, 3]], createRandom(0, 'test')), null);
 });
