@@ -53,6 +53,8 @@ export const benchmark = defineStage({
   async run(context) {
     const { outputs, parameters, inputs } = context;
     requireCores(parameters, context.resources.cpuCount);
+    const protocolNotes = interleavingNotes(parameters);
+    for (const note of protocolNotes) context.warn(note);
     // `baseline` and `model` are required: the engine gives every required input.
     const modelPaths = { baseline: inputs['baseline']!.path, model: inputs['model']!.path };
     const random = createRandom(parameters.seed, 'benchmark');
@@ -72,9 +74,9 @@ export const benchmark = defineStage({
       progress: (update) => context.progress(update),
     });
     const load = endLoad();
-    const notes = loadNotes(load);
-    for (const note of notes) context.warn(note);
-    const values = summarizeBenchmark({
+    const busyNotes = loadNotes(load);
+    for (const note of busyNotes) context.warn(note);
+    const { values, notes } = summarizeBenchmark({
       samples,
       sizesBytes: {
         baseline: (await stat(modelPaths.baseline)).size,
@@ -90,8 +92,8 @@ export const benchmark = defineStage({
     );
     const machine = await machineFingerprint();
     await writeMetricsFile(outputs['metrics']!, {
-      values,
-      notes: [...notes, ...int8Notes()],
+      values: [...values],
+      notes: [...protocolNotes, ...busyNotes, ...notes, ...int8Notes()],
       details: detailsOf({ parameters, load, machine, timedInputs }),
     });
   },
@@ -104,6 +106,13 @@ function requireCores({ threads, intraOpThreads }: BenchmarkParameters, coreCoun
     message: `threads ${threads} x intraOpThreads ${intraOpThreads} = ${threads * intraOpThreads} threads, but ${coreCount} core(s) can be used; threads that share a core time each other`,
     hint: 'lower "threads" or "intraOpThreads", or give the stage more cpus',
   });
+}
+
+function interleavingNotes({ blockSize, timedRuns }: BenchmarkParameters): string[] {
+  if (blockSize < timedRuns) return [];
+  return [
+    `blockSize ${blockSize} takes all ${timedRuns} timed runs of a model at once: nothing is interleaved, and a drift of the machine passes for a difference of the models; lower "blockSize"`,
+  ];
 }
 
 async function prepareInputs(
@@ -164,6 +173,6 @@ function detailsOf(options: {
     machine: { ...machine, cpuFlags: [...machine.cpuFlags], int8: cpuInt8Support() },
     load: { ...load, loadAverage: [...load.loadAverage] },
     intervals:
-      'mean, median and speed-up: percentile bootstrap 95 % over pairs of blocks, 2000 resamples',
+      'mean, median and speed-up: percentile bootstrap 95 % over pairs of blocks, each of all workers, 2000 resamples',
   };
 }

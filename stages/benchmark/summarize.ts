@@ -1,5 +1,6 @@
 import { SUBJECTS, type LatencySample, type Subject } from '../../src/benchmark/protocol.ts';
 import {
+  BLOCK_FLOOR,
   meanInterval,
   medianInterval,
   sortSamples,
@@ -18,8 +19,13 @@ export interface SummaryOptions {
   readonly random: Random;
 }
 
-/** Every figure of the table, by subject; speed-up and size ratio belong to `model`. */
-export function summarizeBenchmark(options: SummaryOptions): MetricValue[] {
+export interface BenchmarkSummary {
+  /** Every figure of the table, by subject; speed-up and size ratio belong to `model`. */
+  readonly values: readonly MetricValue[];
+  readonly notes: readonly string[];
+}
+
+export function summarizeBenchmark(options: SummaryOptions): BenchmarkSummary {
   const blocks = pairBlocks(options.samples);
   const values = SUBJECTS.flatMap((subject) => subjectMetrics(subject, blocks, options));
   const { ratio, interval } = speedup(blocks, options.random.stream('speedup'));
@@ -27,7 +33,14 @@ export function summarizeBenchmark(options: SummaryOptions): MetricValue[] {
     higherIsBetter('speedup', ratio, 'ratio', interval),
     higherIsBetter('sizeRatio', options.sizesBytes.baseline / options.sizesBytes.model, 'ratio'),
   );
-  return values;
+  return { values, notes: intervalNotes(blocks.length) };
+}
+
+function intervalNotes(blockCount: number): string[] {
+  if (blockCount >= BLOCK_FLOOR) return [];
+  return [
+    `latencies and speed-up have no interval: ${blockCount} block(s) of each model were timed, and an interval takes ${BLOCK_FLOOR}; lower "blockSize" or raise "timedRuns"`,
+  ];
 }
 
 function subjectMetrics(
@@ -91,13 +104,15 @@ function higherIsBetter(
   };
 }
 
-/** Runs that were timed beside each other: by worker and pair of blocks. */
+/**
+ * Runs that were timed beside each other. A barrier makes all workers run the same block at the same
+ * time, so that whatever disturbs one disturbs the others: a block is that of all workers together.
+ */
 export function pairBlocks(samples: readonly LatencySample[]): PairedBlock[] {
-  const blocks = new Map<string, { baselineMs: number[]; modelMs: number[] }>();
-  for (const { subject, worker, block, ms } of samples) {
-    const key = `${worker}/${block}`;
-    const entry = blocks.get(key) ?? { baselineMs: [], modelMs: [] };
-    blocks.set(key, entry);
+  const blocks = new Map<number, { baselineMs: number[]; modelMs: number[] }>();
+  for (const { subject, block, ms } of samples) {
+    const entry = blocks.get(block) ?? { baselineMs: [], modelMs: [] };
+    blocks.set(block, entry);
     (subject === 'baseline' ? entry.baselineMs : entry.modelMs).push(ms);
   }
   return [...blocks.values()];

@@ -86,6 +86,22 @@ test('both models are timed in every worker, block by block', async (t) => {
   assert.equal(valueOf('model', 'sizeRatio'), (sizes[0]?.size ?? 0) / (sizes[1]?.size ?? 1));
 });
 
+test('one block of all runs is warned of: nothing is interleaved', async (t) => {
+  const { inputs } = await prepare(t);
+  const run = await runStage(t, benchmark, {
+    inputs,
+    cpuCount: 2,
+    parameters: { threads: 2, blockSize: 100 },
+  });
+  const { values, notes } = await readMetricsFile(run.outputs['metrics'] ?? '');
+  assert.match(run.warnings[0] ?? '', /^blockSize 100 takes all 100 .* nothing is interleaved/);
+  assert.match(notes.join('\n'), /nothing is interleaved[^]*no interval: 1 block/);
+  assert.ok(values.every(({ interval }) => interval === undefined));
+
+  const interleaved = await runStage(t, benchmark, { inputs, parameters: { blockSize: 99 } });
+  assert.doesNotMatch(interleaved.warnings.join('\n'), /interleaved/);
+});
+
 test('photographs are timed when they are given', async (t) => {
   const { folder, inputs } = await prepare(t);
   const shards = join(folder, 'shards');
