@@ -3,6 +3,7 @@ import { constantOf, productOf, type ConstantValue } from './constant-value.ts';
 import { reducedAxes } from './evaluate-reductions.ts';
 import { broadcastDims, evaluateNode, hasEvaluator, sliceBounds } from './evaluate.ts';
 import { isStandard } from './graph-edit.ts';
+import { indexingShapes } from './indexing-shapes.ts';
 import type { OnnxGraph, OnnxNode } from './model.ts';
 import { dimsOf } from './tensor-data.ts';
 
@@ -131,10 +132,16 @@ const SHAPE_KEEPING = new Set(
     'BatchNormalization Relu Clip LeakyRelu PRelu Sigmoid HardSigmoid HardSwish Elu Selu Tanh Softmax ' +
     'LRN Dropout Identity LogSoftmax Cast QuantizeLinear DequantizeLinear InstanceNormalization ' +
     'Exp Sqrt Abs Neg Erf Gelu Mish Softplus Softsign Floor Ceil Reciprocal LpNormalization Celu ' +
-    'LayerNormalization GroupNormalization MeanVarianceNormalization Log Round Sign ThresholdedRelu'
+    'LayerNormalization GroupNormalization MeanVarianceNormalization Log Round Sign ThresholdedRelu ' +
+    'ScatterND ScatterElements CumSum Trilu Not IsNaN IsInf Sin Cos Atan Hardmax Shrink Swish'
   ).split(' '),
 );
-const BROADCASTING = new Set(['Add', 'Sub', 'Mul', 'Div', 'Pow', 'Max', 'Min', 'Sum', 'Mean']);
+const BROADCASTING = new Set(
+  (
+    'Add Sub Mul Div Pow Mod Max Min Sum Mean Where And Or Xor ' +
+    'Equal Greater GreaterOrEqual Less LessOrEqual'
+  ).split(' '),
+);
 const REDUCING = /^Reduce(Mean|Sum|Max|Min|Prod|L1|L2|SumSquare|LogSum|LogSumExp)$/;
 
 function outputShapes(
@@ -254,7 +261,7 @@ function outputShapes(
       return [shape.map((dim, i) => Math.floor(dim * scales.data[i]!))]; // length checked
     }
     default:
-      return [];
+      return indexingShapes(node, shape, second, valueOf) ?? [];
   }
 }
 

@@ -4,6 +4,7 @@ import { checkFinite, checkGraph, functionDomains } from '../onnx/check.ts';
 import { hideForeignOperators } from '../onnx/foreign-operators.ts';
 import { cloneModel, graphOf, type OnnxGraph, type OnnxModel } from '../onnx/model.ts';
 import { dropCopies } from '../onnx/transforms/drop-copies.ts';
+import { dropNotes } from '../onnx/transforms/drop-notes.ts';
 import { foldAffine } from '../onnx/transforms/fold-affine.ts';
 import { foldConstants } from '../onnx/transforms/fold-constants.ts';
 import { foldPad } from '../onnx/transforms/fold-pad.ts';
@@ -47,6 +48,7 @@ export function prepareModel(model: OnnxModel): OnnxModel {
     pruneNodes,
     pruneInitializers,
   ];
+  dropNotes(prepared);
   inlineFunctions(prepared);
   upgradeOpset(prepared);
   const reveal = hideForeignOperators(graph);

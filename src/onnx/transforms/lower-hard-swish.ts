@@ -2,6 +2,7 @@ import { floatOf } from '../attributes.ts';
 import { makeNode, makeTensor } from '../build.ts';
 import { indexGraph, nameMaker, soleConsumer, type GraphIndex } from '../graph-edit.ts';
 import type { OnnxGraph, OnnxNode } from '../model.ts';
+import { isArithmetic } from './transposes.ts';
 
 /**
  * Writes x · HardSigmoid(x), as one HardSwish or as two nodes, behind a layer as
@@ -11,12 +12,13 @@ import type { OnnxGraph, OnnxNode } from '../model.ts';
  */
 export function lowerHardSwish(graph: OnnxGraph): void {
   const index = indexGraph(graph); // what is added is not looked up
+  const constants = new Set(graph.initializer.map(({ name }) => name));
   const newName = nameMaker(graph);
   const gone = new Set<OnnxNode>();
   graph.node = graph.node.flatMap((node) => {
     if (gone.has(node)) return [];
     const found = gatedProduct(node, index);
-    if (found === undefined || !isMadeByLayer(found.input, index)) return [node];
+    if (found === undefined || !isMadeByLayer(found.input, index, constants)) return [node];
     const { input, alpha, beta, gate, product } = found;
     const [output = ''] = product.output;
     const constant = (what: string, value: number): string => {
@@ -69,9 +71,17 @@ function gatedProduct(node: OnnxNode, index: GraphIndex): GatedProduct | undefin
   return undefined;
 }
 
-function isMadeByLayer(tensor: string, { producers }: Pick<GraphIndex, 'producers'>): boolean {
-  const producer = producers.get(tensor);
-  if (producer?.opType === 'BatchNormalization')
-    return isMadeByLayer(producer.input[0] ?? '', { producers });
-  return producer?.opType === 'Conv' || producer?.opType === 'Gemm';
+/** By one, or by what will be folded into it: batch norm, as one node or spelled out. */
+function isMadeByLayer(
+  tensor: string,
+  index: Pick<GraphIndex, 'producers'>,
+  constants: ReadonlySet<string>,
+): boolean {
+  const producer = index.producers.get(tensor);
+  if (producer === undefined) return false;
+  if (producer.opType === 'BatchNormalization' || isArithmetic(producer)) {
+    const [input = '', ...others] = producer.input.filter((name) => !constants.has(name));
+    return others.length === 0 && isMadeByLayer(input, index, constants);
+  }
+  return producer.opType === 'Conv' || producer.opType === 'Gemm';
 }

@@ -64,6 +64,22 @@ const FORMS: readonly PreparedForm[] = [
     operators: ['Conv'],
   },
   {
+    name: 'HardSwish behind a batch norm that is spelled out',
+    input: [2, 4, 5, 5],
+    nodes: [
+      nodeSpec('Conv', ['input', 'w1'], 'c1'),
+      nodeSpec('Mul', ['c1', 'gain'], 'scaled'),
+      nodeSpec('Add', ['shift', 'scaled'], 'shifted'),
+      nodeSpec('HardSwish', ['shifted'], 'y'),
+    ],
+    tensors: [
+      normalTensor('w1', [4, 4, 1, 1]),
+      normalTensor('gain', [4, 1, 1]),
+      normalTensor('shift', [1, 4, 1, 1]),
+    ],
+    operators: ['Conv', 'Add', 'Clip', 'Mul', 'Mul'],
+  },
+  {
     name: 'HardSwish between layers, as one node and as two',
     input: [1, 4, 5, 5],
     opset: 17,

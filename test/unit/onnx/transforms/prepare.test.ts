@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { create } from '@bufbuild/protobuf';
 import { makeTensor } from '../../../../src/onnx/build.ts';
+import { StringStringEntryProtoSchema } from '../../../../src/onnx/generated/onnx_pb.ts';
+import { graphOf } from '../../../../src/onnx/model.ts';
+import { encodeOnnx } from '../../../../src/onnx/writer.ts';
 import { prepareModel } from '../../../../src/quantization/prepare-model.ts';
 import { testPrepared, type PreparedForm } from '../../../support/prepared-form.ts';
 import { nodeSpec, normalTensor, normalValues, smallModel } from '../../../support/quantize-one.ts';
@@ -191,4 +195,21 @@ test('an operator that changed its meaning before opset 13 is refused by name', 
     code: 'onnx/cannot-upgrade',
     message: /node "y" \(Scan\)/,
   });
+});
+
+test('notes of exporters at nodes and tensors are dropped, those of the model kept', () => {
+  const model = smallModel({
+    nodes: [nodeSpec('Relu', ['input'], 'y')],
+    input: [1, 4],
+    output: 'y',
+  });
+  const note = create(StringStringEntryProtoSchema, { key: 'stack_trace', value: 'File "a.py"' });
+  const graph = graphOf(model);
+  model.metadataProps = [create(StringStringEntryProtoSchema, { key: 'drq.mean', value: '[0]' })];
+  for (const noted of [...graph.node, ...graph.input, ...graph.output, ...graph.initializer, graph])
+    noted.metadataProps = [note];
+  graph.node[0]!.docString = 'File "b.py"';
+  const written = Buffer.from(encodeOnnx(prepareModel(model))).toString('latin1');
+  assert.ok(!/stack_trace|\.py/.test(written));
+  assert.ok(written.includes('drq.mean'));
 });
