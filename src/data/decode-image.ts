@@ -47,10 +47,11 @@ export async function decodeImage(
   const shownName = options.shownName ?? (typeof source === 'string' ? source : 'the image');
   const bytes = typeof source === 'string' ? readImageFile(source) : source;
   const size = await readImageSize(bytes, shownName, options.limitPixels);
-  const box = options.circleCrop === true ? await locateRetina(bytes, size, shownName) : null;
+  const image = { bytes, hasAlpha: size.hasAlpha, shownName };
+  const box = options.circleCrop === true ? await locateRetina(image, size) : null;
   const target = { width: options.width, height: options.height };
   const geometry = box === null ? shortSideGeometry(size, target) : boxGeometry(size, box, target);
-  return decodeTo(bytes, geometry, shownName);
+  return decodeTo(image, geometry);
 }
 
 /**
@@ -64,55 +65,64 @@ export async function decodeStretched(
   options: Omit<DecodeOptions, 'circleCrop'>,
 ): Promise<Uint8Array> {
   const { width, height, limitPixels, shownName = 'the image' } = options;
-  await readImageSize(bytes, shownName, limitPixels);
-  return decodeTo(bytes, stretch({ width, height }), shownName);
+  const { hasAlpha } = await readImageSize(bytes, shownName, limitPixels);
+  return decodeTo({ bytes, hasAlpha, shownName }, stretch({ width, height }));
+}
+
+interface ImageHeader extends PixelSize {
+  readonly hasAlpha: boolean;
+}
+
+interface EncodedImage {
+  readonly bytes: Uint8Array;
+  readonly hasAlpha: boolean;
+  readonly shownName: string;
 }
 
 /**
- * Size from the header alone; nothing is decoded.
+ * Size and channels from the header alone; nothing is decoded.
  * @throws DataError `data/unreadable-image`, `data/image-too-large`
  */
 async function readImageSize(
   bytes: Uint8Array,
   shownName: string,
   limitPixels = DEFAULT_LIMIT_PIXELS,
-): Promise<PixelSize> {
-  const { width, height } = readJpegSize(bytes) ?? (await readAnySize(bytes, shownName));
-  if (width * height > limitPixels) throw tooLarge(shownName, { width, height }, limitPixels);
-  return { width, height };
+): Promise<ImageHeader> {
+  const header = readJpegSize(bytes) ?? (await readAnySize(bytes, shownName));
+  if (header.width * header.height > limitPixels) throw tooLarge(shownName, header, limitPixels);
+  return header;
 }
 
 /** Asking libvips costs two hand-overs between threads, a tenth of the time of a small photograph. */
-function readJpegSize(bytes: Uint8Array): PixelSize | null {
+function readJpegSize(bytes: Uint8Array): ImageHeader | null {
   try {
     const { type, width, height } = imageSize(bytes);
-    return type === 'jpg' ? { width, height } : null;
+    return type === 'jpg' ? { width, height, hasAlpha: false } : null;
   } catch {
     return null; // libvips then says what is wrong
   }
 }
 
 /** @throws DataError `data/unreadable-image` */
-async function readAnySize(bytes: Uint8Array, shownName: string): Promise<PixelSize> {
+async function readAnySize(bytes: Uint8Array, shownName: string): Promise<ImageHeader> {
   let metadata: Metadata;
   try {
     metadata = await open(bytes).metadata();
   } catch (cause) {
     throw unsupportedFormat(bytes, shownName) ?? unreadable(shownName, cause);
   }
-  const { format, width, height } = metadata;
-  if (PHOTOGRAPH_FORMATS.has(format)) return { width, height };
+  const { format, width, height, hasAlpha } = metadata;
+  if (PHOTOGRAPH_FORMATS.has(format)) return { width, height, hasAlpha };
   throw unsupported(shownName, format);
 }
 
 /** @throws DataError `data/unreadable-image` */
 async function decodeTo(
-  bytes: Uint8Array,
+  image: EncodedImage,
   { resized, kept }: ResizeGeometry,
-  shownName: string,
 ): Promise<Uint8Array> {
-  const decode = (): Promise<Buffer> =>
-    open(bytes)
+  const decode = async (): Promise<Buffer> =>
+    (image.hasAlpha ? await withoutAlpha(image.bytes) : open(image.bytes))
       .resize({ ...resized, fit: 'fill', kernel: 'linear', fastShrinkOnLoad: true })
       .extract({ ...kept })
       .removeAlpha()
@@ -120,9 +130,20 @@ async function decodeTo(
       .raw({ depth: 'uchar' })
       .toBuffer();
   const pixels = await withReason(decode).catch((cause: unknown) => {
-    throw unreadable(shownName, cause);
+    throw unreadable(image.shownName, cause);
   });
   return isGrey(pixels, kept) ? expandGrey(pixels) : pixels;
+}
+
+/** Before it is resized, which weighs colours by alpha: those of transparent pixels would come out black. */
+async function withoutAlpha(bytes: Uint8Array): Promise<Sharp> {
+  const { data, info } = await open(bytes)
+    .removeAlpha()
+    .toColourspace('srgb')
+    .raw({ depth: 'uchar' })
+    .toBuffer({ resolveWithObject: true });
+  const { width, height, channels } = info;
+  return sharp(data, { raw: { width, height, channels }, limitInputPixels: false });
 }
 
 /**
@@ -139,17 +160,13 @@ async function withReason<T>(decode: () => Promise<T>, attempts = 5): Promise<T>
   }
 }
 
-async function locateRetina(
-  bytes: Uint8Array,
-  size: PixelSize,
-  shownName: string,
-): Promise<PixelBox | null> {
+async function locateRetina(image: EncodedImage, size: PixelSize): Promise<PixelBox | null> {
   const scale = Math.min(1, RETINA_SEARCH_PX / Math.min(size.width, size.height));
   const small = {
     width: Math.max(1, Math.round(size.width * scale)),
     height: Math.max(1, Math.round(size.height * scale)),
   };
-  const pixels = await decodeTo(bytes, stretch(small), shownName);
+  const pixels = await decodeTo(image, stretch(small));
   const box = findRetinaBox(pixels, small);
   if (box === null) return null;
   return {

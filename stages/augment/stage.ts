@@ -35,7 +35,7 @@ const REQUESTS_PER_WORKER = 2;
 
 export const augment = defineStage({
   kind: 'augment',
-  version: 1,
+  version: 2,
   description:
     'Decodes the images of a dataset, resizes and crops them, makes changed copies of the training images, and packs all into uint8 shards.',
   parameters: augmentParameters,

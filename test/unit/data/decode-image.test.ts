@@ -54,6 +54,18 @@ function flat(channels: 3 | 4): Sharp {
   return sharp({ create: { width: 40, height: 30, channels, background } });
 }
 
+/** One colour everywhere, the left half of it invisible. */
+function transparent(): Promise<Buffer> {
+  const [width, height] = [40, 30];
+  const pixels = Buffer.alloc(width * height * 4);
+  for (let i = 0; i < width * height; i += 1) {
+    pixels.set([200, 100, 50, i % width < width / 2 ? 0 : 255], 4 * i);
+  }
+  return sharp(pixels, { raw: { width, height, channels: 4 } })
+    .png()
+    .toBuffer();
+}
+
 test('antialiased bilinear agrees with Pillow to two grey levels', async () => {
   const pixels = await decodeImage(await makePattern(), SIZE);
   for (const [row, expected] of PILLOW_ROWS) {
@@ -67,6 +79,7 @@ test('antialiased bilinear agrees with Pillow to two grey levels', async () => {
 const VARIANTS: readonly (readonly [name: string, make: () => Promise<Buffer>, rgb: number[]])[] = [
   ['8-bit RGB', () => flat(3).png().toBuffer(), [200, 100, 50]],
   ['alpha, which is dropped', () => flat(4).png().toBuffer(), [200, 100, 50]],
+  ['transparent pixels, whose colours stay', () => transparent(), [200, 100, 50]],
   ['16 bits a channel', () => flat(3).toColourspace('rgb16').png().toBuffer(), [200, 100, 50]],
   ['a palette', () => flat(3).png({ palette: true }).toBuffer(), [200, 100, 50]],
   // Luma by BT.709 in linear light, as libvips has it: about 127.
