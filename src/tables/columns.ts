@@ -262,8 +262,12 @@ export function isListedMetric(metric: string): boolean {
   return LISTED_METRICS.has(metric);
 }
 
-/** A column for a metric the table above does not know, such as one of the user's own stages. */
-export function unlistedMetricColumn(value: MetricValue): MetricColumn {
+/**
+ * A column for a metric the table above does not know, such as one of the user's own stages, from its values
+ * in all rows, one at least.
+ */
+export function unlistedMetricColumn(values: readonly MetricValue[]): MetricColumn {
+  const value = values[0]!; // one at least
   const isFraction = value.unit === 'fraction' && value.name.endsWith('Fraction');
   const words = (isFraction ? value.name.replace(/Fraction$/, 'Percent') : value.name).replace(
     /[A-Z]/g,
@@ -273,7 +277,8 @@ export function unlistedMetricColumn(value: MetricValue): MetricColumn {
     name: words.replaceAll(' ', '_'),
     title: isFraction ? words.replace(/ percent$/, ' %') : words,
     kind: typeof value.value === 'number' ? 'number' : 'text',
-    decimals: typeof value.value === 'number' && Number.isInteger(value.value) ? 0 : 4,
+    // Of a fraction 1 is a whole number by chance, of others where all are.
+    decimals: !isFraction && values.every((each) => Number.isInteger(each.value)) ? 0 : 4,
     terminalPriority: 1,
     metric: value.name,
     direction: value.direction,

@@ -55,11 +55,10 @@ export function buildComparison(
       ? [`published figures: ${reference.source}`]
       : []),
   ];
+  const others = [...metricMakers(rows), ...referenceMakers(reference), noteMaker(tableNotes)];
   const makers = [
-    ...labelMakers(rows),
-    ...metricMakers(rows),
-    ...referenceMakers(reference),
-    noteMaker(tableNotes),
+    ...labelMakers(rows, new Set(others.map(({ column }) => column.name))),
+    ...others,
   ];
   const cells = rows.map((row) => makers.map((maker) => maker.cell(row)));
   return {
@@ -149,14 +148,18 @@ interface ColumnMaker {
   cell(row: FilledRow): CellValue;
 }
 
-function labelMakers(rows: readonly FilledRow[]): ColumnMaker[] {
+/** A label that is called like a figure's column, `epochs`, has `epochs_label`. */
+function labelMakers(rows: readonly FilledRow[], taken: ReadonlySet<string>): ColumnMaker[] {
   // What is compared comes first, then the coordinates of matrix cells.
   const all = new Set(['model', 'precision', ...rows.flatMap((row) => Object.keys(row.labels))]);
   const names = [...all].filter((name) =>
     rows.some((row) => ownValue(row.labels, name) !== undefined),
   );
   return names.map((name) => ({
-    column: { name, title: name, kind: 'text', decimals: 0, terminalPriority: 10 },
+    column: {
+      name: taken.has(name) ? `${name}_label` : name,
+      ...{ title: name, kind: 'text', decimals: 0, terminalPriority: 10 },
+    },
     metric: null,
     part: 'label',
     cell: (row) => ownValue(row.labels, name) ?? null,
@@ -164,13 +167,14 @@ function labelMakers(rows: readonly FilledRow[]): ColumnMaker[] {
 }
 
 function metricMakers(rows: readonly FilledRow[]): ColumnMaker[] {
-  const unlisted = new Map<string, MetricColumn>();
+  const unlisted = new Map<string, MetricValue[]>();
   for (const value of rows.flatMap((row) => [...row.metrics.values()])) {
-    if (!isListedMetric(value.name) && !unlisted.has(value.name)) {
-      unlisted.set(value.name, unlistedMetricColumn(value));
-    }
+    if (isListedMetric(value.name)) continue;
+    unlisted.set(value.name, [...(unlisted.get(value.name) ?? []), value]);
   }
-  return [...METRIC_COLUMNS, ...unlisted.values()].flatMap(columnMakers);
+  return [...METRIC_COLUMNS, ...[...unlisted.values()].map(unlistedMetricColumn)].flatMap(
+    columnMakers,
+  );
 }
 
 function columnMakers(column: MetricColumn): ColumnMaker[] {

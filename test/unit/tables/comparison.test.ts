@@ -255,3 +255,34 @@ test('a metric of zero is 0 and not empty', () => {
   assert.equal(row['top1_high_percent'], '0');
   assert.equal(row['float_operator_count'], '0');
 });
+
+test("a fraction of one's own has its decimals though the first is a whole number", () => {
+  const stages = ['a', 'b'];
+  const rows = stages.map((stage) => ({ labels: { model: stage }, sources: [source(stage)] }));
+  const built = buildComparison({ name: 't', rows, notes: [] }, null, ({ stageId }) => ({
+    values: [
+      value('sparsityFraction', stageId === 'a' ? 1 : 1 / 3),
+      value('wordCount', stageId === 'a' ? 7 : 8),
+      value('tilt', stageId === 'a' ? 1 : 1 / 3),
+    ],
+    notes: [],
+  }));
+  const [a, b] = parse<Record<string, string>>(renderCsv(built), { columns: true });
+  assert.match(b?.['sparsity_percent'] ?? '', /^33\.3333/);
+  assert.match(b?.['tilt'] ?? '', /^0\.3333/);
+  assert.equal(b?.['word_count'], '8');
+  const width = (text = ''): number => text.length;
+  assert.equal(width(b['sparsity_percent']), width('33.33333333'));
+  assert.equal(a?.['sparsity_percent'], '100');
+});
+
+test('a label called like a column of figures has a column of its own', () => {
+  const rows = [{ labels: { model: 'm', note: 'mine' }, sources: [source('own')] }];
+  const built = buildComparison({ name: 't', rows, notes: ['theirs'] }, null, () => ({
+    values: [value('top1Fraction', 0.5)],
+    notes: [],
+  }));
+  const json = tableToJson(built).rows[0];
+  assert.equal(json?.['note_label'], 'mine');
+  assert.equal(json['note'], 'theirs');
+});
