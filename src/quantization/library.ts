@@ -1,5 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { availableParallelism, tmpdir } from 'node:os';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { UsageError } from '../diagnostics/errors.ts';
 import type { OnnxModel } from '../onnx/model.ts';
@@ -22,6 +21,7 @@ import { quantizeImages } from './quantize-images.ts';
 import { requireImageModel } from './require-image-model.ts';
 import { requireModelFile } from './require-model-file.ts';
 import { requireRunnable } from './require-runnable.ts';
+import { makeTemporaryFolder, withRemoval } from './temporary.ts';
 
 export interface LibraryQuantization {
   readonly model: OnnxModel;
@@ -117,11 +117,11 @@ async function withModel<T>(
   if (height === null || width === null) throw sizeNeeded(shownName);
   requireImageModel(signature, shownName, { height, width });
   const { signal } = options;
-  const scratchPath = await mkdtemp(join(tmpdir(), 'drq-library-'));
-  try {
+  const scratchPath = makeTemporaryFolder('drq-library-');
+  return withRemoval([scratchPath], async () => {
     const modelPath = typeof model === 'string' ? model : await written(model, scratchPath);
     await requireRunnable(modelPath, signature, { width, height, shownName });
-    return await use({
+    return use({
       readModel,
       modelPath,
       shownName,
@@ -134,9 +134,7 @@ async function withModel<T>(
         ...(signal === undefined ? {} : { signal }),
       },
     });
-  } finally {
-    await rm(scratchPath, { recursive: true, force: true });
-  }
+  });
 }
 
 async function openClassifier(

@@ -1,6 +1,6 @@
-import { availableParallelism, tmpdir } from 'node:os';
-import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { availableParallelism } from 'node:os';
+import { mkdir, rename } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { UsageError } from '../diagnostics/errors.ts';
 import type { ClassifierSignature } from '../onnx/model-signature.ts';
 import { readClassifier } from '../onnx/read-classifier.ts';
@@ -16,6 +16,7 @@ import { requireModelFile } from './require-model-file.ts';
 import { requireRunnable } from './require-runnable.ts';
 import { modelFiles, requireWritable } from './require-writable.ts';
 import { findPhotographs, NONE_LEFT, splitPhotographs } from './split-photographs.ts';
+import { makeTemporaryFolder, withRemoval } from './temporary.ts';
 
 export type { Preset } from './normalization-choice.ts';
 
@@ -74,9 +75,9 @@ export async function quantizeFolder(
   const calibrationCount = files.calibration.length;
   const comparedCount = files.compared.length;
   log?.(`images: ${calibrationCount} to calibrate on, ${comparedCount} others to compare on`);
-  const folder = await mkdtemp(join(tmpdir(), 'drq-quantize-'));
+  const folder = makeTemporaryFolder('drq-quantize-');
   const partialPath = `${outputPath}.${process.pid}.partial`;
-  try {
+  return withRemoval([folder, partialPath], async () => {
     const shared = {
       workerCount: options.workerCount ?? availableParallelism(),
       scratchPath: folder,
@@ -126,10 +127,7 @@ export async function quantizeFolder(
       comparedImageCount: comparedCount,
       reportMarkdown: markdown,
     };
-  } finally {
-    await rm(partialPath, { force: true });
-    await rm(folder, { recursive: true, force: true });
-  }
+  });
 }
 
 /** Images [first, first + count) of the packed folder. */
