@@ -85,3 +85,6 @@ export function withDefaults(choices: CorrectionChoices): Required<CorrectionCho
     inputRounding: inputRounding ?? 'pixels',
   };
 }
+
+/** Side of the largest square input, in pixels: beyond it a single image takes more than 3 GB as float32. */
+export const LARGEST_SIZE = 16_384;

@@ -11,6 +11,7 @@ import {
   GRANULARITIES,
   INPUT_ROUNDINGS,
   INPUT_TYPES,
+  LARGEST_SIZE,
   ROUNDINGS,
   TARGETS,
   WEIGHT_RANGES,
@@ -87,7 +88,7 @@ const calibrateOptions = z.strictObject({
   count: z.int().min(1).exactOptional(),
   method: z.enum(CALIBRATION_METHODS).exactOptional(),
   percentile: z.number().min(50).max(100).exactOptional(),
-  size: z.int().min(1).exactOptional(),
+  size: z.int().min(1).max(LARGEST_SIZE).exactOptional(),
   workerCount: z.int().min(1).exactOptional(),
   signal: z
     .custom<AbortSignal>(

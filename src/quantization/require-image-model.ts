@@ -17,7 +17,7 @@ export function requireImageModel(
     throw new OnnxError({
       code: 'quantization/size-mismatch',
       message: `${shownName} takes images of ${width ?? 'any'} x ${height ?? 'any'} pixels, the images are ${size.width} x ${size.height}`,
-      hint: 'prepare the images at the size of the model; `drq quantize` does so without --size',
+      hint: 'prepare the images at the size of the model; `drq quantize` without --size and the library without the option "size" do so',
     });
   }
   if (batchSize !== null && batchSize !== 1) {

@@ -1,11 +1,12 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { UsageError } from '../../diagnostics/errors.ts';
-import type {
-  CalibrationMethod,
-  CorrectionChoices,
-  InputType,
-  Target,
+import {
+  LARGEST_SIZE,
+  type CalibrationMethod,
+  type CorrectionChoices,
+  type InputType,
+  type Target,
 } from '../../quantization/choices.ts';
 import { localTarget, saturationWarning } from '../../quantization/local-target.ts';
 import type { Preset } from '../../quantization/normalization-choice.ts';
@@ -64,6 +65,7 @@ function readOptions(modelPath: string, options: OptionValues): QuantizeFolderOp
   const { data, output, count, preset, mean, std, size, target, method, inputType } = options;
   if (data === undefined) throw missing('--data', 'a folder of images to calibrate with');
   if (output === undefined) throw missing('--output', 'where to write the int8 model');
+  if (size !== undefined && size > LARGEST_SIZE) throw tooLarge(size);
   return {
     modelPath,
     dataFolder: data,
@@ -98,6 +100,14 @@ function missing(flag: string, what: string): UsageError {
     code: 'usage/missing-option',
     message: `drq quantize needs ${flag}: ${what}`,
     hint: 'drq quantize MODEL.onnx --data FOLDER --output OUT.onnx --preset imagenet',
+  });
+}
+
+function tooLarge(size: number): UsageError {
+  return new UsageError({
+    code: 'usage/invalid-argument',
+    message: `--size must be at most ${LARGEST_SIZE} pixels a side, received ${size}`,
+    hint: 'give the side of the images that the model was trained on, such as --size 224',
   });
 }
 

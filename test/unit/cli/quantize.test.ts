@@ -27,6 +27,9 @@ test('what is missing or malformed on the command line is told before anything i
     assert.equal(exitCode, 2, text);
     assert.match(stderr, /--mean must be three numbers with commas between/, text);
   }
+  const large = await drq(...needed, '--preset', 'tf', '--size', '1000000000');
+  assert.equal(large.exitCode, 2);
+  assert.match(large.stderr, /--size must be at most 16384 pixels a side, received 1000000000/);
   const preset = await drq(...needed, '--preset', 'torch');
   assert.equal(preset.exitCode, 2);
   assert.match(preset.stderr, /Allowed choices are imagenet, tf, unit/);

@@ -31,6 +31,7 @@ test('each option that cannot be is named, with what it may be', async () => {
     [{ ranges: { input: { min: 2, max: 1 } } }, '"ranges.input" must have a min that is not above'],
     [{ workerCount: 0 }, 'the option "workerCount" must be at least 1, received 0'],
     [{ size: 0 }, 'the option "size" must be at least 1, received 0'],
+    [{ size: 1e9 }, 'the option "size" must be at most 16384, received 1000000000'],
     [{ size: NaN }, 'the option "size" must be a number, received NaN'],
     [{ percentile: 101 }, 'the option "percentile" must be at most 100, received 101'],
     [{ onProgress: 3 }, 'the option "onProgress" must be a function, received 3'],
@@ -69,6 +70,14 @@ test('each option that cannot be is named, with what it may be', async () => {
 test('an option that is undefined is one that was not given', () => {
   const given = { images, target: undefined, method: 'mse' } as unknown;
   assert.deepEqual(parseQuantizeOptions(given), { images, method: 'mse' });
+});
+
+test('a size that the model does not take is told in the words of the library', async () => {
+  await assert.rejects(quantizeModel(tinyConvnet(), { images, size: 40 }), {
+    code: 'quantization/size-mismatch',
+    message: /takes images of 16 x 16 pixels, the images are 40 x 40/,
+    hint: /the library without the option "size"/,
+  });
 });
 
 test('pixels as input need photographs', async () => {
