@@ -139,17 +139,23 @@ export function parseQuantizeOptions(options: unknown): QuantizeModelOptions {
     const isTensors = given !== undefined && !('folder' in given);
     if (parsed.inputType === 'uint8' && isTensors) throw unknownPixels(name);
   }
-  const { ranges, equalization = 'none', method } = parsed;
-  if (ranges !== undefined && (equalization !== 'none' || method !== undefined)) throw settled();
+  if (parsed.ranges === undefined) return parsed;
+  const isSettled = (name: (typeof SETTLED_BY_RANGES)[number]): boolean =>
+    parsed[name] !== undefined && !(name === 'equalization' && parsed[name] === 'none');
+  const idle = SETTLED_BY_RANGES.filter(isSettled);
+  if (idle.length > 0) throw settled(idle);
   return parsed;
 }
 
-function settled(): UsageError {
+/** What says how ranges are found. */
+const SETTLED_BY_RANGES = ['method', 'percentile', 'equalization'] as const;
+
+function settled(idle: readonly string[]): UsageError {
+  const names = idle.map((name) => `"${name}"`).join(' and ');
   return new UsageError({
     code: 'library/ranges-given',
-    message:
-      'quantizeModel: with the option "ranges" nothing is calibrated, so "method" and "equalization" have no say',
-    hint: 'leave them out, or leave out ranges',
+    message: `quantizeModel: with the option "ranges" nothing is calibrated, so ${names} would have no say`,
+    hint: `leave out ${names}, or leave out "ranges"`,
   });
 }
 
