@@ -67,20 +67,22 @@ export async function prepareComparison(
   }
   const normalization = await photographNormalization(images, place, options.inputType);
   const files = await findPhotographs(images.folder);
-  const split =
-    compare === undefined
-      ? splitPhotographs(files, count)
-      : { calibration: calibrationOf(files, count), compared: [] };
+  if (compare !== undefined) {
+    const calibration = calibrationOf(files, count);
+    const calibrated = await takePhotographs(calibration, normalization, options, place);
+    const compared = await takeCompared(options, calibration, normalization, place);
+    return { images: calibrated, normalization, compared };
+  }
+  const split = splitPhotographs(files, count);
+  const rest = await comparedOf(split, options.signal);
   const calibrated = await takePhotographs(split.calibration, normalization, options, place);
   const compared: ComparedImages =
-    compare !== undefined
-      ? await takeCompared(options, split.calibration, normalization, place)
-      : split.compared.length === 0
-        ? { whyNone: NONE_LEFT }
-        : {
-            ...(await takePhotographs(split.compared, normalization, options, place)),
-            shown: 'the rest of the folder',
-          };
+    rest.length === 0
+      ? { whyNone: NONE_LEFT }
+      : {
+          ...(await takePhotographs(rest, normalization, options, place)),
+          shown: 'the rest of the folder',
+        };
   return { images: calibrated, normalization, compared };
 }
 
@@ -101,19 +103,22 @@ async function takeCompared(
     return { ...(await takeTensors(compare, options, place)), shown: 'the inputs to compare on' };
   }
   const used = new Set(await Promise.all(calibration.map((file) => realpath(file))));
-  const unused: string[] = [];
+  const others: string[] = [];
   for (const file of await findPhotographs(compare.folder)) {
-    if (!used.has(await realpath(file))) unused.push(file);
+    if (!used.has(await realpath(file))) others.push(file);
   }
-  if (unused.length === 0) {
-    return { whyNone: `every photograph of ${compare.folder} was calibrated on` };
+  const files = await comparedOf({ calibration, others }, options.signal);
+  if (files.length === 0) {
+    return {
+      whyNone: `every photograph of ${compare.folder} was calibrated on, or is a copy of one that was`,
+    };
   }
   const isGiven = [compare.preset, compare.mean, compare.std].some((value) => value !== undefined);
   const own =
     normalization === null || isGiven
       ? await photographNormalization(compare, place)
       : normalization;
-  const selection = await takePhotographs(comparedOf(unused), own, options, place);
+  const selection = await takePhotographs(files, own, options, place);
   return { ...selection, shown: compare.folder };
 }
 

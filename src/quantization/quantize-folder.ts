@@ -15,7 +15,7 @@ import { requireImageModel } from './require-image-model.ts';
 import { requireModelFile } from './require-model-file.ts';
 import { requireRunnable } from './require-runnable.ts';
 import { modelFiles, requireWritable } from './require-writable.ts';
-import { findPhotographs, NONE_LEFT, splitPhotographs } from './split-photographs.ts';
+import { comparedOf, findPhotographs, NONE_LEFT, splitPhotographs } from './split-photographs.ts';
 import { makeTemporaryFolder, withRemoval } from './temporary.ts';
 
 export type { Preset } from './normalization-choice.ts';
@@ -71,9 +71,10 @@ export async function quantizeFolder(
   const size = inputSize(options, signature);
   requireImageModel(signature, modelPath, size);
   await requireRunnable(modelPath, signature, { ...size, shownName: modelPath });
-  const files = splitPhotographs(await findPhotographs(options.dataFolder), options.count);
-  const calibrationCount = files.calibration.length;
-  const comparedCount = files.compared.length;
+  const split = splitPhotographs(await findPhotographs(options.dataFolder), options.count);
+  const comparedFiles = await comparedOf(split, signal);
+  const calibrationCount = split.calibration.length;
+  const comparedCount = comparedFiles.length;
   log?.(`images: ${calibrationCount} to calibrate on, ${comparedCount} others to compare on`);
   const folder = makeTemporaryFolder('drq-quantize-');
   const partialPath = `${outputPath}.${process.pid}.partial`;
@@ -84,7 +85,7 @@ export async function quantizeFolder(
       ...(signal === undefined ? {} : { signal }),
     };
     await packImages({
-      files: [...files.calibration, ...files.compared],
+      files: [...split.calibration, ...comparedFiles],
       folder,
       ...size,
       normalization,

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { listImageFiles } from '../data/list-image-files.ts';
 import { DataError } from '../diagnostics/errors.ts';
 import { evenlySpaced } from '../numeric/evenly-spaced.ts';
+import { spacedWithoutCopies } from './without-copies.ts';
 
 const DEFAULT_COUNT = 128;
 /** Enough for a steady figure; more would only take time. */
@@ -10,7 +11,8 @@ const MAX_COMPARED_COUNT = 512;
 const HELD_OUT_FRACTION = 0.2;
 
 /** Why a single folder may leave nothing to compare on. */
-export const NONE_LEFT = 'every photograph of the folder was needed for calibration';
+export const NONE_LEFT =
+  'every photograph of the folder was needed for calibration, or is a copy of one that was';
 
 /**
  * Paths of all photographs below `folder`, in natural order.
@@ -28,10 +30,10 @@ export async function findPhotographs(folder: string): Promise<string[]> {
 
 export interface PhotographSplit {
   readonly calibration: readonly string[];
-  readonly compared: readonly string[];
+  readonly others: readonly string[];
 }
 
-/** Evenly spaced files for calibration; of the others, evenly spaced ones for the comparison. */
+/** Evenly spaced files for calibration, and all others. */
 export function splitPhotographs(
   files: readonly string[],
   wanted = DEFAULT_COUNT,
@@ -39,8 +41,7 @@ export function splitPhotographs(
   const most = Math.max(1, files.length - Math.ceil(files.length * HELD_OUT_FRACTION));
   const calibration = evenlySpaced(files, Math.min(wanted, most));
   const chosen = new Set(calibration);
-  const others = files.filter((file) => !chosen.has(file));
-  return { calibration, compared: comparedOf(others) };
+  return { calibration, others: files.filter((file) => !chosen.has(file)) };
 }
 
 /** All of a folder that another one is compared on may calibrate. */
@@ -48,6 +49,10 @@ export function calibrationOf(files: readonly string[], wanted = DEFAULT_COUNT):
   return evenlySpaced(files, Math.min(wanted, files.length));
 }
 
-export function comparedOf(files: readonly string[]): readonly string[] {
-  return evenlySpaced(files, MAX_COMPARED_COUNT);
+/** Evenly spaced ones of the others for the comparison, none of them a copy of one that calibrates. */
+export function comparedOf(
+  { calibration, others }: PhotographSplit,
+  signal?: AbortSignal,
+): Promise<readonly string[]> {
+  return spacedWithoutCopies(others, MAX_COMPARED_COUNT, calibration, signal);
 }

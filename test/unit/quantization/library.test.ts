@@ -112,7 +112,28 @@ test('a folder keeps photographs back, and none that calibrated is compared on',
   const all = await quantizeModel(tinyConvnet(), { images, compare: { folder }, ...shared });
   assert.equal(all.report.settings.calibrationImageCount, 10);
   assert.equal(all.report.fidelity, null);
-  assert.match(all.report.comparedOn, /^every photograph of .* was calibrated on$/);
+  assert.match(
+    all.report.comparedOn,
+    /^every photograph of .* was calibrated on, or is a copy of one that was$/,
+  );
+});
+
+test('a copy of a photograph that calibrated is no other photograph', async (t) => {
+  const folder = await temporaryFolder(t);
+  for (let i = 0; i < 10; i += 1)
+    await writeFiles({ [join(folder, `${i}.jpg`)]: await makeJpeg(0) });
+  const images = { folder, preset: 'unit' } as const;
+  const { report } = await quantizeModel(tinyConvnet(), { images, ...shared });
+  assert.equal(report.fidelity, null);
+  assert.match(report.comparedOn, /or is a copy of one that was$/);
+  const elsewhere = await temporaryFolder(t);
+  await writeFiles({
+    [join(elsewhere, 'copy.jpg')]: await makeJpeg(0),
+    [join(elsewhere, 'other.jpg')]: await makeJpeg(1),
+  });
+  const compare = { folder: elsewhere };
+  const apart = await quantizeModel(tinyConvnet(), { images, compare, ...shared });
+  assert.equal(apart.report.fidelity?.imageCount, 1);
 });
 
 test('figures of pixels in 0 to 255 are refused with what to do', async () => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import sharp from 'sharp';
@@ -109,6 +109,21 @@ test('a fifth is held out where there are fewer photographs than wanted', async 
     workerCount: 1,
   });
   assert.deepEqual([result.calibrationImageCount, result.comparedImageCount], [4, 1]);
+});
+
+test('copies of photographs that calibrate are not compared on', async (t) => {
+  const { modelPath, dataFolder, outputPath } = await prepared(t);
+  const first = await readFile(join(dataFolder, '0', '0.png'));
+  await writeFile(join(dataFolder, '0', '3.png'), first);
+  const result = await quantizeFolder({
+    modelPath,
+    dataFolder,
+    outputPath,
+    count: 6,
+    preset: 'unit',
+    workerCount: 1,
+  });
+  assert.deepEqual([result.calibrationImageCount, result.comparedImageCount], [6, 4]);
 });
 
 test('what cannot be done is refused with the next step', async (t) => {
