@@ -1,6 +1,7 @@
 import { fromBinary } from '@bufbuild/protobuf';
 import { readFile } from 'node:fs/promises';
 import { OnnxError } from '../diagnostics/errors.ts';
+import { unreadableReason } from '../diagnostics/unreadable.ts';
 import { graphsOf } from './attributes.ts';
 import { readExternalData } from './external-data.ts';
 import { ModelProtoSchema } from './generated/onnx_pb.ts';
@@ -20,7 +21,7 @@ export function decodeOnnx(bytes: Uint8Array, shownName: string): OnnxModel {
 
 /**
  * The model in the file, with the data that it keeps in files beside it.
- * @throws OnnxError `onnx/malformed`, `onnx/external-data`
+ * @throws OnnxError `onnx/cannot-read`, `onnx/malformed`, `onnx/external-data`
  */
 export async function readOnnx(path: string): Promise<OnnxModel> {
   return (await readOnnxFiles(path)).model;
@@ -30,7 +31,7 @@ export async function readOnnx(path: string): Promise<OnnxModel> {
 export async function readOnnxFiles(
   path: string,
 ): Promise<{ readonly model: OnnxModel; readonly dataFiles: readonly string[] }> {
-  const model = decodeOnnx(await readFile(path), path);
+  const model = decodeOnnx(await readFile(path).catch(unreadable(path)), path);
   alignWeights(model);
   return { model, dataFiles: await readExternalData(model, path) };
 }
@@ -58,6 +59,19 @@ function alignWeights(model: OnnxModel): void {
 
 /** From 128 bytes on the length takes two bytes, and the tag one. */
 const LEAST_MOVED_BYTES = 128;
+
+function unreadable(path: string): (cause: unknown) => never {
+  return (cause) => {
+    const reason = unreadableReason(cause);
+    if (reason === null) throw cause;
+    throw new OnnxError({
+      code: 'onnx/cannot-read',
+      message: `the ONNX model ${path} cannot be read: ${reason}`,
+      hint: 'give the path of an ONNX file',
+      cause,
+    });
+  };
+}
 
 function malformed(shownName: string, reason: string, cause?: unknown): OnnxError {
   return new OnnxError({

@@ -6,14 +6,17 @@ import {
   TensorProto_DataLocation,
   TensorProtoSchema,
 } from './generated/onnx_pb.ts';
-import { graphOf, type Initializer, type OnnxModel } from './model.ts';
+import { UsageError } from '../diagnostics/errors.ts';
+import { graphOf, isOnnxModel, type Initializer, type OnnxModel } from './model.ts';
 
 /** The model as bytes; the same model always gives the same bytes. */
 export function encodeOnnx(model: OnnxModel): Uint8Array {
   return toBinary(ModelProtoSchema, model);
 }
 
+/** @throws UsageError `onnx/write-arguments` for what is no path, or no model */
 export async function writeOnnx(path: string, model: OnnxModel): Promise<void> {
+  requireArguments(path, model);
   await writeFile(path, encodeOnnx(model));
 }
 
@@ -76,4 +79,19 @@ export async function writeOnnxWithData(
   }
   await writeOnnx(path, { ...model, graph: { ...graph, initializer } });
   return places;
+}
+
+/** Plain JavaScript gives anything, and the two in the other order. */
+function requireArguments(path: unknown, model: unknown): void {
+  const isPath = typeof path === 'string' && path !== '';
+  if (isPath && isOnnxModel(model)) return;
+  const isSwapped = isOnnxModel(path) && typeof model === 'string';
+  const problem = isPath
+    ? 'its second argument must be a model'
+    : 'its first argument must be the path to write to';
+  throw new UsageError({
+    code: 'onnx/write-arguments',
+    message: `writeOnnx: ${isSwapped ? 'the path comes first, then the model; received them in the other order' : problem}`,
+    hint: "for instance await writeOnnx('int8.onnx', model), with a model from quantizeModel or readOnnx",
+  });
 }

@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { DataError } from '../diagnostics/errors.ts';
+import { unreadableReason } from '../diagnostics/unreadable.ts';
 
 /** One measured or counted value. `subject` tells which of several models it belongs to. */
 const metricValueSchema = z.strictObject({
@@ -26,17 +27,43 @@ export const metricsFileSchema = z.strictObject({
 });
 export type MetricsFile = z.infer<typeof metricsFileSchema>;
 
-/** Writes a metrics artifact: pretty JSON, so that a person and a diff can read it. */
+/**
+ * Writes a metrics artifact: pretty JSON, so that a person and a diff can read it.
+ * @throws DataError `data/invalid-metrics` when `readMetricsFile` would refuse it
+ */
 export async function writeMetricsFile(
   path: string,
   content: Omit<MetricsFile, 'format'>,
 ): Promise<void> {
-  await writeFile(path, `${JSON.stringify({ format: 1, ...content }, null, 2)}\n`);
+  const text = JSON.stringify({ format: 1, ...content }, null, 2);
+  // The numbers as they are, where JSON has null for NaN; the rest may hold what JSON leaves out.
+  const { details } = JSON.parse(text) as { details?: unknown };
+  const parsed = metricsFileSchema.safeParse({ format: 1, ...content, details });
+  if (!parsed.success) {
+    throw new DataError({
+      code: 'data/invalid-metrics',
+      message: `the metrics for ${path} cannot be written: ${z.prettifyError(parsed.error)}`,
+      hint: SHAPE_HINT,
+      cause: parsed.error,
+    });
+  }
+  await writeFile(path, `${text}\n`);
 }
 
-/** @throws DataError `data/invalid-metrics` when the file is not a metrics artifact. */
+const SHAPE_HINT = 'metrics are { values, notes, details }, each value a finite number or a text';
+
+/** @throws DataError `data/no-metrics`, or `data/invalid-metrics` when the file is no metrics artifact */
 export async function readMetricsFile(path: string): Promise<MetricsFile> {
-  const text = await readFile(path, 'utf8');
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+    const reason = unreadableReason(cause);
+    if (reason === null) throw cause;
+    throw new DataError({
+      code: 'data/no-metrics',
+      message: `the metrics file ${path} cannot be read: ${reason}`,
+      hint: 'give the path of a file that writeMetricsFile or a stage has written',
+      cause,
+    });
+  });
   let json: unknown;
   try {
     json = JSON.parse(text);

@@ -18,6 +18,33 @@ import { encodeOnnx, writeOnnx } from '../../../src/onnx/writer.ts';
 import { fuzzedModel } from '../../support/fuzz-onnx.ts';
 import { sharedMaterial } from '../../support/shared-material.ts';
 import { temporaryFolder } from '../../support/stage-context.ts';
+import { tinyConvnet } from '../../support/tiny-convnet.ts';
+
+test('what is no model or no path is told as such, read or written', async (t) => {
+  const folder = await temporaryFolder(t);
+  const path = join(folder, 'none.onnx');
+  await assert.rejects(readOnnx(path), {
+    name: 'OnnxError',
+    code: 'onnx/cannot-read',
+    message: `the ONNX model ${path} cannot be read: there is no such file`,
+  });
+  await assert.rejects(readOnnx(folder), { message: /cannot be read: it is a folder$/ });
+  const model = tinyConvnet();
+  const wrong: readonly (readonly [unknown, unknown, RegExp])[] = [
+    [model, path, /received them in the other order$/],
+    [path, 'x', /its second argument must be a model$/],
+    [path, undefined, /its second argument must be a model$/],
+    [undefined, model, /its first argument must be the path to write to$/],
+    ['', model, /its first argument must be the path to write to$/],
+  ];
+  for (const [first, second, message] of wrong) {
+    await assert.rejects(writeOnnx(first as string, second as typeof model), {
+      name: 'UsageError',
+      code: 'onnx/write-arguments',
+      message,
+    });
+  }
+});
 
 /** A field as protobuf writes it: tag, then a varint or bytes with their length. */
 function field(number: number, content: bigint | Uint8Array): Buffer {
