@@ -31,6 +31,7 @@ export interface PhotographFolder extends NormalizationChoice {
   readonly folder: string;
 }
 
+/** How far a call is: what it does now, and on how many images it is done. */
 export interface LibraryProgress {
   readonly phase: 'read' | ImagesPhase;
   readonly done: number;

@@ -20,6 +20,7 @@ export interface TradeStep {
   readonly sizeBytes: number;
 }
 
+/** What an accuracy budget cost: the models that were measured, and the one chosen. */
 export interface MixedPrecision {
   readonly quantized: QuantizedModel;
   readonly budgetPoints: number;

@@ -12,6 +12,7 @@ import type {
   ProfileResponse,
 } from '../workers/tasks/profile-operators.ts';
 
+/** Time that one kind of operator takes in a run of the int8 model. */
 export interface OperatorTime {
   /** As onnxruntime runs it, after its optimisations. */
   readonly operator: string;

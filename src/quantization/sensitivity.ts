@@ -29,6 +29,7 @@ export interface LayerSensitivity {
   readonly agreementFraction: number;
 }
 
+/** How much each layer harms the output, measured one at a time. */
 export interface Sensitivity {
   readonly imageCount: number;
   /** The most harmful first: lowest `outputSqnrDb`. */
