@@ -1,5 +1,6 @@
 import { counted } from './counted.ts';
 import type { QuantizationReport } from './quantization-report.ts';
+import { sizeChange } from './size-change.ts';
 
 /**
  * The report for people: what was gained, what was lost, where, and why something stayed float.
@@ -11,7 +12,7 @@ export function reportMarkdown(report: QuantizationReport, tradePlot: string | n
   return [
     '# Quantization',
     '',
-    `Size ${megabytes(report.floatSizeBytes)} MB → ${megabytes(report.sizeBytes)} MB (${report.sizeRatio.toFixed(2)} times smaller), ${report.layers.length} layers in int8, bias correction: ${settings.biasCorrection}.`,
+    `Size ${megabytes(report.floatSizeBytes)} MB → ${megabytes(report.sizeBytes)} MB (${sizeChange(report.sizeRatio)}), ${report.layers.length} layers in int8, bias correction: ${settings.biasCorrection}.`,
     '',
     ...report.notes.flatMap((note) => [`> ${note}`, '']),
     ...fidelitySection(report),

@@ -17,6 +17,7 @@ import {
 } from '../../quantization/quantize-folder.ts';
 import { requireModelFile } from '../../quantization/require-model-file.ts';
 import { modelFiles, requireWritable } from '../../quantization/require-writable.ts';
+import { sizeChange } from '../../quantization/size-change.ts';
 import { BYTES_PER_MB } from '../../tables/columns.ts';
 import { renderBoxTable } from '../../tables/terminal.ts';
 import type { CommandCall, CommandContext } from '../command-context.ts';
@@ -135,7 +136,7 @@ function describeResult(result: QuantizeFolderResult): string {
       'size',
       megabytes(result.floatSizeBytes),
       megabytes(result.sizeBytes),
-      `${result.sizeRatio.toFixed(2)} times smaller`,
+      sizeChange(result.sizeRatio),
     ],
     [
       'latency',
