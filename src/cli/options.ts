@@ -74,9 +74,13 @@ export const OPTIONS = {
   data: {
     flags: '--data <folder>',
     kind: 'text',
-    help: 'images to calibrate with and to compare on; class folders or a flat folder',
+    help: 'images to calibrate with and to compare on; class folders or a flat folder (required)',
   },
-  output: { flags: '--output <file>', kind: 'text', help: 'where to write the int8 model' },
+  output: {
+    flags: '--output <file>',
+    kind: 'text',
+    help: 'where to write the int8 model (required)',
+  },
   count: { flags: '--count <n>', kind: 'count', help: 'calibration images (default: 128)' },
   preset: {
     flags: '--preset <name>',
@@ -133,7 +137,7 @@ export const OPTIONS = {
   inputType: {
     flags: '--input <type>',
     kind: 'text',
-    help: 'what the int8 model takes: float32 (normalized, the default) or uint8 (pixels, channels first)',
+    help: 'what the int8 model takes: float32 (normalized, the default) or uint8 (pixels, in the layout of the float model)',
     choices: ['float32', 'uint8'],
   },
   sensitivity: {

@@ -89,10 +89,11 @@ function requireTensor(
 ): void {
   const received = problemOf(tensor, length);
   if (received === null) return;
+  const layout = dims.at(-1) === 3 && dims[0] !== 3 ? 'last' : 'first';
   throw new DataError({
     code: 'data/tensor-length',
     message: `input ${count} has ${received}; expected ${length} finite float32 values, [${dims.join(', ')}]`,
-    hint: 'give each image as one normalized Float32Array, channels first',
+    hint: `give each image as one normalized Float32Array, channels ${layout}`,
   });
 }
 

@@ -52,7 +52,7 @@ export const SENSITIVITIES = ['none', 'layers'] as const;
 export const TARGETS = ['vnni', 'avx2', 'portable'] as const;
 export type Target = (typeof TARGETS)[number];
 
-/** What an int8 model takes: normalized values, or the pixels [N, 3, H, W] themselves. */
+/** What an int8 model takes: normalized values, or the pixels themselves, in the float model's layout. */
 export const INPUT_TYPES = ['float32', 'uint8'] as const;
 export type InputType = (typeof INPUT_TYPES)[number];
 

@@ -48,7 +48,7 @@ export const quantizeParameters = z.strictObject({
     .enum(INPUT_TYPES)
     .default('float32')
     .describe(
-      'What the int8 model takes: normalized float32, or the uint8 pixels [N, 3, H, W] themselves, with normalization folded exactly into the first convolution; needs the input "images".',
+      'What the int8 model takes: normalized float32, or the uint8 pixels themselves ([N, 3, H, W], or [N, H, W, 3] where the float model has channels last), with normalization folded exactly into the first convolution; needs the input "images".',
     ),
   inputRounding: z
     .enum(INPUT_ROUNDINGS)

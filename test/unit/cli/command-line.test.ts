@@ -63,6 +63,15 @@ test('version', async () => {
   assert.deepEqual(await parse('--version'), { type: 'text', text: '1.2.3' });
 });
 
+test('the help of quantize marks what has to be given, and tells the layout of pixels', async () => {
+  const parsed = await parse('quantize', '--help');
+  assert.equal(parsed.type, 'text');
+  const text = parsed.text.replaceAll(/\s+/g, ' ');
+  assert.match(text, /--data <folder> [^-]*\(required\)/);
+  assert.match(text, /--output <file> [^-]*\(required\)/);
+  assert.match(text, /uint8 \(pixels, in the layout of the float model\)/);
+});
+
 test('help on a command that does not exist says so, with one that does', async () => {
   const parsed = await parse('help', 'quantise');
   assert.ok(parsed.type === 'error');

@@ -9,7 +9,7 @@ import { calibrateModel, quantizeModel } from '../../../src/quantization/library
 import { nodeSpec, normalValues } from '../../support/quantize-one.ts';
 import { temporaryFolder } from '../../support/stage-context.ts';
 import { makeJpeg, writeFiles } from '../../support/picture-fixtures.ts';
-import { TINY_SIZE, tinyConvnet } from '../../support/tiny-convnet.ts';
+import { TINY_SIZE, tinyConvnet, tinyConvnetNhwc } from '../../support/tiny-convnet.ts';
 
 const LENGTH = 3 * TINY_SIZE ** 2;
 const inputs = Array.from({ length: 10 }, (_, i) => normalValues(`input ${i}`, LENGTH));
@@ -47,11 +47,17 @@ test('inputs that do not fit are refused by number', async () => {
   await refused([...inputs.slice(0, 1), new Float32Array(3)], {
     code: 'data/tensor-length',
     message: `input 1 has 3 values; expected ${LENGTH} finite float32 values, [3, 16, 16]`,
+    hint: /channels first$/,
   });
   await refused([new Float32Array(LENGTH).fill(NaN)], {
     message: /input 0 has values that are not finite/,
   });
   await refused([], { code: 'quantize/no-photographs' });
+  const images = [new Float32Array(3)];
+  await assert.rejects(calibrateModel(tinyConvnetNhwc(), { images, ...shared }), {
+    message: /, \[16, 16, 3\]$/,
+    hint: /channels last$/,
+  });
 });
 
 test('the report is plain data, measured on inputs that did not calibrate', async () => {
