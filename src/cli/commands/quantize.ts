@@ -177,8 +177,11 @@ function describeResult(result: QuantizeFolderResult): string {
 
 function describeFidelity({ fidelity, comparedOn }: QuantizeFolderResult): [string, string] {
   if (fidelity === null) return ['', `not measured: ${comparedOn}`];
-  const { agreementFraction, imageCount, logitsSqnrDb } = fidelity;
-  const sqnr = logitsSqnrDb === null ? '' : `, outputs ${logitsSqnrDb.toFixed(1)} dB SQNR`;
+  const { agreementFraction, imageCount, logitsSqnrDb, logitsSqnrPerImageDb } = fidelity;
+  // A few images with large errors decide the pooled one.
+  const mean =
+    logitsSqnrPerImageDb === null ? '' : ` (mean over images ${logitsSqnrPerImageDb.toFixed(1)})`;
+  const sqnr = logitsSqnrDb === null ? '' : `, outputs ${logitsSqnrDb.toFixed(1)} dB SQNR${mean}`;
   return [
     `${(agreementFraction * 100).toFixed(2)} %`,
     `top-1, on ${imageCount} images not used for calibration${sqnr}`,

@@ -143,4 +143,14 @@ test('one command quantizes, compares and writes its report', async (context) =>
   }
   const { inputType } = classifierSignature(await readOnnx(rig.path('int8.onnx')), 'int8.onnx');
   assert.equal(inputType, 'uint8');
+  const table = await runInProcess(
+    rig.root,
+    ...['quantize', rig.path('model.onnx'), '--data', rig.path('photographs'), '--preset', 'tf'],
+    ...['--output', rig.path('again.onnx'), '--count', '6', '--method', 'min-max'],
+  );
+  assert.match(
+    table.stdout,
+    /on 2 images [^│]*, outputs [\d.]+ dB SQNR \(mean over images [\d.]+\)/,
+  );
+  assert.match(table.stdout, /times larger/);
 });
