@@ -2,6 +2,7 @@ import type { Normalization } from '../data/image-shards.ts';
 import { isOfUnitValues, UNIT_VALUES_HINT } from '../data/normalization-presets.ts';
 import { UsageError } from '../diagnostics/errors.ts';
 import type { OnnxModel } from '../onnx/model.ts';
+import { recordedList } from '../onnx/recorded-list.ts';
 
 /** How a model wants its pixels, of values in [0, 1]: x = (pixel / 255 - mean) / std. */
 export const PRESETS = {
@@ -38,22 +39,10 @@ export function normalizationOf(options: NormalizationChoice, model: OnnxModel):
 }
 
 /** What a model exported by drq was trained with; null where the file does not tell. */
-export function recordedNormalization({ metadataProps }: OnnxModel): Normalization | null {
-  const metadata = new Map(metadataProps.map(({ key, value }) => [key, value]));
-  const [mean, std] = ['drq.mean', 'drq.std'].map((key) => numbersOf(metadata.get(key)));
+export function recordedNormalization(model: OnnxModel): Normalization | null {
+  const [mean, std] = ['drq.mean', 'drq.std'].map((key) => recordedList(model, key)?.map(Number));
   if (mean === undefined || std === undefined) return null;
   return { mean: triple(mean, 'mean'), std: positive(triple(std, 'std')) };
-}
-
-/** The numbers of a JSON list, or undefined when the text is none. */
-function numbersOf(text: string | undefined): number[] | undefined {
-  if (text === undefined) return undefined;
-  try {
-    const value: unknown = JSON.parse(text);
-    return Array.isArray(value) ? value.map(Number) : undefined;
-  } catch {
-    return undefined; // metadata of another program under our name
-  }
 }
 
 function triple(values: readonly number[] | undefined, name: string): [number, number, number] {

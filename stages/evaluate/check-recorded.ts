@@ -1,6 +1,7 @@
 import type { ImageShards } from '../../src/data/image-shards.ts';
 import { StageError } from '../../src/diagnostics/errors.ts';
 import type { OnnxModel } from '../../src/onnx/model.ts';
+import { recordedList } from '../../src/onnx/recorded-list.ts';
 import { recordedNormalization } from '../../src/quantization/normalization-choice.ts';
 
 /** Of float32 numbers that were written and read again. */
@@ -17,7 +18,7 @@ export function checkRecorded(
   { path, readsPixels }: { readonly path: string; readonly readsPixels: boolean },
 ): string[] {
   const warnings: string[] = [];
-  const trained = recordedClasses(model);
+  const trained = recordedList(model, 'drq.classes')?.map(String) ?? null;
   if (trained !== null && trained.length === classes.length) {
     const isSame = trained.every((name, i) => name === classes[i]);
     if (!isSame && [...trained].sort().join('\n') === [...classes].sort().join('\n')) {
@@ -43,17 +44,6 @@ export function checkRecorded(
     }
   }
   return warnings;
-}
-
-function recordedClasses({ metadataProps }: OnnxModel): string[] | null {
-  const text = metadataProps.find(({ key }) => key === 'drq.classes')?.value;
-  if (text === undefined) return null;
-  try {
-    const value: unknown = JSON.parse(text);
-    return Array.isArray(value) ? value.map(String) : null;
-  } catch {
-    return null; // metadata of another program under our name
-  }
 }
 
 const MOST_SHOWN = 8;
