@@ -10,6 +10,7 @@ import { explain, textForLog } from '../stage-failure.ts';
 import { uncaughtIn } from '../uncaught-in-stage.ts';
 import { runDefinition } from './run-definition.ts';
 import type { StageMessage } from './stage-messages.ts';
+import { takeOverSignal } from './take-over-signal.ts';
 
 /** Checked in outline: the file is written by drq itself, a moment before. */
 const requestSchema = z.looseObject({
@@ -87,9 +88,8 @@ function listenToParent(): AbortSignal {
   process.on('disconnect', () => process.exit(1));
   if (!process.connected) process.exit(1); // it died while this process was loading
   // Ctrl-C and the end of a terminal reach the whole process group; the parent decides and sends SIGTERM.
-  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.removeAllListeners(name);
-  for (const name of ['SIGINT', 'SIGHUP']) process.on(name, () => undefined);
-  process.on('SIGTERM', () => abort.abort());
+  for (const name of ['SIGINT', 'SIGHUP'] as const) takeOverSignal(name, () => undefined);
+  takeOverSignal('SIGTERM', () => abort.abort());
   return abort.signal;
 }
 
