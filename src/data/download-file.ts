@@ -73,10 +73,11 @@ export function checkSha256(what: string, received: string, expected: string): v
 }
 
 /** SHA-256 of a file's bytes, hexadecimal. */
-export async function hashFile(path: string, signal: AbortSignal): Promise<string> {
+export async function hashFile(path: string, signal?: AbortSignal): Promise<string> {
   const hash = createHash('sha256');
+  const options = signal === undefined ? {} : { signal };
   // An async iterator hands out chunks typed `any`; files opened without encoding give Buffers.
-  for await (const chunk of createReadStream(path, { signal })) hash.update(chunk as Buffer);
+  for await (const chunk of createReadStream(path, options)) hash.update(chunk as Buffer);
   return hash.digest('hex');
 }
 

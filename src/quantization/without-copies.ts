@@ -1,7 +1,5 @@
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { pipeline } from 'node:stream/promises';
+import { hashFile } from '../data/download-file.ts';
 import { InterruptedError } from '../diagnostics/errors.ts';
 import { evenlySpaced } from '../numeric/evenly-spaced.ts';
 
@@ -77,9 +75,5 @@ async function lengthOf(file: string): Promise<number | null> {
 }
 
 async function digestOf(file: string): Promise<string | null> {
-  const hash = createHash('sha256');
-  return pipeline(createReadStream(file), hash).then(
-    () => hash.digest('hex'),
-    () => null,
-  );
+  return hashFile(file).catch(() => null);
 }

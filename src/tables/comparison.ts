@@ -170,7 +170,9 @@ function metricMakers(rows: readonly FilledRow[]): ColumnMaker[] {
   const unlisted = new Map<string, MetricValue[]>();
   for (const value of rows.flatMap((row) => [...row.metrics.values()])) {
     if (isListedMetric(value.name)) continue;
-    unlisted.set(value.name, [...(unlisted.get(value.name) ?? []), value]);
+    const values = unlisted.get(value.name);
+    if (values === undefined) unlisted.set(value.name, [value]);
+    else values.push(value);
   }
   return [...METRIC_COLUMNS, ...[...unlisted.values()].map(unlistedMetricColumn)].flatMap(
     columnMakers,
