@@ -115,7 +115,9 @@ function imageTensors({ input, node }: OnnxGraph): Set<string> {
   return found;
 }
 
-const MOVING = new Set(['Transpose', 'Pad', 'Reshape', 'Slice', 'Split', 'Squeeze', 'Unsqueeze']);
+const MOVING = new Set(
+  'Transpose Pad Reshape Slice Split Squeeze Unsqueeze Gather SpaceToDepth DepthToSpace'.split(' '),
+);
 
 type Candidate = MethodSelection['candidates'][number];
 

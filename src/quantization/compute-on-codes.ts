@@ -5,10 +5,12 @@ import { isFloatTensor, readFloats } from '../onnx/tensor-data.ts';
 import { quantizeLinear } from './linear.ts';
 import type { ActivationParameters } from './parameters.ts';
 
+const MOVED = new Set(['Pad', 'Relu', 'Clip', 'SpaceToDepth']);
+
 /**
- * Moves Pad, Relu and Clip between a DequantizeLinear and a QuantizeLinear of the same parameters onto
- * the uint8 codes: onnxruntime has integer kernels of Pad and Clip but does not fuse the float ones. A
- * Relu is a Clip from the zero point on.
+ * Moves Pad, Relu, Clip and SpaceToDepth between a DequantizeLinear and a QuantizeLinear of the same
+ * parameters onto the uint8 codes: onnxruntime has integer kernels of all but Relu, and does not fuse the
+ * float ones. A Relu is a Clip from the zero point on.
  */
 export function computeOnCodes(
   graph: OnnxGraph,
@@ -16,7 +18,7 @@ export function computeOnCodes(
 ): void {
   const newName = nameMaker(graph);
   for (const node of [...graph.node]) {
-    if (node.opType !== 'Pad' && node.opType !== 'Relu' && node.opType !== 'Clip') continue;
+    if (!MOVED.has(node.opType)) continue;
     const [output = ''] = node.output;
     const index = indexGraph(graph);
     const dequantize = index.producers.get(node.input[0] ?? '');
@@ -45,7 +47,9 @@ export function computeOnCodes(
       const tensor = values[position];
       return codeOf(tensor === undefined ? fallback : (readFloats(tensor)[0] ?? fallback));
     };
-    if (node.opType === 'Pad') {
+    if (node.opType === 'SpaceToDepth') {
+      node.input = [codes];
+    } else if (node.opType === 'Pad') {
       // The pads and the axes stay as they are.
       node.input = [codes, node.input[1] ?? '', bound(0, 0), ...node.input.slice(3)];
     } else if (node.opType === 'Relu') {

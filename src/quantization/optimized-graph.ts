@@ -145,6 +145,9 @@ const PASSING = new Set([
   'Clip',
   'Concat',
   'Split',
+  'Gather',
+  'DepthToSpace',
+  'SpaceToDepth',
 ]);
 
 /** Nodes that compute on float32 and are not at the border between float and integers. */

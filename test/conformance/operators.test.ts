@@ -252,6 +252,28 @@ const CASES: readonly OperatorCase[] = [
     fused: { [CONV]: 3, Slice: 1, Split: 1, QLinearConcat: 1 },
   },
   {
+    name: 'Gather, SpaceToDepth and DepthToSpace between convolutions',
+    nodes: [
+      conv('a'),
+      nodeSpec('Gather', ['a', 'reversed'], 'g', { axis: 1 }),
+      nodeSpec('SpaceToDepth', ['g'], 's', { blocksize: 2 }),
+      nodeSpec('Conv', ['s', 'w'], 'b'),
+      nodeSpec('DepthToSpace', ['b'], 'd', { blocksize: 2, mode: 'CRD' }),
+      conv('y', 'd'),
+    ],
+    tensors: [
+      ...convTensors('a'),
+      integers(
+        'reversed',
+        Array.from({ length: 16 }, (_, channel) => 15 - channel),
+      ),
+      weights('w', [64, 64, 1, 1]),
+      ...convTensors('y'),
+    ],
+    input: [1, 16, 8, 8],
+    fused: { [CONV]: 3, Gather: 1, SpaceToDepth: 1, DepthToSpace: 1 },
+  },
+  {
     name: 'Pad between a pool and a convolution',
     nodes: [
       conv('a'),

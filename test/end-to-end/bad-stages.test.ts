@@ -22,6 +22,10 @@ export default defineStage({
 `;
 }
 
+function inProcessOfItsOwn(source: string): string {
+  return source.replace("isolation: 'in-process'", "isolation: 'process'");
+}
+
 const WORKS = kindWith("await writeFile(outputs.out, 'done');");
 
 function ownKind(name: string, source: string, says: string, exitCode: 1 | 2 = 1): BadInput {
@@ -77,6 +81,15 @@ hint: await every promise in run, and catch what timers and listeners throw; DRQ
   hint: settle every promise that run awaits`,
     ),
     mend: (rig) => rig.write('own.mjs', WORKS),
+  },
+  {
+    ...ownKind(
+      'it waits for what never comes in a process of its own',
+      inProcessOfItsOwn(kindWith('await new Promise(() => {});')),
+      `failed      own  run waits for what never comes: nothing else is left to do in this process (stage/never-ends)
+  hint: settle every promise that run awaits`,
+    ),
+    mend: (rig) => rig.write('own.mjs', inProcessOfItsOwn(WORKS)),
   },
   {
     ...ownKind(

@@ -9,6 +9,7 @@ import type { StageRequest } from '../executor.ts';
 import { explain, textForLog } from '../stage-failure.ts';
 import { uncaughtIn } from '../uncaught-in-stage.ts';
 import { runDefinition } from './run-definition.ts';
+import { whileRunningHere } from './running-here.ts';
 import type { StageMessage } from './stage-messages.ts';
 import { takeOverSignal } from './take-over-signal.ts';
 
@@ -52,7 +53,10 @@ export async function serveStage(
       warn: (message: string) => tell({ type: 'warning', message }),
       notice: (message: string) => tell({ type: 'notice', message }),
     };
-    await runDefinition({ request, definition, listener, signal });
+    process.channel?.unref(); // it alone would keep a process alive whose stage waits for what never comes
+    await whileRunningHere(request.stageId, (stalled) =>
+      Promise.race([runDefinition({ request, definition, listener, signal }), stalled]),
+    );
     await tellAndWait({ type: 'finished' });
     process.exit(0);
   } catch (raw) {

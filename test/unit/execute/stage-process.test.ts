@@ -145,6 +145,7 @@ test('an abort ends the process and leaves nothing', async (t) => {
   const running = runOwn(
     root,
     `writeFileSync(outputs.out, 'half'); writeFileSync(${JSON.stringify(pidPath)}, String(process.pid));
+     setInterval(() => undefined, 1000);
      await new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('told'))));`,
     abort.signal,
   );
@@ -164,6 +165,7 @@ test('a stage that asks for it gets longer to end after an abort', async (t) => 
   const stage = await processStage(
     root,
     `writeFileSync(${JSON.stringify(pidPath)}, String(process.pid));
+     setInterval(() => undefined, 1000);
      await new Promise((resolve) => signal.addEventListener('abort', () => setTimeout(resolve, 400)));
      writeFileSync(${JSON.stringify(endPath)}, 'done');`,
   );
