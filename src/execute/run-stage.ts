@@ -94,7 +94,7 @@ export async function runStage(context: RunContext, run: StageRun): Promise<Stag
     },
   };
   await context.store.results.write(result);
-  await rm(checkpointPathOf(context, key), { recursive: true, force: true });
+  await rm(context.store.checkpointPath(key), { recursive: true, force: true });
   await placeOutputs(context, node, outputs);
   await removeWorkFolder(work);
   return result;
@@ -128,16 +128,11 @@ function requestOf(context: RunContext, { node, inspected, work }: StageRun): St
     ),
     workFolder: work.path,
     scratchPath: work.scratchPath,
-    checkpointPath: checkpointPathOf(context, inspected.key),
+    checkpointPath: context.store.checkpointPath(inspected.key),
     logPath: work.logPath,
     cpuCount: cpuCountOf(node, context.coreCount),
     projectRoot: context.pipeline.projectRoot,
   };
-}
-
-/** By key and not by run: the next run of the same stage goes on from what lies there. */
-function checkpointPathOf({ store }: RunContext, key: string): string {
-  return join(store.folder, 'checkpoints', key);
 }
 
 /** A file edited while a stage read it would give a result under the key of what it was before. */

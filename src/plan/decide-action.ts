@@ -9,7 +9,8 @@ import type { RunReason } from './reason.ts';
 import type { StageFingerprint } from './stage-key.ts';
 
 export type StoredState =
-  | { readonly state: 'absent' }
+  /** `hasCheckpoint`: an attempt that did not end left something to go on from. */
+  | { readonly state: 'absent'; readonly hasCheckpoint: boolean }
   | { readonly state: 'result-damaged' }
   | {
       readonly state: 'output-missing' | 'output-damaged';
@@ -55,7 +56,7 @@ export function decideAction(evidence: StageEvidence): StageDecision {
       return { action: 'run', reasons: [{ type: 'stored-output', name, state, place }] };
     }
     case 'absent':
-      return { action: 'run', reasons: changes(evidence, { type: 'not-stored' }) };
+      return { action: 'run', reasons: whyAbsent(evidence, stored.hasCheckpoint) };
     case 'sound':
       if (locked?.key === key && stored.copy === null && sameOutputs(locked, stored.result)) {
         return { action: 'up-to-date', reasons: [] };
@@ -72,6 +73,12 @@ export function decideAction(evidence: StageEvidence): StageDecision {
     default:
       return stored satisfies never;
   }
+}
+
+function whyAbsent(evidence: StageEvidence, hasCheckpoint: boolean): readonly RunReason[] {
+  const reasons = changes(evidence, { type: 'not-stored' });
+  if (!hasCheckpoint) return reasons;
+  return [{ type: 'checkpoint' }, ...reasons.filter(({ type }) => type !== 'never-run')];
 }
 
 /** What changed since the lock file was written; `otherwise` when the key is the same. */

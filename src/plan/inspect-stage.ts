@@ -1,3 +1,4 @@
+import { readdir } from 'node:fs/promises';
 import { ownValue } from '../diagnostics/own-value.ts';
 import type { Pipeline, StageId, StageNode } from '../pipeline/spec.ts';
 import type { Digest } from '../stage/artifact.ts';
@@ -59,7 +60,10 @@ async function inspectStored(
   key: Digest,
 ): Promise<StoredState> {
   const result = await store.results.read(key);
-  if (result === 'absent') return { state: 'absent' };
+  if (result === 'absent') {
+    const left = await readdir(store.checkpointPath(key)).catch(() => []); // none, or it cannot be read
+    return { state: 'absent', hasCheckpoint: left.length > 0 };
+  }
   if (result === 'damaged') return { state: 'result-damaged' };
   let copy: Extract<StoredState, { state: 'sound' }>['copy'] = null;
   for (const name of Object.keys(node.outputs)) {

@@ -3,6 +3,8 @@ import type { JsonValue } from '../pipeline/spec.ts';
 /** Why a stage runs or is restored. Data, so that `drq why` can show all of it. */
 export type RunReason =
   | { readonly type: 'never-run' }
+  /** Left by a run that was interrupted or failed. */
+  | { readonly type: 'checkpoint' }
   | { readonly type: 'forced' }
   | {
       readonly type: 'parameter';
@@ -55,6 +57,8 @@ export function describeReason(reason: RunReason): string {
   switch (reason.type) {
     case 'never-run':
       return 'never run';
+    case 'checkpoint':
+      return 'an earlier run left a checkpoint to go on from';
     case 'forced':
       return 'forced';
     case 'parameter':

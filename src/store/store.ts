@@ -12,6 +12,8 @@ export interface Store {
   readonly results: ResultStore;
   readonly copies: WorkingCopies;
   readonly cache: StatCache;
+  /** Where a stage of this key keeps what a later run of it goes on from; by key, not by run. */
+  readonly checkpointPath: (key: string) => string;
 }
 
 /** Opens the store of a project; nothing is created until something is stored. */
@@ -25,5 +27,6 @@ export async function openStore(projectRoot: string): Promise<Store> {
     results: new ResultStore(join(folder, 'results')),
     copies: new WorkingCopies(artifacts, cache),
     cache,
+    checkpointPath: (key) => join(folder, 'checkpoints', key),
   };
 }

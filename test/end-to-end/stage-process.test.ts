@@ -70,3 +70,42 @@ test('a stage process that loads when its parent is killed ends, too', async (co
     assert.ok(await endsWithin(stage, 10_000), `after ${instant} ms`);
   }
 });
+
+/** Fails once, after it wrote something to go on from; ends well when it finds that. */
+const GOING_ON = `
+import { existsSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { defineStage, z } from '${libraryUrl()}';
+export default defineStage({
+  kind: 'going-on', version: 1, description: '', parameters: z.strictObject({}),
+  inputs: {}, outputs: { out: { kind: 'file', description: '' } }, runtimes: [], cache: 'content',
+  scheduling: 'parallel', defaultCpuCount: 1, isolation: 'in-process',
+  async run({ checkpointPath, outputs }) {
+    const path = join(checkpointPath, 'half.txt');
+    if (existsSync(path)) return writeFile(outputs.out, 'done');
+    await mkdir(checkpointPath, { recursive: true });
+    await writeFile(path, 'half');
+    throw new Error('broke off');
+  },
+});
+`;
+
+test('plan, why and status tell of a checkpoint that a run can go on from', async (context) => {
+  const rig = await createRig(context);
+  await rig.write('going-on.mjs', GOING_ON);
+  await rig.write('on.yaml', 'name: on\nstages:\n  on: { kind: ./going-on.mjs }\n');
+  const planned = async (): Promise<string> => (await rig.drq('plan', 'on.yaml')).stdout;
+  assert.match(await planned(), /^run {2}on {2}never run\n/);
+  assert.equal((await rig.drq('run', 'on.yaml')).exitCode, 1);
+  assert.match(await planned(), /^run {2}on {2}an earlier run left a checkpoint to go on from\n/);
+  const why = await rig.drq('why', 'on.yaml', 'on');
+  assert.match(
+    why.stdout,
+    /^on: run\n {2}because an earlier run left a checkpoint to go on from\n/,
+  );
+  const status = await rig.drq('status', 'on.yaml');
+  assert.match(status.stdout, /^on: must run \(an earlier run left a checkpoint to go on from\)/);
+  assert.equal((await rig.drq('run', 'on.yaml')).exitCode, 0);
+  assert.match(await planned(), /^up to date {2}on\n/);
+});
