@@ -6,6 +6,7 @@ import { graphOf, type OnnxModel } from '../onnx/model.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
 import { counted } from './counted.ts';
 import { compareOutputs, firstInput } from './compare-models.ts';
+import { floatWeightsNote } from './float-weights-note.ts';
 import type { FloatNode } from './mark-graph.ts';
 import type { MixedPrecision } from './mixed-precision.ts';
 import { measureOperatorTimes } from './operator-times.ts';
@@ -95,7 +96,11 @@ export async function reportQuantization(
     sensitivity: run.sensitivity,
     mixedPrecision,
     operatorTimes,
-    notes: [...outputNotes(quantized.model), ...notesOf(mixedPrecision)],
+    notes: [
+      ...outputNotes(quantized.model),
+      ...floatWeightsNote(quantized.model),
+      ...notesOf(mixedPrecision),
+    ],
   });
   const plot = tradeSvg === null ? null : plotReference(tradeSvg, options.plotPath);
   return { report, markdown: reportMarkdown(report, plot), tradeSvg };

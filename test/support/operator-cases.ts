@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { makeTensor, type NodeSpec } from '../../src/onnx/build.ts';
 import { graphOf, type Initializer } from '../../src/onnx/model.ts';
 import { nodeSpec, normalTensor, normalValues, quantizeOne, smallModel } from './quantize-one.ts';
+
 export interface OperatorCase {
   readonly name: string;
   readonly nodes: readonly NodeSpec[];

@@ -10,7 +10,7 @@ const shared: MarkOperator = () => ({ kind: 'shared' });
 
 /**
  * Operators with an integer form on onnxruntime's CPU provider, each verified by reading the
- * optimised graph (test/conformance/operators.test.ts). Whatever is not listed stays float.
+ * optimised graph (operators.test.ts and moved-values.test.ts in test/conformance). Whatever is not listed stays float.
  */
 export const OPERATORS: Readonly<Record<string, MarkOperator>> = {
   Conv: markConv,
