@@ -1,5 +1,5 @@
 import { createMatrixProduct } from './matrix-product.ts';
-import { createRobustMean } from './robust-mean.ts';
+import { robustMean } from './robust-mean.ts';
 import { roundLayer, type RoundedLayer, type RoundLayer } from './round-layer.ts';
 
 /** One layer; plain data, for worker threads. */
@@ -29,7 +29,7 @@ export interface CorrectedLayer extends RoundedLayer {
 /**
  * Rounds the weights of a layer, unless they are given, and finds its bias correction: by output
  * channel the float output less the output with quantized weights and quantized input, the input being
- * the float network's own, averaged over the image and, robustly (see `createRobustMean`), over the
+ * the float network's own, averaged over the image and, robustly (see `robustMean`), over the
  * images. A layer corrects its own error only, so nothing is counted twice (a local form of Nagel et
  * al. 2019, section 4.2). The layer being linear, the means of its inputs tell as much as its outputs.
  */
@@ -38,9 +38,8 @@ export async function correctLayer(layer: LayerToCorrect): Promise<CorrectedLaye
   const rounded =
     codes instanceof Int8Array ? { codes, scales } : await roundLayer({ ...layer, ...codes });
   if (layer.means === null) return { ...rounded, correction: null };
-  const mean = createRobustMean(scales.length);
-  mean.add(await meanErrors(layer, rounded, layer.means));
-  return { ...rounded, correction: mean.finish() };
+  const errors = await meanErrors(layer, rounded, layer.means);
+  return { ...rounded, correction: robustMean(errors, scales.length) };
 }
 
 /**

@@ -5,6 +5,15 @@ import type { ObserverState } from './observer.ts';
 /** Levels the distribution is reduced to, for either kind of tensor: MXNet's 255, odd so that zero has one. */
 const LEVEL_COUNT = 255;
 
+/**
+ * Of what was counted. Where the values begin far from zero, a candidate that holds only the first of them
+ * has all others in its last bin and diverges from nothing: the divergence would choose it.
+ */
+const LEAST_KEPT_FRACTION = 0.5;
+
+/** Values that lie within a part of the way from zero this small meet few levels: there is nothing to clip. */
+const LEAST_SPREAD_FRACTION = 1 / 16;
+
 /** What stands for an empty bin, so that the divergence stays finite (as MXNet and onnxruntime). */
 const SMOOTHING = 1e-4;
 
@@ -26,6 +35,7 @@ export function entropyRange({ min, max, histogram }: ObserverState): TensorRang
   const lastBin = firstBin + counts.length - 1;
   const twoSided = min < 0 && max > 0;
   const reach = Math.max(lastBin + 1, -firstBin);
+  if (counts.length < LEAST_SPREAD_FRACTION * reach) return { min, max };
   // [-reach, reach) where there are two sides, else [0, reach) counted away from zero.
   const spread = new Float64Array(twoSided ? 2 * reach : reach);
   for (const [i, count] of counts.entries()) {
@@ -104,7 +114,7 @@ function divergence(
   const above = sums.count[total]! - sums.count[end]!;
   const everything = sums.count[total]!;
   const kept = everything - below - above;
-  if (kept === 0) return Infinity;
+  if (kept === 0 || kept < LEAST_KEPT_FRACTION * everything) return Infinity;
   // p and q have different sums where there are outliers; both are normalized.
   let crossLog = 0;
   for (let level = 0; level < levelCount; level += 1) {

@@ -69,6 +69,21 @@ test('entropy and L2 clip what is far out, and a spike of zeros does not decide'
   assert.equal(entropyRange(withZeros).max, entropyRange(observed(positive)).max);
 });
 
+test('entropy keeps the bulk of values that begin far from zero, and ends for any of them', () => {
+  const uniform = Float32Array.from({ length: 20_000 }, (_, i) => i / 20_000);
+  const between = (low: number, high: number) =>
+    observed(uniform.map((value) => low + (high - low) * value));
+  // Half of the values at least stay inside.
+  assert.ok(entropyRange(between(5, 10)).max >= 7.5);
+  assert.ok(entropyRange(between(-10, -5)).min <= -7.5);
+  assert.ok(entropyRange(between(0.095, 0.959)).max >= 0.5);
+  const bell = normalValues('far bell', 70_000).map((value) => value + 6);
+  assert.ok(entropyRange(observed([...bell, ...new Float32Array(30_000)])).max >= 6);
+  // Near 1 only: the bins from zero on would be a thousand million.
+  const { max } = observed([0.999999, 1]);
+  assert.equal(entropyRange(between(0.999999, 1)).max, max);
+});
+
 test('relative MSE minds each image by its own size', () => {
   // 63 images of the same values at a sixteenth of the size of one.
   const large = normalValues('size', 4096).map(Math.abs);
