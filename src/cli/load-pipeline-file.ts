@@ -7,22 +7,22 @@ import { MAX_FILE_BYTES } from '../pipeline/pipeline-file.ts';
 import type { Pipeline } from '../pipeline/spec.ts';
 import { systemErrorCode } from '../store/system-error.ts';
 import type { CommandCall } from './command-context.ts';
+import { givenRoot } from './given-root.ts';
 import { hasOwnKinds, shareLibrary } from './share-library.ts';
 
 /**
  * The pipeline a command names, checked and expanded.
- * @throws PipelineError with every problem of the file and of the `--set` flags.
+ * @throws PipelineError with every problem of the file and of the `--set` flags; UsageError `usage/no-root`
  */
-export async function loadPipelineFile(
-  file: string,
-  { options, context }: CommandCall,
-): Promise<Pipeline> {
+export async function loadPipelineFile(file: string, call: CommandCall): Promise<Pipeline> {
+  const { options, context } = call;
+  const root = await givenRoot(call);
   if (hasOwnKinds(await readTextOrEmpty(resolve(context.cwd, file)))) shareLibrary();
   const result = await loadPipeline(file, {
     registry,
     cwd: context.cwd,
     sets: options.set ?? [],
-    ...(options.root === undefined ? {} : { root: options.root }),
+    ...(root === undefined ? {} : { root }),
     ...(options.profile === undefined ? {} : { profile: options.profile }),
   });
   if (!result.ok) throw new PipelineError(result.error);

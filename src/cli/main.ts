@@ -115,6 +115,7 @@ function endWith(error: unknown): void {
  */
 function tellUnfinished(): void {
   const stages = stagesRunningHere();
+  process.exitCode = 1; // whatever a stage chose: other codes have meanings of their own
   if (stages.length > 0) {
     const names = `stage${stages.length === 1 ? '' : 's'} ${stages.join(', ')}`;
     say(`error stage/process-exit: the process was ended while ${names} ran in it`);
@@ -125,7 +126,6 @@ function tellUnfinished(): void {
       'hint: a stage kind of your own must neither call process.exit nor wait for what never comes',
     );
   }
-  process.exitCode = process.exitCode === 0 ? 1 : (process.exitCode ?? 1);
 }
 
 /** `npm` and `timeout` pass a signal on that the terminal has sent to the whole group: one Ctrl-C, twice. */

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { basename, extname, isAbsolute, join, posix, relative } from 'node:path';
-import { parse } from 'csv-parse/sync';
+import { CsvError, parse } from 'csv-parse/sync';
 import { DataError } from '../diagnostics/errors.ts';
 import { decodeLeniently, decodeUtf8 } from './csv-encoding.ts';
 import type { Split } from './dataset-index.ts';
@@ -85,8 +85,10 @@ async function readCsvTable(
   decode: (bytes: Buffer, shownName: string) => string,
 ): Promise<CsvTable> {
   let records: { record: string[]; info: { lines: number } }[];
+  let text = '';
+  let readLines = 0;
   try {
-    const text = decode(await readFile(path), shownName);
+    text = decode(await readFile(path), shownName);
     // The type of `info` results is not expressed by the package's overloads.
     records = parse(text, {
       bom: true,
@@ -95,9 +97,17 @@ async function readCsvTable(
       skip_empty_lines: true,
       skip_records_with_empty_values: true,
       info: true,
+      on_record: (record: string[], { lines }) => {
+        readLines = lines;
+        return record;
+      },
     }) as unknown as typeof records;
   } catch (cause) {
     if (cause instanceof DataError) throw cause;
+    if (cause instanceof CsvError && cause.code === 'CSV_QUOTE_NOT_CLOSED') {
+      const opening = lineOfQuote(text, readLines);
+      throw invalidCsv(shownName, `the quotation mark of line ${opening} is never closed`, cause);
+    }
     throw invalidCsv(shownName, cause instanceof Error ? cause.message : String(cause), cause);
   }
   const [first, ...rest] = records;
@@ -106,6 +116,14 @@ async function readCsvTable(
     header: first.record.map((name) => name.trim()),
     rows: rest.map(({ record, info }) => ({ cells: record, line: info.lines })),
   };
+}
+
+/** The first line after those that were read that has a quotation mark. */
+function lineOfQuote(text: string, readLines: number): number {
+  const after = text
+    .split(/\r\n|\n|\r/)
+    .findIndex((line, i) => i >= readLines && line.includes('"'));
+  return (after === -1 ? readLines : after) + 1;
 }
 
 /** By the first line that is not blank, which is the header. */

@@ -16,18 +16,14 @@ const template = z.string().regex(TEMPLATE_PATTERN, { abort: true });
 const scalar = z.union([z.string(), z.number(), z.boolean()], {
   error: 'must be a text, a number, true or false',
 });
+const VARIABLE_RULE = 'must be a text, a number, true, false, null or a list of these';
 const nullableScalar = z.union([z.string(), z.number(), z.boolean(), z.null()], {
-  error: 'must be a text, a number, true, false or null',
+  error: VARIABLE_RULE,
 });
 const name = z.string().regex(NAME_PATTERN, NAME_RULE);
 
 const varsSchema = z
-  .record(
-    name,
-    z.union([nullableScalar, z.array(nullableScalar)], {
-      error: 'must be a text, a number, true, false, null or a list of these',
-    }),
-  )
+  .record(name, z.union([nullableScalar, z.array(nullableScalar)], { error: VARIABLE_RULE }))
   .describe(
     'Values used elsewhere as ${vars.NAME}; --set vars.NAME=VALUE changes them. A value that is ' +
       'nothing but ${vars.NAME} keeps its type.',

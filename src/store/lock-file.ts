@@ -29,13 +29,20 @@ export async function readPipelineLock(
   return parsePipelineLock(text, relative(process.cwd(), path));
 }
 
-/** A lock file's content; `shownName` stands in messages. @throws DataError `lock/invalid` */
-export function parsePipelineLock(text: string, shownName: string): PipelineLock {
+/**
+ * A lock file's content; `shownName` stands in messages, `hint` says what to do where it is none.
+ * @throws DataError `lock/invalid`
+ */
+export function parsePipelineLock(
+  text: string,
+  shownName: string,
+  hint = 'take it back from version control, or delete it: the next run writes it again',
+): PipelineLock {
   const document = parseDocument(text);
   const [problem] = document.errors;
-  if (problem !== undefined) throw invalidLock(shownName, problem.message, problem);
+  if (problem !== undefined) throw invalidLock(shownName, hint, problem);
   const parsed = pipelineLockSchema.safeParse(document.toJS());
-  if (!parsed.success) throw invalidLock(shownName, z.prettifyError(parsed.error), parsed.error);
+  if (!parsed.success) throw invalidLock(shownName, hint, parsed.error);
   return parsed.data;
 }
 
@@ -88,11 +95,17 @@ function sortedEntries<T>(record: Readonly<Record<string, T>>): [string, T][] {
   return Object.entries(record).sort(([a], [b]) => compareCodeUnits(a, b));
 }
 
-function invalidLock(shownName: string, reason: string, cause: unknown): DataError {
+function invalidLock(shownName: string, hint: string, cause: z.ZodError | Error): DataError {
+  const reason = cause instanceof z.ZodError ? z.prettifyError(cause) : firstLine(cause.message);
   return new DataError({
     code: 'lock/invalid',
     message: `${shownName} is not a lock file of this version of drq: ${reason}`,
-    hint: 'take it back from version control, or delete it: the next run writes it again',
+    hint,
     cause,
   });
+}
+
+/** The parser shows an excerpt below it. */
+function firstLine(message: string): string {
+  return message.split('\n')[0]?.replace(/:$/, '') ?? message;
 }

@@ -8,6 +8,9 @@ import type { PipelineLock } from '../store/pipeline-lock.ts';
 
 const LOCK_NAME = 'lock.yaml';
 
+const NAME_A_LOCK =
+  'name experiments/PIPELINE, its lock.yaml, or one of them in a git revision (REVISION:PATH)';
+
 /**
  * The locks that one side of `drq diff` names: a lock file, an experiments folder (of one pipeline or
  * of all), or with a git revision before it (`HEAD~1:experiments/x`; a bare revision means all locks there).
@@ -28,7 +31,7 @@ async function readFromDisk(path: string, source: string, cwd: string): Promise<
   if (files.length === 0) throw noLocks(source);
   return Promise.all(
     files.map(async (file) =>
-      parsePipelineLock(await readFile(file, 'utf8'), relative(cwd, file) || file),
+      parsePipelineLock(await readFile(file, 'utf8'), relative(cwd, file) || file, NAME_A_LOCK),
     ),
   );
 }
@@ -78,7 +81,7 @@ async function readFromGit(
     files.map(async (file) => {
       const text = await git('cat-file', 'blob', `${commit}:${file}`);
       if (text === null) throw noLocks(source);
-      return parsePipelineLock(text, `${revision}:${file}`);
+      return parsePipelineLock(text, `${revision}:${file}`, NAME_A_LOCK);
     }),
   );
 }

@@ -94,7 +94,7 @@ hint: await every promise in run, and catch what timers and listeners throw; DRQ
   {
     ...ownKind(
       'it ends the process',
-      kindWith('process.exit(0);'),
+      kindWith('process.exit(3);'), // 3 would be a comparison that broke its bound
       `error stage/process-exit: the process was ended while stage own ran in it
 hint: a stage must not call process.exit; throw an Error to fail`,
     ),

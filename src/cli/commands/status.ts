@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
-import { join, relative, resolve } from 'node:path';
+import { join, relative } from 'node:path';
 import { ownValue } from '../../diagnostics/own-value.ts';
 import type { Pipeline } from '../../pipeline/spec.ts';
 import { projectRootOf } from '../../pipeline/project-root.ts';
@@ -13,6 +13,7 @@ import type { LockedStage } from '../../store/pipeline-lock.ts';
 import { openStore, type Store } from '../../store/store.ts';
 import { systemErrorCode } from '../../store/system-error.ts';
 import type { CommandCall } from '../command-context.ts';
+import { givenRoot } from '../given-root.ts';
 import { loadPipelineFile } from '../load-pipeline-file.ts';
 import { machineFingerprint } from '../machine-fingerprint.ts';
 
@@ -116,11 +117,9 @@ function formatDuration(durationMs: number): string {
 }
 
 /** Without a file: one line for each pipeline that has a lock. */
-async function projectStatus({ options, context }: CommandCall): Promise<number> {
-  const root =
-    options.root === undefined
-      ? projectRootOf(join(context.cwd, 'pipeline.yaml'))
-      : resolve(context.cwd, options.root);
+async function projectStatus(call: CommandCall): Promise<number> {
+  const { options, context } = call;
+  const root = (await givenRoot(call)) ?? projectRootOf(join(context.cwd, 'pipeline.yaml'));
   const names = await namesIn(join(root, 'experiments'));
   const locks = [];
   for (const name of names) {

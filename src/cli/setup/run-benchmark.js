@@ -30,19 +30,23 @@ function benchmarkNames() {
     .sort();
 }
 
-/** One line a benchmark: its command, and what it shows. */
+/** Two lines a benchmark: its command, and what it shows. */
 function describeBenchmarks(names) {
-  const described = names.map((name) => describeBenchmark(name));
-  const width = Math.max(0, ...described.map(({ command }) => command.length));
-  return described.map(({ command, title }) => `${command.padEnd(width)}  ${title}`.trimEnd());
+  return names.flatMap((name) => {
+    const { command, title } = describeBenchmark(name);
+    return title === '' ? [command] : [command, `  ${title}`];
+  });
 }
 
-/** Out of the comment that heads the source: its first clause, and the line with the command. */
+/** Out of the comment that heads the source: its first clause, and the command with all its flags. */
 function describeBenchmark(name) {
   const source = readFileSync(join(projectFolder, 'test', 'benchmarks', `${name}.ts`), 'utf8');
   const comment = /^\/\*\*([\s\S]*?)\*\//.exec(source)?.[1] ?? '';
   const lines = comment.split('\n').map((line) => line.replace(/^ \* ?/, '').trim());
-  const command = lines.find((line) => line.startsWith('npm run bench -- '));
+  const first = lines.findIndex((line) => line.startsWith('npm run bench -- '));
+  const after = lines.slice(first + 1);
+  const end = after.findIndex((line) => !line.startsWith('[')); // flags go on in lines of their own
+  const command = first === -1 ? undefined : [lines[first], ...after.slice(0, end)].join(' ');
   const title = /^[^:;.]*/.exec(lines.join(' ').trim())?.[0] ?? '';
   return { command: command ?? `npm run bench -- ${name}`, title };
 }

@@ -120,6 +120,8 @@ test('a row without label, an unknown split, an empty file: one message each', a
   const split = await refused(read(t, 'image,label,set\na,1,holdout\n', ['a.jpg'], request));
   assert.match(split.message, /^labels\.csv:2: split "holdout"/);
   assert.equal((await refused(read(t, '', []))).code, 'data/invalid-csv');
+  const unclosed = await refused(read(t, 'image,label\na,1\n\n"b,2\nc,3\n', ['a.jpg']));
+  assert.match(unclosed.message, /: the quotation mark of line 4 is never closed$/);
 });
 
 test('text in another encoding is refused, with the line and the remedy', async (t) => {

@@ -50,4 +50,8 @@ test('a lock file with merge conflicts or foreign content is refused by name', (
     /my\/lock\.yaml is not a lock file of this version of drq/,
   );
   assert.throws(() => parsePipelineLock('format: 2\n', 'lock.yaml'), /format/);
+  assert.throws(() => parsePipelineLock('- a\nb: c\n', 'table.md', 'name another'), {
+    message: /^table\.md is not a lock file of this version of drq: [^\n]+$/,
+    hint: 'name another',
+  });
 });
