@@ -52,6 +52,7 @@ test('a benchmark is run with its arguments; without a name, or a wrong one, the
  * Seconds to decode; of all images.
  *
  * npm run bench -- decode [--count 3]
+ *   [--size 8]
  */
 console.log(process.argv.slice(2).join(' '));
 `,
@@ -67,7 +68,10 @@ console.log(process.argv.slice(2).join(' '));
 
   const listed = await checkout.setup(['bench'], environment);
   assert.equal(listed.exitCode, 0);
-  assert.equal(listed.stdout, 'npm run bench -- decode [--count 3]  Seconds to decode\n');
+  assert.equal(
+    listed.stdout,
+    'npm run bench -- decode [--count 3] [--size 8]\n  Seconds to decode\n',
+  );
 
   const known = await checkout.setup(['bench', 'decode', '--count', '3'], environment);
   assert.deepEqual([known.exitCode, known.stdout], [0, '--count 3\n']);
