@@ -1,4 +1,4 @@
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option, type Argument } from 'commander';
 import { nearestName } from '../diagnostics/nearest-name.ts';
 import {
   COMMANDS,
@@ -70,6 +70,7 @@ function createProgram(
       .summary(spec.summary)
       .description(`${spec.summary[0]?.toUpperCase() ?? ''}${spec.summary.slice(1)}.`);
     for (const name of spec.options) command.addOption(createOption(OPTIONS[name]));
+    command.registeredArguments.forEach(requireText);
     configure(command, captured);
     command.action((...received: unknown[]) => {
       // Commander passes the declared arguments, then the options, then the command.
@@ -80,7 +81,7 @@ function createProgram(
       onCall({
         type: 'command',
         command: spec,
-        arguments: values as string[], // no argument has a parser, so all are strings
+        arguments: values as string[], // their parser leaves all of them strings
         options: readOptions(spec, command),
       });
     });
@@ -102,15 +103,26 @@ function configure(command: Command, captured: { text: string }): void {
 function createOption(spec: OptionSpec): Option {
   const option = new Option(spec.flags, spec.help);
   if (spec.hidden === true) option.hideHelp();
+  if (spec.kind === 'text') option.argParser(parseText);
   if (spec.choices !== undefined) option.choices(spec.choices);
   if (spec.kind === 'count') option.argParser(parseCount);
-  if (spec.kind === 'list') {
-    option.argParser((text: string, before: readonly string[] | undefined) => [
-      ...(before ?? []),
-      text,
-    ]);
-  }
+  if (spec.kind === 'list') option.argParser(appendText);
   return option;
+}
+
+function requireText(argument: Argument): void {
+  if (argument.variadic) argument.argParser(appendText);
+  else argument.argParser(parseText);
+}
+
+function appendText(text: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), parseText(text)];
+}
+
+/** An empty text is a variable of the shell that was not set; as a path it would be the current folder. */
+function parseText(text: string): string {
+  if (text === '') throw new InvalidArgumentError('Expected a text that is not empty.');
+  return text;
 }
 
 function parseCount(text: string): number {

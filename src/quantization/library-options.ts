@@ -259,7 +259,8 @@ function isIterable(value: unknown): value is InputTensors {
  * @throws UsageError `library/invalid-model`
  */
 export function parseModel(model: unknown): OnnxModel | string {
-  if (typeof model === 'string' || isOnnxModel(model)) return model;
+  const isPath = typeof model === 'string' && model !== '';
+  if (isPath || isOnnxModel(model)) return model;
   throw new UsageError({
     code: 'library/invalid-model',
     message: `the model must be the path of an ONNX file or what readOnnx gave, received ${shown(model)}`,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseCommandLine } from '../../../src/cli/command-line.ts';
-import { COMMANDS } from '../../../src/cli/options.ts';
+import { COMMANDS, OPTIONS } from '../../../src/cli/options.ts';
 
 const parse = (...argv: string[]) => parseCommandLine(argv, () => '1.2.3');
 
@@ -51,6 +51,30 @@ test('whole numbers only where a number is wanted', async () => {
     const parsed = await parse('run', 'a.yaml', `--jobs=${text}`);
     assert.equal(parsed.type, 'error', text);
   }
+});
+
+test('no text is empty, of any flag and any argument of any command', async () => {
+  for (const { name, arguments: wanted, options } of COMMANDS) {
+    const count = wanted.split(' ').filter((part) => part !== '').length;
+    const given = Array.from({ length: count }, (_, i) => `argument-${i}`);
+    const isRefused = async (...rest: string[]): Promise<void> => {
+      const parsed = await parse(name, ...rest);
+      assert.ok(parsed.type === 'error', rest.join(' '));
+      assert.equal(parsed.error.code, 'usage/invalid-argument');
+    };
+    for (const i of given.keys()) await isRefused(...given.with(i, ''));
+    for (const option of options) {
+      const { flags, kind } = OPTIONS[option];
+      const [flag = ''] = flags.split(' ');
+      if (kind !== 'flag') await isRefused(...given, flag, '');
+    }
+  }
+  const parsed = await parse('quantize', 'm.onnx', '--data', '');
+  assert.deepEqual(parsed.type === 'error' && parsed.error, {
+    code: 'usage/invalid-argument',
+    message: "option '--data <folder>' argument '' is invalid. Expected a text that is not empty.",
+    hint: 'see `drq quantize --help`',
+  });
 });
 
 test('a flag of another command is unknown', async () => {

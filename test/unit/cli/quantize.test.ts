@@ -22,7 +22,7 @@ test('what is missing or malformed on the command line is told before anything i
       'hint: drq quantize MODEL.onnx --data FOLDER --output OUT.onnx --preset imagenet\n',
   });
   assert.match((await drq('--data', rig.root)).stderr, /needs --output/);
-  for (const text of ['1,2', '1,2,x', '1,,2', '']) {
+  for (const text of ['1,2', '1,2,x', '1,,2', ' ']) {
     const { exitCode, stderr } = await drq(...needed, '--mean', text, '--std', '1,1,1');
     assert.equal(exitCode, 2, text);
     assert.match(stderr, /--mean must be three numbers with commas between/, text);

@@ -107,7 +107,7 @@ test('the typings keep the same mistakes out', () => {
 });
 
 test('what is no model is refused before anything is read', async (t) => {
-  for (const model of [null, 5, {}, undefined]) {
+  for (const model of [null, 5, {}, undefined, '']) {
     const given = model as string;
     const expected = { name: 'UsageError', code: 'library/invalid-model' };
     await assert.rejects(quantizeModel(given, { images }), expected);
