@@ -14,7 +14,7 @@ import { quantizeImages, type QuantizationChoices } from './quantize-images.ts';
 import { requireImageModel } from './require-image-model.ts';
 import { requireModelFile } from './require-model-file.ts';
 import { requireRunnable } from './require-runnable.ts';
-import { modelFiles, requireWritable } from './require-writable.ts';
+import { modelFiles, photographFiles, requireWritable } from './require-writable.ts';
 import { comparedOf, findPhotographs, NONE_LEFT, splitPhotographs } from './split-photographs.ts';
 import { makeTemporaryFolder, withRemoval } from './temporary.ts';
 
@@ -59,25 +59,25 @@ export interface QuantizeFolderResult extends QuantizationReport, Timing {
 export async function quantizeFolder(
   options: QuantizeFolderOptions,
 ): Promise<QuantizeFolderResult> {
-  const { modelPath, outputPath, log, signal } = options;
+  const { modelPath, outputPath, dataFolder, log, signal } = options;
   await requireModelFile(modelPath);
-  await requireWritable(
-    { what: 'output', path: outputPath },
-    await modelFiles(modelPath, outputPath),
-  );
+  const writtenPath = await requireWritable({ what: 'output', path: outputPath }, [
+    ...(await modelFiles(modelPath, outputPath)),
+    ...(await photographFiles(dataFolder, outputPath)),
+  ]);
   const { readModel, signature } = await readClassifier(modelPath);
   const source = { readModel, shownName: modelPath };
   const normalization = await photographNormalization(options, source, options.inputType);
   const size = inputSize(options, signature);
   requireImageModel(signature, modelPath, size);
   await requireRunnable(modelPath, signature, { ...size, shownName: modelPath });
-  const split = splitPhotographs(await findPhotographs(options.dataFolder), options.count);
+  const split = splitPhotographs(await findPhotographs(dataFolder), options.count);
   const comparedFiles = await comparedOf(split, signal);
   const calibrationCount = split.calibration.length;
   const comparedCount = comparedFiles.length;
   log?.(`images: ${calibrationCount} to calibrate on, ${comparedCount} others to compare on`);
   const folder = makeTemporaryFolder('drq-quantize-');
-  const partialPath = `${outputPath}.${process.pid}.partial`;
+  const partialPath = `${writtenPath}.${process.pid}.partial`;
   return withRemoval([folder, partialPath], async () => {
     const shared = {
       workerCount: options.workerCount ?? availableParallelism(),
@@ -93,7 +93,7 @@ export async function quantizeFolder(
       onProgress: (done, total) => options.onProgress?.({ phase: 'decode', done, total }),
     });
     const images = selectionOf(folder, 0, calibrationCount);
-    await mkdir(dirname(outputPath), { recursive: true });
+    await mkdir(dirname(writtenPath), { recursive: true });
     const compared = selectionOf(folder, calibrationCount, comparedCount);
     const { report, markdown } = await quantizeImages({
       ...options,
@@ -117,7 +117,7 @@ export async function quantizeFolder(
     });
     const pair = { floatPath: modelPath, quantizedPath: partialPath };
     const timing = await timeModels(pair, images, signal);
-    await rename(partialPath, outputPath);
+    await rename(partialPath, writtenPath);
     const { calibrationImageCount, calibrationMethod } = report.settings;
     return {
       outputPath,

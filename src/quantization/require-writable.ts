@@ -1,5 +1,7 @@
-import { open, realpath, rm, stat } from 'node:fs/promises';
+import type { Stats } from 'node:fs';
+import { open, readlink, realpath, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { listImageFiles } from '../data/list-image-files.ts';
 import { UsageError } from '../diagnostics/errors.ts';
 import { dataFilesBeside } from '../onnx/model-size.ts';
 
@@ -10,27 +12,23 @@ export interface WrittenFile {
 }
 
 /**
- * Verifies that a file can be written once there is something to write: it is no folder, it replaces none
- * of `kept`, and its folder, or the one it will be made in, takes new files. Leaves nothing behind.
- * @throws UsageError `quantize/folder-given`, `quantize/overwrites-input`, `quantize/not-writable`
+ * Verifies that a file can be written once there is something to write: what is there is a regular file
+ * and none of `kept`, and its folder, or the one it will be made in, takes new files. Leaves nothing
+ * behind. Returns the path to write: where links lead.
+ * @throws UsageError `quantize/folder-given`, `quantize/not-a-file`, `quantize/overwrites-input`, `quantize/not-writable`
  */
 export async function requireWritable(
-  { what, path }: WrittenFile,
+  { what, path: given }: WrittenFile,
   kept: readonly WrittenFile[],
-): Promise<void> {
-  const found = await stat(path).catch(() => null); // null: not there, as most
-  if (found?.isDirectory() === true) {
-    throw new UsageError({
-      code: 'quantize/folder-given',
-      message: `the ${what} ${path} is a folder`,
-      hint: `give the path of a file, such as ${join(path, what === 'report' ? 'report.md' : 'model.int8.onnx')}`,
-    });
-  }
+): Promise<string> {
+  const found = await stat(given).catch(() => null); // null: not there, as most
+  if (found !== null && !found.isFile()) throw noFile(what, given, found);
+  const path = await whereItLies(given);
   for (const other of kept) {
-    if ((await whereItLies(path)) !== (await whereItLies(other.path))) continue;
+    if (path !== (await whereItLies(other.path))) continue;
     throw new UsageError({
       code: 'quantize/overwrites-input',
-      message: `the ${what} ${path} would replace the ${other.what}`,
+      message: `the ${what} ${given} would replace the ${other.what}`,
       hint: `give another path with --${what}`,
     });
   }
@@ -41,10 +39,11 @@ export async function requireWritable(
     await (await open(probe, 'wx')).close();
     await rm(probe);
     if (found !== null) await (await open(path, 'r+')).close();
+    return path;
   } catch (cause) {
     throw new UsageError({
       code: 'quantize/not-writable',
-      message: `the ${what} ${path} cannot be written: ${reasonOf(cause)}`,
+      message: `the ${what} ${given} cannot be written: ${reasonOf(cause)}`,
       hint: 'give a path where you may write, or change the permissions',
       cause,
     });
@@ -63,8 +62,46 @@ export async function modelFiles(modelPath: string, path: string): Promise<Writt
   return [own, ...files.map((file) => ({ what: "model's weights", path: file }))];
 }
 
-async function whereItLies(path: string): Promise<string> {
-  return realpath(path).catch(() => resolve(path)); // not there yet
+/** The photographs of a folder that writing `path` could replace: none where nothing is there yet. */
+export async function photographFiles(folder: string, path: string): Promise<WrittenFile[]> {
+  const isThere = (await stat(path).catch(() => null))?.isFile() === true;
+  const files = isThere ? await listImageFiles(folder) : [];
+  return files.map((file) => ({ what: `photograph ${file}`, path: join(folder, file) }));
+}
+
+/** More than any system follows; a circle of links ends there. */
+const MOST_LINKS = 40;
+
+/** Where a path leads once its links are followed; what is not there yet may have links to it. */
+async function whereItLies(path: string, linksLeft = MOST_LINKS): Promise<string> {
+  const real = await realpath(path).catch(() => null);
+  if (real !== null) return real;
+  const folder = dirname(resolve(path));
+  const realFolder = await realpath(folder).catch(() => folder);
+  const place = join(realFolder, basename(path));
+  const link = await readlink(place).catch(() => null); // null: no link
+  if (link === null || linksLeft === 0) return place;
+  return whereItLies(resolve(realFolder, link), linksLeft - 1);
+}
+
+function noFile(what: string, path: string, found: Stats): UsageError {
+  if (found.isDirectory()) {
+    return new UsageError({
+      code: 'quantize/folder-given',
+      message: `the ${what} ${path} is a folder`,
+      hint: `give the path of a file, such as ${join(path, what === 'report' ? 'report.md' : 'model.int8.onnx')}`,
+    });
+  }
+  return new UsageError({
+    code: 'quantize/not-a-file',
+    message: `the ${what} ${path} is ${kindOf(found)}, not a regular file`,
+    hint: 'give the path of a file; what is made can be copied from there',
+  });
+}
+
+function kindOf(found: Stats): string {
+  if (found.isFIFO()) return 'a pipe';
+  return found.isSocket() ? 'a socket' : 'a device';
 }
 
 /** The folder itself, or what there is of the way to it, which may be a file that is in the way. */

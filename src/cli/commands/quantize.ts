@@ -16,7 +16,11 @@ import {
   type QuantizeFolderResult,
 } from '../../quantization/quantize-folder.ts';
 import { requireModelFile } from '../../quantization/require-model-file.ts';
-import { modelFiles, requireWritable } from '../../quantization/require-writable.ts';
+import {
+  modelFiles,
+  photographFiles,
+  requireWritable,
+} from '../../quantization/require-writable.ts';
 import { sizeChange } from '../../quantization/size-change.ts';
 import { BYTES_PER_MB } from '../../tables/columns.ts';
 import { renderBoxTable } from '../../tables/terminal.ts';
@@ -36,6 +40,7 @@ export async function quantize({
     await requireModelFile(modelPath);
     await requireWritable({ what: 'report', path: reportFile }, [
       ...(await modelFiles(modelPath, reportFile)),
+      ...(await photographFiles(given.dataFolder, reportFile)),
       { what: 'output', path: given.outputPath },
     ]);
   }

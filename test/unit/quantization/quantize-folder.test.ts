@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, readlink, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import sharp from 'sharp';
@@ -143,4 +143,22 @@ test('what cannot be done is refused with the next step', async (t) => {
   await mkdir(join(folder, 'empty'));
   await refused({ dataFolder: join(folder, 'empty') }, 'quantize/no-photographs');
   assert.equal((await readdir(folder)).includes('out'), false);
+});
+
+test('the output goes where a link leads, and the link stays', async (t) => {
+  const { folder, modelPath, dataFolder } = await prepared(t);
+  const outputPath = join(folder, 'link.onnx');
+  await symlink('real.onnx', outputPath);
+  const settings = { preset: 'unit', workerCount: 1, method: 'min-max' } as const;
+  const result = await quantizeFolder({ ...settings, modelPath, dataFolder, outputPath });
+  assert.equal(result.outputPath, outputPath);
+  assert.equal(await readlink(outputPath), 'real.onnx');
+  assert.equal((await readFile(join(folder, 'real.onnx'))).length, result.sizeBytes);
+  const photograph = join(dataFolder, '0', '0.png');
+  const before = await readFile(photograph);
+  await assert.rejects(
+    quantizeFolder({ ...settings, modelPath, dataFolder, outputPath: photograph }),
+    { code: 'quantize/overwrites-input', message: /would replace the photograph 0\/0\.png$/ },
+  );
+  assert.deepEqual(await readFile(photograph), before);
 });
