@@ -2,13 +2,44 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { EnvironmentError } from '../diagnostics/errors.ts';
 
 /** What has to go should the process end first, whichever calls it belongs to. */
 const inUse = new Set<string>();
 
-/** A new folder, to be given to `withRemoval`: at once, so that no end of the process comes between. */
+/**
+ * A new folder, to be given to `withRemoval`: at once, so that no end of the process comes between.
+ * @throws EnvironmentError `environment/no-temporary-folder`
+ */
 export function makeTemporaryFolder(prefix: string): string {
-  return mkdtempSync(join(tmpdir(), prefix));
+  const parent = tmpdir();
+  try {
+    return mkdtempSync(join(parent, prefix));
+  } catch (cause) {
+    throw new EnvironmentError({
+      code: 'environment/no-temporary-folder',
+      message: `no folder can be made in the temporary folder ${parent}: ${reasonOf(cause)}`,
+      hint: 'set TMPDIR (TEMP on Windows) to a folder that may be written, with room for the images',
+      cause,
+    });
+  }
+}
+
+function reasonOf(cause: unknown): string {
+  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+  switch (code) {
+    case 'ENOENT':
+      return 'it does not exist';
+    case 'ENOTDIR':
+      return 'it is no folder';
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return 'its disk is full';
+    case 'EROFS':
+      return 'its file system is read-only';
+    default:
+      return cause instanceof Error ? cause.message : String(cause);
+  }
 }
 
 /**

@@ -75,3 +75,24 @@ test('all calls share one listener, and none stays', async () => {
   await assert.rejects(access(failing), { code: 'ENOENT' });
   assert.equal(process.listenerCount('exit'), before);
 });
+
+test('a temporary folder that cannot be used is named, with the variable that sets it', (t) => {
+  const { TMPDIR } = process.env;
+  t.after(() => {
+    if (TMPDIR === undefined) delete process.env['TMPDIR'];
+    else process.env['TMPDIR'] = TMPDIR;
+  });
+  const cases = [
+    ['/nonexistent', 'it does not exist'],
+    [process.execPath, 'it is no folder'],
+  ] as const;
+  for (const [folder, reason] of cases) {
+    process.env['TMPDIR'] = folder;
+    assert.throws(() => makeTemporaryFolder('drq-test-'), {
+      name: 'EnvironmentError',
+      code: 'environment/no-temporary-folder',
+      message: `no folder can be made in the temporary folder ${folder}: ${reason}`,
+      hint: /TMPDIR/,
+    });
+  }
+});
