@@ -86,10 +86,12 @@ interface EncodedImage {
 async function readImageSize(
   bytes: Uint8Array,
   shownName: string,
-  limitPixels = DEFAULT_LIMIT_PIXELS,
+  limitPixels?: number,
 ): Promise<ImageHeader> {
   const header = readJpegSize(bytes) ?? (await readAnySize(bytes, shownName));
-  if (header.width * header.height > limitPixels) throw tooLarge(shownName, header, limitPixels);
+  if (header.width * header.height > (limitPixels ?? DEFAULT_LIMIT_PIXELS)) {
+    throw tooLarge(shownName, header, limitPixels);
+  }
   return header;
 }
 
@@ -257,12 +259,21 @@ function unsupported(shownName: string, format: string): DataError {
   });
 }
 
-function tooLarge(shownName: string, { width, height }: PixelSize, limit: number): DataError {
+/** Who gives no limit has no parameter for it. */
+function tooLarge(
+  shownName: string,
+  { width, height }: PixelSize,
+  given: number | undefined,
+): DataError {
+  const limit = given ?? DEFAULT_LIMIT_PIXELS;
   const megapixels = (pixels: number): string => (pixels / 1e6).toFixed(pixels < 1e6 ? 3 : 0);
   return new DataError({
     code: 'data/image-too-large',
     message: `${shownName} is ${width} x ${height}: ${megapixels(width * height)} megapixels, the limit is ${megapixels(limit)}`,
-    hint: 'if the image is meant to be that large, raise the parameter limitMegapixels',
+    hint:
+      given === undefined
+        ? 'leave the image out, or give a smaller copy of it'
+        : 'if the image is meant to be that large, raise the parameter limitMegapixels',
   });
 }
 
