@@ -123,12 +123,22 @@ const quantizeOptions = calibrateOptions.extend({
   inputRounding: z.enum(INPUT_ROUNDINGS).exactOptional(),
 });
 
-/** The options of `calibrateModel` as typed values. @throws UsageError `library/invalid-options` */
+/**
+ * The options of `calibrateModel` as typed values.
+ * @throws UsageError `library/invalid-options`, `library/percentile-unused`
+ */
 export function parseCalibrateOptions(options: unknown): CalibrateModelOptions {
-  return parseOptions(calibrateOptions.extend(imagesIn(options)), 'calibrateModel', options);
+  const caller = 'calibrateModel';
+  const parsed = parseOptions(calibrateOptions.extend(imagesIn(options)), caller, options);
+  requireUsedPercentile(parsed, caller);
+  return parsed;
 }
 
-/** The options of `quantizeModel` as typed values. @throws UsageError `library/invalid-options` */
+/**
+ * The options of `quantizeModel` as typed values.
+ * @throws UsageError `library/invalid-options`, `library/percentile-unused`, `library/ranges-given`,
+ * `library/photographs-needed`
+ */
 export function parseQuantizeOptions(options: unknown): QuantizeModelOptions {
   const parsed = parseOptions(
     quantizeOptions.extend({ ...imagesIn(options), ...comparedIn(options) }),
@@ -140,12 +150,27 @@ export function parseQuantizeOptions(options: unknown): QuantizeModelOptions {
     const isTensors = given !== undefined && !('folder' in given);
     if (parsed.inputType === 'uint8' && isTensors) throw unknownPixels(name);
   }
-  if (parsed.ranges === undefined) return parsed;
+  if (parsed.ranges === undefined) {
+    requireUsedPercentile(parsed, 'quantizeModel');
+    return parsed;
+  }
   const isSettled = (name: (typeof SETTLED_BY_RANGES)[number]): boolean =>
     parsed[name] !== undefined && !(name === 'equalization' && parsed[name] === 'none');
   const idle = SETTLED_BY_RANGES.filter(isSettled);
   if (idle.length > 0) throw settled(idle);
   return parsed;
+}
+
+function requireUsedPercentile(
+  { method = 'auto', percentile }: Pick<CalibrateModelOptions, 'method' | 'percentile'>,
+  caller: string,
+): void {
+  if (percentile === undefined || method === 'percentile' || method === 'auto') return;
+  throw new UsageError({
+    code: 'library/percentile-unused',
+    message: `${caller}: the option "percentile" has no say with method ${method}`,
+    hint: 'leave it out, or leave the method at auto or choose percentile',
+  });
 }
 
 /** What says how ranges are found. */

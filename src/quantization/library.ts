@@ -20,6 +20,7 @@ import type { QuantizationReport } from './quantization-report.ts';
 import { quantizeImages } from './quantize-images.ts';
 import { requireImageModel } from './require-image-model.ts';
 import { requireModelFile } from './require-model-file.ts';
+import { requireNames } from './require-names.ts';
 import { requireRunnable } from './require-runnable.ts';
 import { makeTemporaryFolder, withRemoval } from './temporary.ts';
 
@@ -71,6 +72,7 @@ export async function quantizeModel(
 ): Promise<LibraryQuantization> {
   const options = parseQuantizeOptions(given);
   return withModel(model, options, async ({ shared, modelPath, ...place }) => {
+    await requireNames(place.readModel, options, (name) => `quantizeModel: the option "${name}"`);
     const { run, ranges, report, markdown } = await quantizeImages({
       ...options,
       ...(await prepareComparison(options, { ...place, ...shared })),

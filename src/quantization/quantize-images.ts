@@ -30,7 +30,7 @@ export interface QuantizationChoices extends CorrectionChoices {
   readonly target?: Target;
   /** `auto` by default: the method that keeps the outputs closest on held-out images. */
   readonly method?: CalibrationMethod;
-  /** Share of values a range keeps, 50 to 100; for `percentile` and as a candidate of `auto`; 99.999. */
+  /** Share of values a range keeps, 50 to 100; only for `percentile` and as a candidate of `auto`; 99.999. */
   readonly percentile?: number;
   /** Of weights; `per-channel` by default. */
   readonly granularity?: Granularity;

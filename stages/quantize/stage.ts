@@ -16,6 +16,7 @@ import {
   reportQuantization,
   type ReportQuantizationOptions,
 } from '../../src/quantization/report-quantization.ts';
+import { requireNames } from '../../src/quantization/require-names.ts';
 import { reportMetrics } from '../../src/quantization/report-metrics.ts';
 import {
   runQuantization,
@@ -68,6 +69,7 @@ export const quantize = defineStage({
       context.warn(ONE_SCALE);
     }
     const { readModel, signature } = await readClassifier(modelPath);
+    await requireNames(readModel, { exclude: parameters.exclude }, (name) => `parameter "${name}"`);
     const images = await calibrationImages(context, table);
     requireLabels(parameters, images, signature, modelPath);
     const { exclude, rounding, biasCorrection, ...others } = parameters;

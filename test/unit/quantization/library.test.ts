@@ -216,6 +216,57 @@ test('an abort ends the reading of inputs at once, and the generator with it', a
   );
 });
 
+test('names that the model does not have are told before an input is read', async () => {
+  const images: Iterable<Float32Array> = {
+    [Symbol.iterator]: () => {
+      throw new Error('an input was read');
+    },
+  };
+  const refused = (options: object, expected: object): Promise<void> =>
+    assert.rejects(quantizeModel(tinyConvnet(), { images, ...options, ...shared }), {
+      name: 'UsageError',
+      ...expected,
+    });
+  await refused(
+    { exclude: ['dense', 'deptwise'] },
+    {
+      code: 'quantize/unknown-node',
+      message:
+        'quantizeModel: the option "exclude" names what is no node of the model as it is quantized: "deptwise"',
+      hint: 'did you mean "depthwise"?',
+    },
+  );
+  await refused(
+    { exclude: ['typo'] },
+    { hint: 'known: first, relu, depthwise, clip, pool, flatten, dense' },
+  );
+  const range = { min: 0, max: 1 };
+  await refused(
+    { ranges: {} },
+    {
+      code: 'quantize/missing-range',
+      message: 'quantizeModel: the option "ranges" has no range for "r1", "r2", "p"',
+    },
+  );
+  await refused(
+    { ranges: { imput: range } },
+    { code: 'quantize/unknown-tensor', hint: 'did you mean "input"?' },
+  );
+  const ranges = await calibrateModel(tinyConvnet(), { images: inputs, ...shared });
+  await quantizeModel(tinyConvnet(), { images: inputs, ranges, exclude: ['dense'], ...shared });
+});
+
+test('a percentile that the method does not use is refused', async () => {
+  const options = { images: inputs, method: 'mse', percentile: 99 } as const;
+  for (const call of [quantizeModel, calibrateModel]) {
+    await assert.rejects(call(tinyConvnet(), options), {
+      name: 'UsageError',
+      code: 'library/percentile-unused',
+      message: `${call.name}: the option "percentile" has no say with method mse`,
+    });
+  }
+});
+
 test('options that given ranges leave without a say are refused', async () => {
   const ranges = await calibrateModel(tinyConvnet(), {
     images: inputs,

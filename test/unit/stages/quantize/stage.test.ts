@@ -109,6 +109,16 @@ test('without images it warns; excluded nodes stay float and are listed', async 
   assert.ok(graph.initializer.some(({ name }) => name === depthwise?.input[1]));
 });
 
+test('a node to exclude that is not there is told by the name of the parameter', async (t) => {
+  const { model, table } = await prepared(t);
+  const parameters = { exclude: ['depthwsie'] };
+  await assert.rejects(runStage(t, quantize, { inputs: { model, table }, parameters }), {
+    code: 'quantize/unknown-node',
+    message: /^parameter "exclude" names what is no node of the model as it is quantized: "depthw/,
+    hint: 'did you mean "depthwise"?',
+  });
+});
+
 test('images other than the calibrated ones are refused', async (t) => {
   const inputs = await prepared(t);
   const images = { ...inputs.images, path: join(await temporaryFolder(t), 'images') };
