@@ -13,13 +13,17 @@ export interface ImagePass {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
-/** `use` with the threads of the pass, or with its own for as long as it takes. */
+/**
+ * `use` with the threads of the pass, or with its own for as long as it takes: no more than there are
+ * images, since more could never have one each.
+ */
 export function withThreadsOf<T>(
-  { threads, workerCount }: Pick<ImagePass, 'threads' | 'workerCount'>,
+  { threads, workerCount, images }: Pick<ImagePass, 'threads' | 'workerCount'> & Partial<ImagePass>,
   use: (threads: WorkerThreads) => Promise<T>,
 ): Promise<T> {
   if (threads !== undefined) return use(threads);
-  return withWorkerThreads(workerCount, (own) => {
+  const mostThreads = Math.max(1, images?.indices.length ?? workerCount);
+  return withWorkerThreads(Math.min(workerCount, mostThreads), (own) => {
     void runInEachThread(own, 'load-passes'); // while the caller makes the model
     return use(own);
   });

@@ -46,6 +46,7 @@ export interface CalibrateModelOptions extends Pick<QuantizationChoices, 'method
   readonly count?: number;
   /** Side of the square input in pixels; needed only where the model leaves it open. */
   readonly size?: number;
+  /** Threads, as many as there are cores by default; never more than images to calibrate on. */
   readonly workerCount?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: LibraryProgress) => void;

@@ -80,7 +80,7 @@ export async function quantizeImages(options: QuantizeImagesOptions): Promise<Qu
   const { rounding, biasCorrection } = withDefaults(options);
   const shared = { workerCount, scratchPath, ...(signal === undefined ? {} : { signal }) };
   // The same threads for both; they end before others compare the models.
-  const { run, table } = await withThreadsOf(shared, (threads) =>
+  const { run, table } = await withThreadsOf({ ...shared, images }, (threads) =>
     calibrateAndQuantize(options, { ...shared, threads }),
   );
   const { calibrationMethod, tensors } = table;

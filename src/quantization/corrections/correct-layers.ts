@@ -50,7 +50,7 @@ async function correctOnThreads(
   options: CorrectLayersOptions,
   threads: WorkerThreads,
 ): Promise<LayerCorrections> {
-  const { workerCount, signal, rounding } = options;
+  const { signal, rounding } = options;
   const initializers = new Map(graphOf(options.model).initializer.map((t) => [t.name, t]));
   const statistics = await collectStatistics(options);
   const corrected = statistics.map((): LayerCorrection | null => null);
@@ -76,7 +76,7 @@ async function correctOnThreads(
       corrected[next[0]] = await correct(next[1]);
     }
   };
-  await Promise.all(Array.from({ length: workerCount + 1 }, chain));
+  await Promise.all(Array.from({ length: threads.threadCount + 1 }, chain));
   const inOrder = corrected.filter((layer) => layer !== null);
   return {
     weights: new Map(inOrder.map(({ name, weight }) => [name, weight])),

@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { makeNode, makeTensor, makeValueInfo } from '../../../src/onnx/build.ts';
 import { TensorProto_DataType as DataType } from '../../../src/onnx/generated/onnx_pb.ts';
 import { graphOf, type OnnxModel } from '../../../src/onnx/model.ts';
+import { withThreadsOf } from '../../../src/quantization/image-pass.ts';
 import { calibrateModel, quantizeModel } from '../../../src/quantization/library.ts';
 import { nodeSpec, normalValues } from '../../support/quantize-one.ts';
 import { temporaryFolder } from '../../support/stage-context.ts';
@@ -254,6 +255,22 @@ test('names that the model does not have are told before an input is read', asyn
   );
   const ranges = await calibrateModel(tinyConvnet(), { images: inputs, ...shared });
   await quantizeModel(tinyConvnet(), { images: inputs, ranges, exclude: ['dense'], ...shared });
+});
+
+test('no more threads start than there are images', async () => {
+  const countFor = (workerCount: number, imageCount: number) => {
+    const indices = Array.from({ length: imageCount }, (_, i) => i);
+    const images = { folder: '', split: 'train', indices } as const;
+    return withThreadsOf({ workerCount, images }, ({ threadCount }) =>
+      Promise.resolve(threadCount),
+    );
+  };
+  assert.equal(await countFor(100_000, 2), 2);
+  assert.equal(await countFor(1, 2), 1);
+  assert.equal(await countFor(2, 0), 1);
+  const images = inputs.slice(0, 2);
+  const { report } = await quantizeModel(tinyConvnet(), { images, workerCount: 100_000 });
+  assert.equal(report.settings.calibrationImageCount, 2);
 });
 
 test('a percentile that the method does not use is refused', async () => {
