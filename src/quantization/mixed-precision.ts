@@ -45,8 +45,8 @@ export interface MixedPrecisionOptions {
   readonly labels: readonly number[];
   readonly workerCount: number;
   readonly scratchPath: string;
-  /** What is still done to every model before it is used. */
-  readonly finish?: (quantized: QuantizedModel) => QuantizedModel;
+  /** What is still done to every model, with these layers in float, before it is used. */
+  readonly finish?: (quantized: QuantizedModel, floatLayers: readonly string[]) => QuantizedModel;
   readonly signal?: AbortSignal;
   /** Called after every step. */
   readonly onStep?: (step: TradeStep) => void;
@@ -135,7 +135,7 @@ async function measureStep(
   const { readModel, table, options: settings } = options.quantized.source;
   const excluded = new Set([...(settings.excluded ?? []), ...floatLayers]);
   const unfinished = quantizeModel(await readModel(), table, { ...settings, excluded });
-  const quantized = finish === undefined ? unfinished : finish(unfinished);
+  const quantized = finish === undefined ? unfinished : finish(unfinished, floatLayers);
   // Workers keep a session a path, so each step has a path of its own.
   const path = join(scratchPath, `trade-${floatLayerCount}.onnx`);
   try {

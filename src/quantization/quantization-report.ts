@@ -60,7 +60,7 @@ export interface QuantizationReport {
   readonly layers: readonly LayerReport[];
   /** What runs in float, and why. */
   readonly floatNodes: readonly FloatNode[];
-  /** Operator as onnxruntime runs it → count. */
+  /** Operator as onnxruntime runs it, without its domain → count. */
   readonly operators: Readonly<Record<string, number>>;
   /** The costliest first; null when times were not measured. */
   readonly operatorTimes: readonly OperatorTime[] | null;
@@ -105,9 +105,19 @@ export function makeQuantizationReport(input: QuantizationReportInput): Quantiza
     worstPairSum: proofOf(layers),
     layers,
     floatNodes: optimized.floatNodes,
-    operators: optimized.operators,
+    operators: withoutDomains(optimized.operators),
     mixedPrecision: mixedPrecision === null ? null : withoutModel(mixedPrecision),
   };
+}
+
+/** As times call them: onnxruntime’s profiler does not tell domains. */
+function withoutDomains(operators: OptimizedGraph['operators']): Record<string, number> {
+  const counts = new Map<string, number>();
+  for (const [name, count] of Object.entries(operators)) {
+    const plain = name.slice(name.lastIndexOf('.') + 1);
+    counts.set(plain, (counts.get(plain) ?? 0) + count);
+  }
+  return Object.fromEntries([...counts].sort(([, a], [, b]) => b - a));
 }
 
 function reportLayer({ name, node, channelCount, weight, worstPairSum }: QuantizedLayer) {

@@ -29,6 +29,8 @@ export interface RunQuantizationOptions extends Omit<QuantizeCalibratedOptions, 
   /** Most points of top-1 that may be lost on `labelled`; null: every layer is quantized. */
   readonly accuracyBudget: number | null;
   readonly labelled?: LabelledImages;
+  /** What the model that is made shall say of itself, given the layers that a budget left in float. */
+  readonly metadata?: (floatLayers: readonly string[]) => Readonly<Record<string, string>>;
   readonly onProgress?: (phase: QuantizationPhase, done: number, total: number) => void;
   readonly onTradeStep?: (step: TradeStep) => void;
 }
@@ -44,9 +46,11 @@ export interface QuantizationRun {
  * layer, and layers back in float until an accuracy budget is met.
  */
 export async function runQuantization(options: RunQuantizationOptions): Promise<QuantizationRun> {
-  const { images, modelPath, onProgress, labelled, accuracyBudget } = options;
+  const { images, modelPath, onProgress, labelled, accuracyBudget, metadata } = options;
   const { shownName = modelPath } = options;
-  const { finish, ...form } = await inputFormFor({ ...options, shownName });
+  const { finish: finishInput, ...form } = await inputFormFor({ ...options, shownName });
+  const finish = (made: QuantizedModel, floatLayers: readonly string[]): QuantizedModel =>
+    withMetadata(finishInput(made), metadata?.(floatLayers) ?? {});
   const quantized = await quantizeCalibrated({
     ...options,
     ...form,
@@ -63,7 +67,7 @@ export async function runQuantization(options: RunQuantizationOptions): Promise<
         })
       : null;
   if (accuracyBudget === null || sensitivity === null || labelled === undefined) {
-    return { quantized: finish(quantized), sensitivity, mixedPrecision: null };
+    return { quantized: finish(quantized, []), sensitivity, mixedPrecision: null };
   }
   let stepCount = 0;
   const mixedPrecision = await meetAccuracyBudget({
@@ -82,4 +86,15 @@ export async function runQuantization(options: RunQuantizationOptions): Promise<
     },
   });
   return { quantized: mixedPrecision.quantized, sensitivity, mixedPrecision };
+}
+
+/** Adds to the model, which was just made. */
+function withMetadata(
+  quantized: QuantizedModel,
+  entries: Readonly<Record<string, string>>,
+): QuantizedModel {
+  for (const [key, value] of Object.entries(entries)) {
+    quantized.model.metadataProps.push({ $typeName: 'onnx.StringStringEntryProto', key, value });
+  }
+  return quantized;
 }

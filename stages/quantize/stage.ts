@@ -31,7 +31,7 @@ import { quantizeParameters, type QuantizeParameters } from './parameters.ts';
 
 export const quantize = defineStage({
   kind: 'quantize',
-  version: 21,
+  version: 22,
   description: 'Quantizes a calibrated float model to int8 in the form onnxruntime fuses.',
   parameters: quantizeParameters,
   inputs: {
@@ -87,6 +87,17 @@ export const quantize = defineStage({
       biasCorrection,
       settings: { ...settings, excluded: new Set(exclude) },
       ...(images === null ? {} : imagesOf(images, signature)),
+      metadata: (floatLayers) => ({
+        'drq.quantization': JSON.stringify({
+          ...settings,
+          inputType,
+          inputRounding,
+          rounding: images === null ? 'nearest' : rounding,
+          biasCorrection: images === null ? 'none' : biasCorrection,
+          floatLayers,
+        }),
+        'drq.calibration': JSON.stringify({ method: table.method, count: table.samples.length }),
+      }),
       workerCount: context.resources.cpuCount,
       scratchPath,
       signal,
@@ -100,21 +111,6 @@ export const quantize = defineStage({
     const { quantized } = run;
     const warning = budgetWarning(run.mixedPrecision);
     if (warning !== null) context.warn(warning);
-    const entries = {
-      'drq.quantization': JSON.stringify({
-        ...settings,
-        inputType,
-        inputRounding,
-        rounding: images === null ? 'nearest' : rounding,
-        biasCorrection: images === null ? 'none' : biasCorrection,
-        floatLayers: run.mixedPrecision?.chosen.floatLayers ?? [],
-      }),
-      'drq.calibration': JSON.stringify({ method: table.method, count: table.samples.length }),
-    };
-    const { metadataProps } = quantized.model;
-    for (const [key, value] of Object.entries(entries)) {
-      metadataProps.push({ $typeName: 'onnx.StringStringEntryProto', key, value });
-    }
     await writeOnnx(outputs['model']!, quantized.model);
 
     const { report, markdown } = await reportQuantization({

@@ -150,10 +150,18 @@ test('sensitivity ranks layers, an accuracy budget returns the worst to float', 
     harms,
     [...harms].sort((a, b) => a - b),
   );
-  const mixed = details['mixedPrecision'] as { isWithinBudget: boolean; floatLayers: string[] };
+  const mixed = details['mixedPrecision'] as {
+    isWithinBudget: boolean;
+    floatLayers: string[];
+    steps: { sizeBytes: number }[];
+  };
   assert.deepEqual([mixed.isWithinBudget, mixed.floatLayers], [true, []]);
+  assert.equal(mixed.steps.length, 1);
+  assert.equal(mixed.steps[0]?.sizeBytes, (await readFile(run.outputs['model']!)).length);
   const times = details['operatorTimes'] as { operator: string; count: number; ms: number }[];
   assert.ok(times.some(({ operator, count }) => operator === 'QLinearConv' && count === 2));
+  const operators = details['operators'] as Record<string, number>;
+  for (const { operator, count } of times) assert.equal(operators[operator], count, operator);
   const summary = await readFile(run.outputs['summary']!, 'utf8');
   assert.match(summary, /## Accuracy against latency/);
   const svg = /data:image\/svg\+xml;base64,([A-Za-z0-9+/=]+)/.exec(summary)?.[1] ?? '';
