@@ -14,8 +14,8 @@ export interface ClassifierSignature {
   readonly width: number | null;
   readonly outputName: string;
   readonly classCount: number | null;
-  /** `probabilities`: the graph ends in a softmax already. */
-  readonly scores: 'logits' | 'probabilities';
+  /** `probabilities`: the graph ends in a softmax already; `sigmoids`: in one sigmoid a score. */
+  readonly scores: 'logits' | 'probabilities' | 'sigmoids';
 }
 
 /**
@@ -54,7 +54,7 @@ export function classifierSignature(model: OnnxModel, shownName: string): Classi
     width,
     outputName: output.name,
     classCount: outputDims[1] ?? null,
-    scores: endsInSoftmax(graph, output.name) ? 'probabilities' : 'logits',
+    scores: scoresOf(graph, output.name),
   };
 }
 
@@ -112,7 +112,8 @@ function imageDimsOf(info: ValueInfo): (number | null)[] {
   return isUndeclared ? [null, null, null, null] : dimsOf(info);
 }
 
-function dimsOf(info: ValueInfo): (number | null)[] {
+/** The declared dimensions, null where one is dynamic; none where no shape is declared. */
+export function dimsOf(info: ValueInfo): (number | null)[] {
   const type = info.type?.value;
   if (type?.case !== 'tensorType') return [];
   return (type.value.shape?.dim ?? []).map(({ value }) =>
@@ -121,15 +122,29 @@ function dimsOf(info: ValueInfo): (number | null)[] {
 }
 
 /** Operators that pass values on: what stands before them decides what the output means. */
-const PASSING = new Set(['Identity', 'Cast', 'QuantizeLinear', 'DequantizeLinear']);
+const PASSING = ['Identity', 'Cast', 'QuantizeLinear', 'DequantizeLinear'];
 
-function endsInSoftmax(graph: OnnxGraph, outputName: string): boolean {
+/** They may change what a row is, which each value by itself does not mind. */
+const RESHAPING = ['Flatten', 'Reshape', 'Squeeze', 'Unsqueeze'];
+
+function scoresOf(graph: OnnxGraph, outputName: string): ClassifierSignature['scores'] {
+  if (operatorBefore(graph, outputName, PASSING) === 'Softmax') return 'probabilities';
+  const operator = operatorBefore(graph, outputName, [...PASSING, ...RESHAPING]);
+  return operator === 'Sigmoid' ? 'sigmoids' : 'logits';
+}
+
+/** The last that is none of `passing`; undefined where none is. */
+function operatorBefore(
+  graph: OnnxGraph,
+  outputName: string,
+  passing: readonly string[],
+): string | undefined {
   const producers = new Map(graph.node.flatMap((node) => node.output.map((name) => [name, node])));
   let producer = producers.get(outputName);
-  while (producer !== undefined && PASSING.has(producer.opType)) {
+  while (producer !== undefined && passing.includes(producer.opType)) {
     producer = producers.get(producer.input[0] ?? '');
   }
-  return producer?.opType === 'Softmax';
+  return producer?.opType;
 }
 
 function notAClassifier(shownName: string, reason: string): OnnxError {

@@ -9,6 +9,7 @@ import {
   type TimeInferenceRequest,
   type TimeInferenceResponse,
 } from '../workers/tasks/time-inference.ts';
+import type { ScoreKind } from './class-scores.ts';
 import { fidelityOf, type Fidelity } from './fidelity.ts';
 import { readFirstImage } from './first-image.ts';
 import { runOverImages } from './run-over-images.ts';
@@ -24,7 +25,7 @@ export interface CompareOptions extends ModelPair {
   /** Class of each image of the selection. */
   readonly labels?: readonly number[];
   /** What the output holds; `logits` by default. */
-  readonly scores?: 'logits' | 'probabilities';
+  readonly scores?: ScoreKind;
   readonly workerCount: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;

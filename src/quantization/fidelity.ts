@@ -1,12 +1,12 @@
-import { argmax, softmax } from '../metrics/ranking.ts';
 import { createSqnrAccumulator } from '../metrics/sqnr.ts';
+import { distributionOf, winnerOf, type ScoreKind } from './class-scores.ts';
 
 /** How closely a quantized model follows its float model, on images it was not calibrated on. */
 export interface Fidelity {
   readonly imageCount: number;
-  /** Share of images for which both models put the same class first. */
+  /** Share of images for which both models put the same class first, or decide alike by one score. */
   readonly agreementFraction: number;
-  /** Mean of KL(float ‖ quantized) over the images, of the softmax of the outputs, in nats. */
+  /** Mean of KL(float ‖ quantized) over the images, of the classes' probabilities, in nats. */
   readonly klDivergence: number;
   /** Pooled: all images' signal over all images' noise; null when there is no difference at all. */
   readonly logitsSqnrDb: number | null;
@@ -19,8 +19,8 @@ export interface Fidelity {
 export interface FidelityOptions {
   /** Class of each image. */
   readonly labels?: readonly number[];
-  /** Whether outputs are logits or went through a softmax already. */
-  readonly scores?: 'logits' | 'probabilities';
+  /** Whether outputs are logits or went through a softmax or sigmoid already. */
+  readonly scores?: ScoreKind;
 }
 
 /** `reference` holds the float model's outputs, `actual` the quantized model's of the same images. */
@@ -40,9 +40,8 @@ export function fidelityOf(
     own.add(row, other);
     const db = own.finishDb();
     if (db !== null) perImageDb.push(db);
-    if (argmax(row) === argmax(other)) sameCount += 1;
-    divergence +=
-      scores === 'logits' ? klDivergence(softmax(row), softmax(other)) : klDivergence(row, other);
+    if (winnerOf(row, scores) === winnerOf(other, scores)) sameCount += 1;
+    divergence += klDivergence(distributionOf(row, scores), distributionOf(other, scores));
   }
   const imageCount = reference.length;
   return {
@@ -58,8 +57,8 @@ export function fidelityOf(
       ? {}
       : {
           accuracy: {
-            floatTop1Fraction: top1Fraction(reference, labels),
-            top1Fraction: top1Fraction(actual, labels),
+            floatTop1Fraction: top1Fraction(reference, labels, scores),
+            top1Fraction: top1Fraction(actual, labels, scores),
           },
         }),
   };
@@ -80,7 +79,11 @@ export function klDivergence(p: ArrayLike<number>, q: ArrayLike<number>): number
   return Math.max(sum, 0); // rounding may leave a little less than 0
 }
 
-function top1Fraction(rows: readonly Float32Array[], labels: readonly number[]): number {
-  const hits = rows.filter((row, i) => argmax(row) === labels[i]);
+function top1Fraction(
+  rows: readonly Float32Array[],
+  labels: readonly number[],
+  scores: ScoreKind,
+): number {
+  const hits = rows.filter((row, i) => winnerOf(row, scores) === labels[i]);
   return hits.length / rows.length;
 }

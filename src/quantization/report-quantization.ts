@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { productOf } from '../onnx/constant-value.ts';
 import { modelBytes } from '../onnx/model-size.ts';
 import { classifierSignature } from '../onnx/model-signature.ts';
-import { graphOf, type OnnxModel } from '../onnx/model.ts';
+import { graphOf } from '../onnx/model.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
 import { counted } from './counted.ts';
 import { compareOutputs, firstInput } from './compare-models.ts';
@@ -17,6 +17,7 @@ import {
   type QuantizationReport,
 } from './quantization-report.ts';
 import type { QuantizedModel } from './quantize-model.ts';
+import { outputNotes } from './output-notes.ts';
 import { reportMarkdown } from './report-markdown.ts';
 import type { QuantizationRun } from './run-quantization.ts';
 import { plotTrade } from './trade-plot.ts';
@@ -113,15 +114,6 @@ async function floatBytes(path: string, { plan, model }: QuantizedModel): Promis
   const inFloat = graphOf(model).initializer.reduce((sum, { rawData }) => sum + rawData.length, 0);
   const least = Math.max(Float32Array.BYTES_PER_ELEMENT * valueCount, inFloat);
   return size < least ? await modelBytes(path) : size;
-}
-
-/** Only the first output is looked at, which a reader of the figures has to know. */
-function outputNotes(model: OnnxModel): string[] {
-  const [first = '', ...others] = graphOf(model).output.map(({ name }) => name);
-  if (others.length === 0) return [];
-  return [
-    `the model has ${others.length + 1} outputs: what is told of fidelity is of the first, "${first}", alone; not of ${others.map((name) => `"${name}"`).join(', ')}`,
-  ];
 }
 
 /** What to tell when the budget could not be met, or null. */

@@ -1,13 +1,14 @@
 import { stringify } from 'csv-stringify/sync';
 import { open } from 'node:fs/promises';
 import { InterruptedError } from '../../src/diagnostics/errors.ts';
+import type { ClassifierSignature } from '../../src/onnx/model-signature.ts';
 import { argmax, softmax } from '../../src/metrics/ranking.ts';
 import type { Prediction } from './predict.ts';
 
 export interface PredictionsTable {
   readonly predictions: readonly Prediction[];
   readonly classes: readonly string[];
-  readonly scoreKind: 'logits' | 'probabilities';
+  readonly scoreKind: ClassifierSignature['scores'];
   readonly signal: AbortSignal;
 }
 

@@ -8,6 +8,7 @@ import {
   type ConfusionMatrix,
 } from '../../src/metrics/confusion.ts';
 import { wilsonInterval } from '../../src/metrics/intervals.ts';
+import type { ClassifierSignature } from '../../src/onnx/model-signature.ts';
 import { argmax, isInTopK } from '../../src/metrics/ranking.ts';
 import { createSqnrAccumulator } from '../../src/metrics/sqnr.ts';
 import { interruptibleBootstrapInterval } from '../../src/numeric/bootstrap.ts';
@@ -21,7 +22,7 @@ export interface ScoreOptions {
   readonly classes: readonly string[];
   readonly split: string;
   readonly topK: number;
-  readonly scoreKind: 'logits' | 'probabilities';
+  readonly scoreKind: ClassifierSignature['scores'];
   readonly signal: AbortSignal;
   progress(update: ProgressUpdate): void;
 }

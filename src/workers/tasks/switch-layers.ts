@@ -1,4 +1,4 @@
-import { argmax, softmax } from '../../metrics/ranking.ts';
+import { distributionOf, winnerOf, type ScoreKind } from '../../quantization/class-scores.ts';
 import { klDivergence } from '../../quantization/fidelity.ts';
 import { floatsOf } from '../float-output.ts';
 import { eachBatch, type ImageRun } from '../run-image-batches.ts';
@@ -10,7 +10,7 @@ export interface SwitchLayersRequest {
   readonly switchName: string;
   readonly outputName: string;
   readonly layerCount: number;
-  readonly scores: 'logits' | 'probabilities';
+  readonly scores: ScoreKind;
 }
 
 /** Sums over the images of what one layer does to the network's output. */
@@ -53,11 +53,11 @@ export function run(request: SwitchLayersRequest): Promise<SwitchLayersResponse>
             sum.signal += row[i]! ** 2; // both rows are `width` long
             sum.noise += (row[i]! - other[i]!) ** 2;
           }
-          sum.klDivergence +=
-            scores === 'logits'
-              ? klDivergence(softmax(row), softmax(other))
-              : klDivergence(row, other);
-          if (argmax(row) === argmax(other)) sum.agreementCount += 1;
+          sum.klDivergence += klDivergence(
+            distributionOf(row, scores),
+            distributionOf(other, scores),
+          );
+          if (winnerOf(row, scores) === winnerOf(other, scores)) sum.agreementCount += 1;
         }
       }
     });

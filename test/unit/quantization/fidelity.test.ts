@@ -36,3 +36,32 @@ test('a model that gives the same has no noise to measure', () => {
     logitsSqnrPerImageDb: null,
   });
 });
+
+test('one score an image is the decision between two classes', () => {
+  const rows = (...scores: number[]): Float32Array[] =>
+    scores.map((score) => Float32Array.of(score));
+  // Sides of 0: same, changed, same; sides of 0.5 in the same places.
+  const logits = fidelityOf(rows(2, 0.5, -1), rows(1, -0.5, -3), { labels: [1, 1, 1] });
+  close(logits.agreementFraction, 2 / 3);
+  assert.deepEqual(logits.accuracy, { floatTop1Fraction: 2 / 3, top1Fraction: 1 / 3 });
+  const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
+  const kl = (x: number, y: number): number => {
+    const [p, q] = [sigmoid(x), sigmoid(y)];
+    return p * Math.log(p / q) + (1 - p) * Math.log((1 - p) / (1 - q));
+  };
+  const expected = (kl(2, 1) + kl(0.5, -0.5) + kl(-1, -3)) / 3;
+  close(logits.klDivergence, expected);
+  close(logits.logitsSqnrDb, 10 * Math.log10((4 + 0.25 + 1) / (1 + 1 + 4)));
+  const probabilities = fidelityOf(
+    rows(...[2, 0.5, -1].map(sigmoid)),
+    rows(...[1, -0.5, -3].map(sigmoid)),
+    { scores: 'sigmoids' },
+  );
+  close(probabilities.agreementFraction, 2 / 3);
+  close(probabilities.klDivergence, expected);
+  // Several sigmoids are no distribution, so they are compared as logits are.
+  const several = [Float32Array.of(0.9, 0.8)];
+  const others = [Float32Array.of(0.8, 0.9)];
+  const asLogits = fidelityOf(several, others);
+  assert.deepEqual(fidelityOf(several, others, { scores: 'sigmoids' }), asLogits);
+});

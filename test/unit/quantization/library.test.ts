@@ -105,6 +105,29 @@ test('the report is plain data, measured on inputs that did not calibrate', asyn
   }
 });
 
+test('a model of one score is compared by what it decides', async () => {
+  const model = tinyConvnet();
+  const graph = graphOf(model);
+  graph.initializer = [
+    ...graph.initializer.filter(({ name }) => name !== 'w3' && name !== 'b3'),
+    makeTensor('w3', [1, 16], normalValues('w3', 16)),
+    makeTensor('b3', [1], Float32Array.of(0)),
+  ];
+  graph.node.at(-1)!.output = ['score'];
+  graph.node.push(
+    makeNode({ opType: 'Sigmoid', name: 'p', inputs: ['score'], outputs: ['logits'] }),
+  );
+  graph.output = [makeValueInfo('logits', ['N', 1])];
+  const { report, reportMarkdown } = await quantizeModel(model, {
+    ...{ images: inputs.slice(0, 6), compare: inputs.slice(6), sensitivity: 'layers' },
+    ...shared,
+  });
+  assert.ok(report.fidelity!.klDivergence > 0);
+  assert.ok(report.sensitivity!.layers.every(({ klDivergence }) => klDivergence > 0));
+  assert.match(report.notes.join(), /the probability of the second of two classes/);
+  assert.match(reportMarkdown, /^> the model gives one score an image/m);
+});
+
 test('a folder keeps photographs back, and none that calibrated is compared on', async (t) => {
   const folder = await temporaryFolder(t);
   for (let i = 0; i < 10; i += 1)

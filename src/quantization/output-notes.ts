@@ -1,0 +1,38 @@
+import { classifierSignature, dimsOf } from '../onnx/model-signature.ts';
+import { graphOf, type OnnxModel } from '../onnx/model.ts';
+
+/** What a reader of the figures has to know of the model's outputs. */
+export function outputNotes(model: OnnxModel): string[] {
+  const [first, ...others] = graphOf(model).output;
+  if (first === undefined) return [];
+  const dims = dimsOf(first);
+  return [
+    ...(others.length === 0 ? [] : [firstAlone(first.name, others)]),
+    ...(isOneScore(dims) ? [decision(model)] : []),
+    ...(dims.slice(2).some((dim) => dim !== 1) ? [noClasses(first.name, dims)] : []),
+  ];
+}
+
+type Dims = ReturnType<typeof dimsOf>;
+
+/** [N], [N, 1], [N, 1, 1] … */
+function isOneScore([batch, ...others]: Dims): boolean {
+  if (batch === undefined) return false; // nothing is declared
+  return others.length === 0 ? batch === null || batch === 1 : others.every((dim) => dim === 1);
+}
+
+function firstAlone(first: string, others: readonly { readonly name: string }[]): string {
+  return `the model has ${others.length + 1} outputs: what is told of fidelity is of the first, "${first}", alone; not of ${others.map(({ name }) => `"${name}"`).join(', ')}`;
+}
+
+function decision(model: OnnxModel): string {
+  const { scores } = classifierSignature(model, 'the model');
+  const [threshold, meaning] =
+    scores === 'logits' ? ['0', 'the logit'] : ['0.5', 'the probability'];
+  return `the model gives one score an image, which is taken for ${meaning} of the second of two classes: top-1 is which side of ${threshold} it is on, KL is of both classes’ probabilities`;
+}
+
+function noClasses(name: string, dims: Dims): string {
+  const shape = dims.map((dim) => dim ?? '?').join(', ');
+  return `output "${name}" is [${shape}], no row of class scores: SQNR is of all its values; top-1 and KL, over the same values, mean nothing there`;
+}
