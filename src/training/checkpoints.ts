@@ -10,6 +10,9 @@ import {
 /** The newest, and the one before for the case that the disk lost part of the newest. */
 const KEPT_COUNT = 2;
 
+/** `failed`: the reason was told by `onFailure`. */
+export type SaveOutcome = 'saved' | 'failed';
+
 /** The checkpoints of one training in one folder. */
 export interface Checkpoints {
   /**
@@ -19,8 +22,8 @@ export interface Checkpoints {
   load<T>(accept: (content: CheckpointContent) => T | null): Promise<T | null>;
   /** Ends when all values are taken; the disk may take longer, while the training goes on. */
   save(content: CheckpointContent): Promise<void>;
-  /** Waits until everything is on the disk. */
-  finish(): Promise<void>;
+  /** Waits for the disk; tells whether it holds what was last given to `save`. */
+  finish(): Promise<SaveOutcome>;
   /** Removes them all, and nothing else that lies in the folder. */
   discard(): Promise<void>;
 }
@@ -34,23 +37,25 @@ export interface CheckpointsOptions {
 export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
   const { folder } = options;
   let lastNumber = 0;
-  let writing: Promise<void> = Promise.resolve();
+  let writing: Promise<SaveOutcome> = Promise.resolve('saved');
   const begin = async (content: CheckpointContent): Promise<UnfinishedCheckpoint> => {
     await mkdir(folder, { recursive: true });
     lastNumber += 1;
     return writeCheckpointFile(join(folder, nameOf(lastNumber)), content);
   };
-  const finishOne = async (file: UnfinishedCheckpoint, number: number): Promise<void> => {
+  const finishOne = async (file: UnfinishedCheckpoint, number: number): Promise<SaveOutcome> => {
     await file.finish();
     for (const older of await numbersIn(folder)) {
       if (older <= number - KEPT_COUNT) await remove(older);
     }
+    return 'saved';
   };
   const remove = (number: number): Promise<void> =>
     rm(join(folder, nameOf(number)), { recursive: true, force: true });
-  const tell = (error: unknown): void => {
+  const tell = (error: unknown): SaveOutcome => {
     if (!isOfSystem(error)) throw error; // a bug, not the disk
     options.onFailure(`no checkpoint could be written: ${error.message}`);
+    return 'failed';
   };
   const tryOne = async <T>(
     number: number,
@@ -98,7 +103,7 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
         // An error is taken up by the next `save` or by `finish`.
         writing.catch(() => undefined);
       } catch (error) {
-        tell(error);
+        writing = Promise.resolve(tell(error));
       }
     },
     finish: () => writing,

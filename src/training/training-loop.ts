@@ -21,10 +21,12 @@ import {
   epochStart,
   initialState,
   restoreTraining,
+  savedPlace,
   soundWeights,
   type SoundWeights,
   type EpochRecord,
   type TrainedParts,
+  type TrainingPlace,
   type TrainingState,
 } from './training-state.ts';
 
@@ -72,9 +74,9 @@ export interface TrainingOptions {
   readonly keepDiverged?: (error: StageError, kept: SoundWeights) => Promise<StageError>;
   readonly signal: AbortSignal;
   /** The training goes on from a checkpoint, after `step` steps of `epoch`. */
-  onResume(place: { readonly epoch: number; readonly step: number }): void;
-  /** The training was interrupted after `step` steps of `epoch`, and all of them are saved. */
-  onInterrupt(place: { readonly epoch: number; readonly step: number }): void;
+  onResume(place: TrainingPlace): void;
+  /** The training was interrupted at `place`; the newest checkpoint is of `saved`, null: there is none. */
+  onInterrupt(place: TrainingPlace, saved: TrainingPlace | null): void;
   /** Before the first step of a training that begins anew: what a resumed one need not repeat. */
   prepare?(): Promise<void>;
   onProgress(progress: TrainingProgress): void;
@@ -204,8 +206,7 @@ async function trainEpochs(
     }
   } catch (error) {
     if (error instanceof InterruptedError) {
-      await saver.saveAndWait();
-      options.onInterrupt(state);
+      options.onInterrupt(state, await saver.saveAndWait());
     }
     if (error instanceof StageError && error.code === DIVERGED) {
       throw await afterDivergence(options, state, error);
@@ -272,7 +273,8 @@ interface Saver {
   save(): Promise<void>;
   /** Saves when the last time is `checkpointMs` ago. */
   whenDue(): Promise<void>;
-  saveAndWait(): Promise<void>;
+  /** Where the newest checkpoint stands then: before `state` when it could not be written. */
+  saveAndWait(): Promise<TrainingPlace | null>;
 }
 
 function createSaver(
@@ -292,7 +294,8 @@ function createSaver(
     },
     async saveAndWait() {
       await save();
-      await checkpoints?.finish();
+      if (checkpoints === null) return null;
+      return (await checkpoints.finish()) === 'saved' ? state : checkpoints.load(savedPlace);
     },
   };
 }

@@ -60,6 +60,12 @@ const stateSchema = z.strictObject({
   bestEpoch: z.int().nullable(),
 });
 
+/** After `step` steps of `epoch`, which counts from 1. */
+export interface TrainingPlace {
+  readonly epoch: number;
+  readonly step: number;
+}
+
 /**
  * Where a training stands, weights and optimizer aside. The random streams are functions of the seed and
  * this position (order of the images by epoch, changes by epoch and image, dropout by step), so they
@@ -179,6 +185,12 @@ export function restoreTraining(
       ? null
       : { epoch: bestEpoch, weights: readAll(group('best', content.tensors)) };
   return { ...position, epochStartedAt: now - epochMs, startedAt: now - trainingMs, best };
+}
+
+/** The place a checkpoint is of; null when it is of another form. */
+export function savedPlace({ state }: CheckpointContent): TrainingPlace | null {
+  const parsed = stateSchema.safeParse(state);
+  return parsed.success ? { epoch: parsed.data.epoch, step: parsed.data.step } : null;
 }
 
 /** Weights that a training could still be judged by. */

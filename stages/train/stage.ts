@@ -29,6 +29,7 @@ import {
 import { createTrainingJournal } from '../../src/training/training-journal.ts';
 import { keepDiverged, refuseKnownDivergence, shownFolder } from './diverged-training.ts';
 import { trainParameters } from './parameters.ts';
+import { interruptionNote } from './interruption-note.ts';
 import { recipeOf } from './recipe-of.ts';
 import { recipeWarnings } from './recipe-problems.ts';
 import { imagesAtATime, startNetwork } from './start-network.ts';
@@ -141,8 +142,8 @@ export const train = defineStage({
             },
           });
         },
-        onInterrupt: ({ epoch, step }) => {
-          context.notice(`saved after epoch ${epoch}, step ${step}; the next run goes on there`);
+        onInterrupt: (place, saved) => {
+          context.notice(interruptionNote(place, saved));
         },
         onResume: ({ epoch, step }) => {
           context.notice(

@@ -102,8 +102,23 @@ test('a disk that refuses is told and does not stop the training', async (contex
   const failures: string[] = [];
   const checkpoints = open(join(parent, 'file', 'below'), failures);
   await checkpoints.save(contentOf(1));
-  await checkpoints.finish();
+  assert.equal(await checkpoints.finish(), 'failed');
   assert.match(failures.join(), /^no checkpoint could be written: ENOTDIR/);
+});
+
+test('only the last one that was to be saved counts as saved or failed', async (context) => {
+  const parent = await temporaryFolder(context);
+  const folder = join(parent, 'checkpoints');
+  const checkpoints = open(folder);
+  assert.equal(await checkpoints.finish(), 'saved');
+  await checkpoints.save(contentOf(1));
+  assert.equal(await checkpoints.finish(), 'saved');
+  // Fails in the last step of `finish`, where a full disk may tell, too.
+  await mkdir(join(folder, '00000002.checkpoint', 'below'), { recursive: true });
+  await checkpoints.save(contentOf(2));
+  assert.equal(await checkpoints.finish(), 'failed');
+  await checkpoints.save(contentOf(3));
+  assert.equal(await checkpoints.finish(), 'saved');
 });
 
 test('one that cannot be read leads to the one before, and stays', async (context) => {

@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { createCheckpoints } from '../../../src/training/checkpoints.ts';
 import { evaluateNetwork } from '../../../src/training/evaluate-network.ts';
@@ -87,6 +90,40 @@ test('an abort is noticed at the next step', async (context) => {
   });
   await assert.rejects(training, { code: 'run/interrupted' });
   assert.equal(steps, 1);
+});
+
+test('interrupted where no checkpoint can be written, it tells of the one before or of none', async (context) => {
+  const tf = await tensorflowOrSkip(context);
+  if (tf === null) return;
+  const interrupt = async (folder: string, onAbort: () => void): Promise<unknown> => {
+    const controller = new AbortController();
+    const failures: string[] = [];
+    let told: unknown;
+    let steps = 0;
+    const training = trainNetwork({
+      ...(await smallTraining(context, tf)),
+      checkpoints: createCheckpoints({ folder, onFailure: (message) => failures.push(message) }),
+      signal: controller.signal,
+      onProgress: () => {
+        steps += 1;
+        if (steps !== 6) return; // the second of four steps of epoch 2
+        onAbort();
+        controller.abort();
+      },
+      onInterrupt: ({ epoch, step }, saved) => (told = { epoch, step, saved }),
+    });
+    await assert.rejects(training, { code: 'run/interrupted' });
+    assert.match(failures.join('\n'), /^no checkpoint could be written/m);
+    return told;
+  };
+  const folder = await temporaryFolder(context);
+  const afterOne = await interrupt(folder, () => {
+    mkdirSync(join(folder, '00000002.checkpoint', 'below'), { recursive: true }); // the name is taken
+  });
+  assert.deepEqual(afterOne, { epoch: 2, step: 2, saved: { epoch: 2, step: 0 } });
+  await writeFile(join(folder, 'file'), '');
+  const afterNone = await interrupt(join(folder, 'file', 'below'), () => undefined);
+  assert.deepEqual(afterNone, { epoch: 2, step: 2, saved: null });
 });
 
 const RESUMED: Record<string, Partial<Recipe>> = {
