@@ -12,6 +12,11 @@ import {
   type UpdatedNetwork,
 } from './optimizer-types.ts';
 
+type SeparateStep = Pick<
+  Parameters<NativeVariable['adamStep']>[0],
+  'mean' | 'square' | 'gradient' | 'rate' | 'epsilon'
+>;
+
 /** What is kept of one parameter. */
 interface Moments {
   readonly mean: NativeVariable;
@@ -21,6 +26,14 @@ interface Moments {
 }
 
 const STEPS = 'steps';
+
+/**
+ * The kernel computes v + (g^2 - v) (1 - beta2). Where v is far larger than g^2 its three roundings leave up
+ * to 2.5 * 2^-24 v, which is 2.5 * 2^-24 / beta2 of the true sum, as that holds beta2 v; its root, by which a
+ * step is divided, has half of it. From 0.1 on that is below 1e-6; with 0, nothing of v may be left and all
+ * is rounding. Likewise m + (g - m) (1 - beta1) with its 2^-24 m, which the root of beta2 v bounds.
+ */
+const SMALLEST_KERNEL_BETA2 = 0.1;
 
 /**
  * torch.optim.Adam (Kingma and Ba 2015) and AdamW (Loshchilov and Hutter 2019), without AMSGrad:
@@ -66,6 +79,19 @@ export function createAdamOptimizer(
     decayed.subtractScaled(scalars.of(-weightDecay), weight);
     return decayed.read();
   };
+  /** The same as the kernel's by the formula as it stands, in sums whose parts never cancel in v. */
+  const separateStep = ({ mean, square, gradient, rate, epsilon }: SeparateStep): void => {
+    tf.tidy(() => {
+      const average = (of: NativeVariable, value: Tensor, beta: number): Tensor => {
+        const next = tf.add(tf.mul(of.read(), beta), tf.mul(value, 1 - beta));
+        of.assign(next);
+        return next;
+      };
+      const m = average(mean, gradient, beta1);
+      const v = average(square, tf.square(gradient), beta2);
+      weights.subtractScaled(rate, tf.div(m, tf.add(tf.sqrt(v), epsilon)));
+    });
+  };
   const shrunk = (weight: Tensor, share: number): Tensor =>
     share === 0 || optimizer === 'adam' ? weight : tf.mul(weight, scalars.of(1 - share));
   const update = (
@@ -81,14 +107,16 @@ export function createAdamOptimizer(
     weights.assign(w);
     tf.dispose([weight, w]);
     const squareCorrection = Math.sqrt(1 - beta2 ** state.steps);
-    weights.adamStep({
+    const step = {
       ...{ mean: state.mean, square: state.square, gradient: g },
       rate: scalars.of((learningRate * squareCorrection) / (1 - beta1 ** state.steps)),
-      beta1: scalars.of(beta1),
-      beta2: scalars.of(beta2),
       epsilon: scalars.of(epsilon * squareCorrection),
-      zero: scalars.of(0),
-    });
+    };
+    if (beta2 < SMALLEST_KERNEL_BETA2) separateStep(step);
+    else {
+      const betas = { beta1: scalars.of(beta1), beta2: scalars.of(beta2) };
+      weights.adamStep({ ...step, ...betas, zero: scalars.of(0) });
+    }
     network.replace(name, weights.read());
     g.dispose();
   };

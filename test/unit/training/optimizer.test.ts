@@ -81,6 +81,31 @@ for (const [name, expected] of Object.entries(EXPECTED)) {
   });
 }
 
+test('with a share of the past near 0, Adam forgets gradients that were far larger', async (context) => {
+  const tf = await tensorflowOrSkip(context);
+  if (tf === null) return;
+  const tensorCount: number = tf.memory().numTensors;
+  const network = parametersOf(tf, [1, -2, 0.5]);
+  const options = { optimizer: 'adam', momentum: 0, beta1: 0, beta2: 0, epsilon: 1e-12 } as const;
+  const optimizer = createOptimizer(tf, network, options);
+  const group = { learningRate: 0.125, weightDecay: 0 };
+  // With both 0 a step is the rate times the gradient's sign.
+  for (const gradient of [
+    [8, -4, 1e3],
+    [1e-4, 1e-5, -1e-6],
+    [-1e-6, 0, 2],
+  ]) {
+    optimizer.step(new Map([['w', tf.tensor1d(gradient)]]), () => group);
+  }
+  const expected = [1 - 0.125, -2, 0.5 - 0.125];
+  valuesOf(network).forEach((value, i) => {
+    assert.ok(Math.abs(value - (expected[i] ?? NaN)) < 1e-6, `${i}: ${value}`);
+  });
+  optimizer.dispose();
+  tf.dispose([...network.parameters.values()]);
+  assert.equal(tf.memory().numTensors, tensorCount);
+});
+
 test('a step works in place, but changes no tensor that shares memory with what it updates', async (context) => {
   const tf = await tensorflowOrSkip(context);
   if (tf === null) return;
