@@ -8,6 +8,7 @@ import {
   type ParameterSpec,
 } from './network.ts';
 import { missingWeights, type MissingWeights, type StoredPlace } from './missing-weights.ts';
+import { negativeVariance } from './negative-variance.ts';
 import { readWeightsFile } from './read-weights-file.ts';
 import type { StoredTensor } from './safetensors.ts';
 import { torchLayout } from './torch-layout.ts';
@@ -30,7 +31,7 @@ export interface LoadedWeights {
  * Weights of `network` from a safetensors or PyTorch file with torchvision's names (any network) or
  * Keras's (MobileNetV2). Layers that depend on the class count, and AlexNet's first dense layer in the paper's
  * variant, are drawn anew when their shape differs.
- * @throws DataError naming the tensor for missing names, unknown names and wrong shapes.
+ * @throws DataError naming the tensor for missing names, unknown names, wrong shapes and negative variances.
  */
 export async function loadWeights(
   network: Network,
@@ -79,6 +80,8 @@ export function weightsFromTensors(
       weights.set(spec.name, initialValues(network, spec, seed));
       continue;
     }
+    const problem = negativeVariance(spec, tensor.data);
+    if (problem !== null) throw malformed(path, found.storedName, problem);
     weights.set(spec.name, found.convert(tensor.data));
   }
   if (missing.length > 0) {
@@ -182,6 +185,14 @@ function wrongShape(
     code: 'models/wrong-shape',
     message: `${path}: "${storedName}" has shape [${tensor.shape.join(', ')}], expected [${storedShape.join(', ')}] for ${spec.name}`,
     hint: 'the weights must come from the same architecture and width; only the layers that depend on the class count may differ',
+  });
+}
+
+function malformed(path: string, name: string, problem: string): DataError {
+  return new DataError({
+    code: 'models/malformed-weights',
+    message: `${path}: "${name}" ${problem}`,
+    hint: 'download or export the file again; the tensor may have been damaged or taken from another place',
   });
 }
 

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { DataError } from '../diagnostics/errors.ts';
 import { ARCHITECTURES, elementCount, headOf, parameterSpecs, type Network } from './network.ts';
+import { negativeVariance } from './negative-variance.ts';
 import { torchStateDict } from './torch-weights.ts';
 import { initialValues, weightOf, type WeightLookup } from './weights.ts';
 import { writeSafetensors } from './write-safetensors.ts';
@@ -146,7 +147,8 @@ export async function readWeightsFolder(folder: string): Promise<FolderWeights> 
 
 /**
  * Weights of an earlier training for `network`; the head is drawn anew when the class count differs.
- * @throws DataError `models/other-architecture`, `models/wrong-shape`
+ * @throws DataError `models/other-architecture`, `models/wrong-shape`, and `models/malformed-weights` for a
+ * negative variance.
  */
 export function weightsFromFolder(
   network: Network,
@@ -168,6 +170,14 @@ export function weightsFromFolder(
   for (const spec of parameterSpecs(network)) {
     const stored = tensors.get(spec.name);
     if (stored?.shape.join() === spec.shape.join()) {
+      const problem = negativeVariance(spec, stored.data);
+      if (problem !== null) {
+        throw new DataError({
+          code: 'models/malformed-weights',
+          message: `the weights of ${topology.network.architecture} are damaged: "${spec.name}" ${problem}`,
+          hint: 'run the train stage that they come from again',
+        });
+      }
       weights.set(spec.name, stored.data);
     } else if (spec.layer === head) {
       replaced.push(spec.name);

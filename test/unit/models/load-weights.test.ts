@@ -105,6 +105,21 @@ test('tensors the network does not have are refused', () => {
   });
 });
 
+test('a negative variance is refused with its place, zero is not', () => {
+  const name = 'features.0.1.running_var';
+  const tensors = formulaStateDict(buildNetwork(SMALL));
+  const tensor = tensors.get(name);
+  assert.ok(tensor);
+  const withValue = (value: number): Map<string, StoredTensor> =>
+    new Map(tensors).set(name, { ...tensor, data: tensor.data.with(3, value) });
+  assert.throws(() => weightsFromTensors(buildNetwork(SMALL), withValue(-0.5), SOURCE), {
+    code: 'models/malformed-weights',
+    message:
+      'weights.safetensors: "features.0.1.running_var" holds -0.5 at element 3, and no variance is negative',
+  });
+  weightsFromTensors(buildNetwork(SMALL), withValue(0), SOURCE);
+});
+
 test("Keras's names are refused for other networks", () => {
   const tensors = new Map([['Conv1/kernel', { shape: [1], data: Float32Array.of(1) }]]);
   const network = buildNetwork({ ...NETWORK_OPTIONS, architecture: 'resnet50' });

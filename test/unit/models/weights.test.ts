@@ -87,6 +87,15 @@ test('a damaged weights folder, or one of another network, is refused', async (c
   const stored = await readWeightsFolder(folder);
   const wider = buildNetwork({ ...NETWORK.options, widthMultiplier: 0.5 });
   assert.throws(() => weightsFromFolder(wider, stored, 0), { code: 'models/wrong-shape' });
+  const variances = stored.tensors.get('features.0.1.running_var');
+  assert.ok(variances);
+  const tensors = new Map(stored.tensors).set('features.0.1.running_var', {
+    ...{ ...variances, data: variances.data.with(2, -1) },
+  });
+  assert.throws(() => weightsFromFolder(NETWORK, { ...stored, tensors }, 0), {
+    code: 'models/malformed-weights',
+    message: /"features\.0\.1\.running_var" holds -1 at element 2, and no variance is negative/,
+  });
   // ResNet-18's parameters are all among ResNet-34's.
   const resnet = (architecture: 'resnet18' | 'resnet34') =>
     buildNetwork({ ...NETWORK.options, architecture });
