@@ -97,6 +97,8 @@ async function readTensors(
     header,
   }: { path: string; size: number; dataStart: number; header: Header },
 ): Promise<SafetensorsFile> {
+  const problem = layoutProblem(header, size, dataStart);
+  if (problem !== null) throw malformed(path, problem);
   const tensors = new Map<string, StoredTensor>();
   for (const [name, { dtype, shape, data_offsets: offsets }] of header) {
     const format = READ_FORMATS.find((candidate) => candidate === dtype);
@@ -111,9 +113,6 @@ async function readTensors(
         `"${name}" should hold ${byteCount} bytes for shape [${shape.join(', ')}], it holds ${end - start}`,
       );
     }
-    if (dataStart + end > size) {
-      throw malformed(path, `it ends inside "${name}" (${size} of ${dataStart + end} bytes)`);
-    }
     const bytes = new Uint8Array(byteCount);
     await file.read(bytes, 0, byteCount, dataStart + start);
     const data = decodeFloats(bytes.buffer, format);
@@ -124,6 +123,35 @@ async function readTensors(
     tensors.set(name, { shape, data });
   }
   return { metadata: header.metadata ?? {}, tensors };
+}
+
+/**
+ * The tensors must lie one after the other and cover the data, as the format demands: else a small file
+ * could give the same bytes to so many tensors that no memory holds them.
+ */
+function layoutProblem(header: Header, size: number, dataStart: number): string | null {
+  const places = [...header].map(
+    ([
+      name,
+      {
+        data_offsets: [start, end],
+      },
+    ]) => ({ name, start, end }),
+  );
+  places.sort((a, b) => a.start - b.start || a.end - b.end);
+  let covered = 0;
+  for (const { name, start, end } of places) {
+    if (start > covered) return `no tensor has bytes ${covered} to ${start} of its data`;
+    if (start < covered || end < start) {
+      return `"${name}" has bytes ${start} to ${end} of its data, and those before it end at ${covered}`;
+    }
+    if (dataStart + end > size) {
+      return `it ends inside "${name}" (${size} of ${dataStart + end} bytes)`;
+    }
+    covered = end;
+  }
+  const left = size - dataStart - covered;
+  return left === 0 ? null : `${left} bytes follow its last tensor`;
 }
 
 function malformed(path: string, reason: string, cause?: unknown): DataError {

@@ -68,11 +68,11 @@ async function readTensors(file: TorchZip, faults: Faults): Promise<Map<string, 
   }
   const pickle = await readEntry(file, PICKLE_NAME, LARGEST_PICKLE_BYTES, faults);
   const views = readStateDict(pickle, faults);
+  checkViews(views, file.zip.fileSize, faults);
   const tensors = new Map<string, StoredTensor>();
   let last: { view: TensorView; data: Float32Array } | null = null;
   for (const [name, view] of views) {
     if (view.format === null) continue;
-    checkView(name, view, faults);
     // Views of one storage follow each other where there are several.
     if (last === null || !isSameStorage(last.view, view)) {
       last = { view, data: await readStorage(file, name, view, faults) };
@@ -89,6 +89,29 @@ async function readTensors(file: TorchZip, faults: Faults): Promise<Map<string, 
 
 function isSameStorage(a: TensorView, b: TensorView): boolean {
   return a.storage === b.storage && a.format === b.format && a.storageCount === b.storageCount;
+}
+
+/**
+ * Most bytes of tensors for one of the file. Two names for one tensor, as of tied weights, take twice as
+ * much; a file whose names take far more would fill the memory with copies of the same numbers.
+ */
+const MOST_BYTES_PER_STORED = 4;
+
+function checkViews(
+  views: ReadonlyMap<string, TensorView>,
+  fileBytes: number,
+  faults: Faults,
+): void {
+  let bytes = 0;
+  for (const [name, view] of views) {
+    if (view.format === null) continue;
+    checkView(name, view, faults);
+    bytes += elementCount(view.shape) * BYTES_OF_FLOAT[view.format];
+  }
+  if (bytes <= MOST_BYTES_PER_STORED * fileBytes) return;
+  throw faults.malformed(
+    `its ${views.size} tensors take ${bytes} bytes and the file has ${fileBytes}, so most of them repeat the same numbers`,
+  );
 }
 
 /** The view must lie in its storage and be no larger, as one that repeats elements would be. */

@@ -13,6 +13,20 @@ async function fileOf(context: TestContext, bytes: Uint8Array): Promise<string> 
   return path;
 }
 
+/** Four float32 of data, and the tensors of one axis that lie there by name. */
+function placed(places: Readonly<Record<string, readonly [number, number]>>): Buffer {
+  const header = Object.entries(places).map(([name, [start, end]]) => {
+    return [
+      name,
+      { dtype: 'F32', shape: [(end - start) / 4], data_offsets: [start, end] },
+    ] as const;
+  });
+  const text = JSON.stringify(Object.fromEntries(header));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(text.length));
+  return Buffer.concat([length, Buffer.from(text), Buffer.alloc(16)]);
+}
+
 const GOOD = safetensorsBytes({
   a: { dtype: 'F32', shape: [2, 2], data: Float32Array.of(1, -2, 0.5, 4) },
   // binary16 of 1, -2, 65504 (the largest) and 2^-24 (the smallest)
@@ -44,6 +58,12 @@ test("the wrappers of PyTorch's models are dropped from every name, or from none
   assert.deepEqual(await namesOf('module.a', 'b'), ['module.a', 'b']);
 });
 
+test('tensors may lie in any order, and empty ones anywhere', async (context) => {
+  const bytes = placed({ b: [8, 16], none: [8, 8], a: [0, 8], last: [16, 16] });
+  const { tensors } = await readSafetensors(await fileOf(context, bytes));
+  assert.deepEqual([...tensors.keys()], ['b', 'none', 'a', 'last']);
+});
+
 for (const [what, bytes, pattern] of [
   ['an empty file', Buffer.alloc(0), /ends after 0 of 8 bytes/],
   ['a text file', Buffer.from('this is no weights file'), /does not begin with the length/],
@@ -54,6 +74,14 @@ for (const [what, bytes, pattern] of [
     safetensorsBytes({ a: { dtype: 'F32', shape: [3], data: Float32Array.of(1) } }),
     /"a" should hold 12 bytes for shape \[3\], it holds 4/,
   ],
+  [
+    'the same bytes for two tensors',
+    placed({ a: [0, 16], b: [0, 16] }),
+    /"b" has bytes 0 to 16 of its data, and those before it end at 16/,
+  ],
+  ['tensors that overlap', placed({ b: [4, 16], a: [0, 8] }), /"b" has bytes 4 to 16/],
+  ['a hole', placed({ a: [0, 4], b: [8, 16] }), /no tensor has bytes 4 to 8 of its data/],
+  ['bytes that are no tensor at the end', placed({ a: [0, 12] }), /4 bytes follow its last tensor/],
   [
     'floats of eight bits',
     safetensorsBytes({ a: { dtype: 'F8_E4M3', shape: [1], data: Uint8Array.of(1) } }),

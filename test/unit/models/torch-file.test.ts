@@ -292,6 +292,25 @@ for (const [what, bytes, pattern] of [
   });
 }
 
+/** A file with one storage of 4000 bytes and `count` names for all of it. */
+function shared(count: number): Buffer {
+  const data = new Float32Array(1000).fill(0.5);
+  const names = Array.from({ length: count }, (_, i) => `layer${i}.weight`);
+  const tensor = tensorPickle({ data, shape: [10, 100] }, '0');
+  return torchZip(pickle.dict(names.map((name) => [name, tensor])), [data]);
+}
+
+test('tied weights are read under each of their names, copies without end are refused', async (context) => {
+  const tensors = await readTorchFile(await fileOf(context, shared(3)));
+  assert.deepEqual([...tensors.keys()], ['layer0.weight', 'layer1.weight', 'layer2.weight']);
+  assert.deepEqual(tensors.get('layer0.weight'), tensors.get('layer2.weight'));
+  await assert.rejects(readTorchFile(await fileOf(context, shared(60))), {
+    code: 'models/malformed-weights',
+    message:
+      /its 60 tensors take 240000 bytes and the file has \d+, so most of them repeat the same numbers/,
+  });
+});
+
 test('the format before PyTorch 1.6 is refused with the way out', async (context) => {
   const path = await fileOf(context, Buffer.from('80028a0a6cfc9c46f920', 'hex'));
   await assert.rejects(readWeightsFile(path), {
