@@ -1,11 +1,29 @@
 import { InternalError } from '../diagnostics/errors.ts';
 
-/** Counts by [true class][predicted class]. */
-export type ConfusionMatrix = readonly (readonly number[])[];
+/** Images of the class `label` that were taken for `predicted`. */
+export interface ConfusionCell {
+  readonly label: number;
+  readonly predicted: number;
+  /** At least 1. */
+  readonly count: number;
+}
+
+/**
+ * Counts by true and predicted class, kept sparsely: N images fill at most N cells, where all pairs of
+ * 21,841 classes are 477 million.
+ */
+export interface ConfusionMatrix {
+  readonly classCount: number;
+  /** Those that are not zero, by true class and then by predicted class. */
+  readonly cells: readonly ConfusionCell[];
+  /** Images of each class, answered or not. */
+  readonly supports: readonly number[];
+}
 
 /** Class indices below `classCount`, one of each an image. */
 export interface ClassifiedImages {
   readonly labels: readonly number[];
+  /** NaN where the model gave no answer (see `argmax`). */
   readonly predicted: readonly number[];
   readonly classCount: number;
 }
@@ -18,38 +36,62 @@ export interface ClassFigures {
   readonly support: number;
 }
 
-/** Counts of `predicted` by `labels`; both hold class indices below `classCount`. */
+/**
+ * Counts of `predicted` by `labels`; both hold class indices below `classCount`. An image without an
+ * answer (NaN) stands in no cell and still belongs to its class.
+ */
 export function confusionMatrix(
   labels: readonly number[],
   predicted: readonly number[],
   classCount: number,
 ): ConfusionMatrix {
-  const counts = Array.from({ length: classCount }, () => new Array<number>(classCount).fill(0));
+  const supports = new Array<number>(classCount).fill(0);
+  const counts = new Map<number, number>(); // label · classCount + predicted, exact below 2^53
+  const isClass = (index: number): boolean =>
+    Number.isInteger(index) && index >= 0 && index < classCount;
   for (const [i, label] of labels.entries()) {
-    const row = counts[label];
-    const column = predicted[i];
-    if (row?.[column ?? -1] === undefined) {
-      throw new InternalError(`class ${label} or ${column} is outside 0 to ${classCount - 1}`);
+    const answer = predicted[i]!; // one an image
+    if (!isClass(label) || !(isClass(answer) || Number.isNaN(answer))) {
+      throw new InternalError(`class ${label} or ${answer} is outside 0 to ${classCount - 1}`);
     }
-    row[column!]! += 1; // just checked
+    supports[label]! += 1; // a class index
+    if (Number.isNaN(answer)) continue;
+    const key = label * classCount + answer;
+    counts.set(key, (counts.get(key) ?? 0) + 1);
   }
+  const cells = [...counts]
+    .sort(([a], [b]) => a - b)
+    .map(([key, count]) => ({
+      label: Math.floor(key / classCount),
+      predicted: key % classCount,
+      count,
+    }));
+  return { classCount, cells, supports };
+}
+
+/** All counts by [true class][predicted class]: only for a number of classes whose square is small. */
+export function denseCounts({ classCount, cells }: ConfusionMatrix): number[][] {
+  const counts = Array.from({ length: classCount }, () => new Array<number>(classCount).fill(0));
+  for (const { label, predicted, count } of cells) counts[label]![predicted] = count; // class indices
   return counts;
 }
 
 /**
  * Precision, recall and F1 of each class (van Rijsbergen 1979; F1 = 2 tp / (2 tp + fp + fn)). A
  * fraction whose denominator is 0 is 0, as scikit-learn's `zero_division=0`; support tells such a
- * class apart.
+ * class apart. An image without an answer counts against the recall of its class alone.
  */
 export function classFigures(matrix: ConfusionMatrix): ClassFigures[] {
-  return matrix.map((row, index) => {
-    const truePositives = row[index]!; // the matrix is square
-    const support = sum(row);
-    const predictedCount = sum(matrix.map((other) => other[index]!));
+  const truePositives = hitsOf(matrix);
+  const predictedCounts = new Float64Array(matrix.classCount);
+  for (const { predicted, count } of matrix.cells) predictedCounts[predicted]! += count; // an index
+  return matrix.supports.map((support, index) => {
+    const hits = truePositives[index]!; // both have one entry a class
+    const predictedCount = predictedCounts[index]!;
     return {
-      precisionFraction: fractionOrZero(truePositives, predictedCount),
-      recallFraction: fractionOrZero(truePositives, support),
-      f1Fraction: fractionOrZero(2 * truePositives, predictedCount + support),
+      precisionFraction: fractionOrZero(hits, predictedCount),
+      recallFraction: fractionOrZero(hits, support),
+      f1Fraction: fractionOrZero(2 * hits, predictedCount + support),
       support,
     };
   });
@@ -60,10 +102,7 @@ export function classFigures(matrix: ConfusionMatrix): ClassFigures[] {
  * `balanced_accuracy_score`). Null when there are no images at all.
  */
 export function balancedAccuracy(matrix: ConfusionMatrix): number | null {
-  return meanRecall(
-    matrix.map(sum),
-    matrix.map((row, index) => row[index]!), // the matrix is square
-  );
+  return meanRecall(matrix.supports, hitsOf(matrix));
 }
 
 /** `balancedAccuracy` of the images that `units` names, some of them more than once. */
@@ -86,14 +125,13 @@ export function balancedAccuracyOfUnits(
 /**
  * Cohen's kappa with quadratic weights (Cohen 1968): 1 - sum(w o) / sum(w e), where
  * w = (i - j)^2, o are the observed counts and e those expected from the margins alone. The usual
- * measure for graded disease, because two grades off costs four times one grade off. Null when it is
- * not defined: every label and every prediction is the same one class.
+ * measure for graded disease, because two grades off costs four times one grade off. Images without an
+ * answer are left out: nothing tells how far off they are. Null when it is not defined: every label
+ * and every prediction is the same one class.
  */
 export function quadraticWeightedKappa(matrix: ConfusionMatrix): number | null {
   const sums = createKappaSums();
-  for (const [i, row] of matrix.entries()) {
-    for (const [j, count] of row.entries()) if (count > 0) sums.add(i, j, count);
-  }
+  for (const { label, predicted, count } of matrix.cells) sums.add(label, predicted, count);
   return sums.kappa();
 }
 
@@ -103,7 +141,10 @@ export function quadraticWeightedKappaOfUnits(
   units: Uint32Array,
 ): number | null {
   const sums = createKappaSums();
-  for (const unit of units) sums.add(labels[unit]!, predicted[unit]!, 1); // units index both
+  for (const unit of units) {
+    const answer = predicted[unit]!; // units index both
+    if (!Number.isNaN(answer)) sums.add(labels[unit]!, answer, 1);
+  }
   return sums.kappa();
 }
 
@@ -154,10 +195,13 @@ function meanRecall(supports: ArrayLike<number>, hits: ArrayLike<number>): numbe
   return classCount === 0 ? null : total / classCount;
 }
 
-function fractionOrZero(numerator: number, denominator: number): number {
-  return denominator === 0 ? 0 : numerator / denominator;
+/** Right answers by class. */
+function hitsOf({ classCount, cells }: ConfusionMatrix): Float64Array {
+  const hits = new Float64Array(classCount);
+  for (const { label, predicted, count } of cells) if (label === predicted) hits[label]! += count; // an index
+  return hits;
 }
 
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
+function fractionOrZero(numerator: number, denominator: number): number {
+  return denominator === 0 ? 0 : numerator / denominator;
 }

@@ -3,6 +3,7 @@ import {
   balancedAccuracyOfUnits,
   classFigures,
   confusionMatrix,
+  denseCounts,
   quadraticWeightedKappa,
   quadraticWeightedKappaOfUnits,
   type ConfusionMatrix,
@@ -136,19 +137,31 @@ function referenceMetrics(
   return values;
 }
 
+/**
+ * Up to so many classes the file holds every pair of them, as `counts[true class][predicted class]`:
+ * 40,000 numbers, about a megabyte. Above it holds the `cells` that are not zero, and figures of the
+ * classes that have images or predictions, for all pairs of 3,000 classes are 112 MB.
+ */
+const MOST_DENSE_CLASSES = 200;
+
 function detailsOf(matrix: ConfusionMatrix, options: ScoreOptions): MetricsFile['details'] {
+  const isDense = matrix.classCount <= MOST_DENSE_CLASSES;
+  const seen = new Set(matrix.cells.map(({ predicted }) => predicted));
+  const perClass = classFigures(matrix).flatMap((figures, index) =>
+    isDense || figures.support > 0 || seen.has(index)
+      ? [{ class: options.classes[index] ?? '', ...figures }]
+      : [],
+  );
   return {
     split: options.split,
     classes: [...options.classes],
-    perClass: classFigures(matrix).map((figures, index) => ({
-      class: options.classes[index] ?? '',
-      ...figures,
-    })),
-    confusionMatrix: {
-      rows: 'true class',
-      columns: 'predicted class',
-      counts: matrix.map((row) => [...row]),
-    },
+    perClass,
+    confusionMatrix: isDense
+      ? { rows: 'true class', columns: 'predicted class', counts: denseCounts(matrix) }
+      : {
+          cell: ['index of the true class', 'index of the predicted class', 'images'],
+          cells: matrix.cells.map(({ label, predicted, count }) => [label, predicted, count]),
+        },
     intervals:
       'top-k and agreement: Wilson 95 %; balanced accuracy and kappa: percentile bootstrap 95 % over images, 2000 resamples',
   };

@@ -13,7 +13,7 @@ import { scorePredictions } from './score.ts';
 
 export const evaluate = defineStage({
   kind: 'evaluate',
-  version: 1,
+  version: 2,
   description: 'Scores a model on a split, and against a reference model when one is given.',
   parameters: evaluateParameters,
   inputs: {

@@ -5,14 +5,28 @@ import {
   balancedAccuracyOfUnits,
   classFigures,
   confusionMatrix,
+  denseCounts,
   quadraticWeightedKappa,
   quadraticWeightedKappaOfUnits,
+  type ConfusionMatrix,
 } from '../../../src/metrics/confusion.ts';
 import { createRandom } from '../../../src/numeric/random.ts';
 import { LABELS, PREDICTED } from '../../support/graded-predictions.ts';
 
 function assertClose(actual: number | null, expected: number): void {
   assert.ok(actual !== null && Math.abs(actual - expected) < 1e-12, `${actual} is not ${expected}`);
+}
+
+/** The matrix whose counts by [true class][predicted class] these are. */
+function matrixOf(counts: readonly (readonly number[])[]): ConfusionMatrix {
+  const images = counts.flatMap((row, label) =>
+    row.flatMap((count, predicted) => new Array<[number, number]>(count).fill([label, predicted])),
+  );
+  return confusionMatrix(
+    images.map(([label]) => label),
+    images.map(([, predicted]) => predicted),
+    counts.length,
+  );
 }
 
 // scikit-learn 1.9.1: confusion_matrix(LABELS, PREDICTED).
@@ -25,16 +39,21 @@ const MATRIX = [
 ];
 
 test('the confusion matrix has true classes in rows', () => {
-  assert.deepEqual(confusionMatrix(LABELS, PREDICTED, 5), MATRIX);
-  assert.deepEqual(confusionMatrix([0], [1], 2), [
-    [0, 1],
-    [0, 0],
-  ]);
+  assert.deepEqual(denseCounts(confusionMatrix(LABELS, PREDICTED, 5)), MATRIX);
+  assert.deepEqual(confusionMatrix([0, 1, 0], [1, 0, 1], 2), {
+    classCount: 2,
+    cells: [
+      { label: 0, predicted: 1, count: 2 },
+      { label: 1, predicted: 0, count: 1 },
+    ],
+    supports: [2, 1],
+  });
 });
 
 test('a class outside the matrix is a bug', () => {
   assert.throws(() => confusionMatrix([2], [0], 2), /class 2 or 0/);
   assert.throws(() => confusionMatrix([0], [2], 2), /class 0 or 2/);
+  assert.throws(() => confusionMatrix([NaN], [0], 2), /class NaN or 0/);
 });
 
 test('precision, recall, F1 and support agree with scikit-learn', () => {
@@ -46,7 +65,7 @@ test('precision, recall, F1 and support agree with scikit-learn', () => {
     0.6333333333333333, 0.55, 0.6296296296296297, 0.8421052631578947, 0.42857142857142855,
   ];
   const f1 = [0.6785714285714286, 0.5365853658536586, 0.6415094339622641, 0.6956521739130435, 0.6];
-  const figures = classFigures(MATRIX);
+  const figures = classFigures(matrixOf(MATRIX));
   assert.deepEqual(
     figures.map(({ support }) => support),
     [30, 20, 27, 19, 7],
@@ -60,8 +79,8 @@ test('precision, recall, F1 and support agree with scikit-learn', () => {
 
 test('kappa and balanced accuracy agree with scikit-learn', () => {
   // cohen_kappa_score(weights='quadratic'), balanced_accuracy_score
-  assertClose(quadraticWeightedKappa(MATRIX), 0.6216157811872935);
-  assertClose(balancedAccuracy(MATRIX), 0.6167279309384572);
+  assertClose(quadraticWeightedKappa(matrixOf(MATRIX)), 0.6216157811872935);
+  assertClose(balancedAccuracy(matrixOf(MATRIX)), 0.6167279309384572);
 });
 
 test('a class without images or predictions counts 0 per class and not in the balance', () => {
@@ -80,35 +99,43 @@ test('a class without images or predictions counts 0 per class and not in the ba
 test('kappa of two classes, worked by hand', () => {
   // o = 1/4 off the diagonal, margins 1/2 and 1/2 by 3/4 and 1/4: e = 1/2·1/4 + 1/2·3/4 = 1/2.
   assertClose(
-    quadraticWeightedKappa([
-      [2, 0],
-      [1, 1],
-    ]),
+    quadraticWeightedKappa(
+      matrixOf([
+        [2, 0],
+        [1, 1],
+      ]),
+    ),
     0.5,
   );
   assertClose(
-    quadraticWeightedKappa([
-      [0, 2],
-      [2, 0],
-    ]),
+    quadraticWeightedKappa(
+      matrixOf([
+        [0, 2],
+        [2, 0],
+      ]),
+    ),
     -1,
   );
 });
 
 test('kappa is not defined when one class is all there is', () => {
   assert.equal(
-    quadraticWeightedKappa([
-      [5, 0],
-      [0, 0],
-    ]),
+    quadraticWeightedKappa(
+      matrixOf([
+        [5, 0],
+        [0, 0],
+      ]),
+    ),
     null,
   );
-  assert.equal(quadraticWeightedKappa([[5]]), null);
+  assert.equal(quadraticWeightedKappa(matrixOf([[5]])), null);
   assert.equal(
-    balancedAccuracy([
-      [0, 0],
-      [0, 0],
-    ]),
+    balancedAccuracy(
+      matrixOf([
+        [0, 0],
+        [0, 0],
+      ]),
+    ),
     null,
   );
 });
@@ -143,7 +170,7 @@ test('figures of drawn images are those of their matrix, absent classes or not',
       Array.from(units, (unit) => values[unit] ?? NaN);
     const matrix = confusionMatrix(pick(images.labels), pick(images.predicted), classCount);
 
-    const kappa = kappaByDefinition(matrix);
+    const kappa = kappaByDefinition(denseCounts(matrix));
     assert.equal(quadraticWeightedKappaOfUnits(images, units), kappa);
     assert.equal(quadraticWeightedKappa(matrix), kappa);
     const recalls = classFigures(matrix).filter(({ support }) => support > 0);
@@ -164,4 +191,44 @@ test('figures of drawn images take no matrix: a million classes', () => {
   const classCount = 1_000_000; // a matrix of 10^12 counts
   assert.equal(quadraticWeightedKappaOfUnits({ ...images, classCount }, units), 0);
   assert.equal(balancedAccuracyOfUnits({ ...images, classCount }, units), 0.5);
+});
+
+test('21,841 classes take as much room as there are images', () => {
+  const classCount = 21_841;
+  const matrix = confusionMatrix([0, 21_840, 21_840, 7], [0, 21_840, 0, 7], classCount);
+  assert.deepEqual(matrix.cells, [
+    { label: 0, predicted: 0, count: 1 },
+    { label: 7, predicted: 7, count: 1 },
+    { label: 21_840, predicted: 0, count: 1 },
+    { label: 21_840, predicted: 21_840, count: 1 },
+  ]);
+  assertClose(balancedAccuracy(matrix), (1 + 1 + 0.5) / 3);
+  assert.equal(classFigures(matrix)[21_840]!.recallFraction, 0.5);
+  assert.equal(classFigures(matrix)[0]!.precisionFraction, 0.5);
+});
+
+test('an image without an answer is a miss of its class and of no other', () => {
+  const images = { labels: [0, 0, 1, 1], predicted: [0, NaN, 1, 1], classCount: 2 };
+  const matrix = confusionMatrix(images.labels, images.predicted, 2);
+  assert.deepEqual(denseCounts(matrix), [
+    [1, 0],
+    [0, 2],
+  ]);
+  assert.deepEqual(
+    classFigures(matrix).map(({ support, recallFraction, precisionFraction }) => [
+      support,
+      recallFraction,
+      precisionFraction,
+    ]),
+    [
+      [2, 0.5, 1],
+      [2, 1, 1],
+    ],
+  );
+  assert.equal(balancedAccuracy(matrix), 0.75);
+  const units = Uint32Array.of(0, 1, 2, 3);
+  assert.equal(balancedAccuracyOfUnits(images, units), 0.75);
+  // Of the three that were answered, all are right.
+  assert.equal(quadraticWeightedKappa(matrix), 1);
+  assert.equal(quadraticWeightedKappaOfUnits(images, units), 1);
 });
