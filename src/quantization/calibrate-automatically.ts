@@ -1,10 +1,18 @@
 import { evenlySpaced } from '../numeric/evenly-spaced.ts';
+import { finiteOrNull } from '../numeric/finite-or-null.ts';
 import { createRandom, shuffled } from '../numeric/random.ts';
 import { graphOf, type OnnxGraph } from '../onnx/model.ts';
-import { createSqnrAccumulator } from '../metrics/sqnr.ts';
 import type { MethodSelection } from './calibration-table.ts';
 import { calibrate } from './calibrate.ts';
 import { chooseRanges } from './choose-range.ts';
+import {
+  bestCandidate,
+  isBetter,
+  meanDb,
+  notFiniteCount,
+  scoreCandidates,
+  type ImageScores,
+} from './image-scores.ts';
 import {
   observeActivations,
   type ObservedActivations,
@@ -41,13 +49,6 @@ const CANDIDATES = [
   'percentile',
   'min-max',
 ] as const satisfies readonly RangeMethod[];
-
-/**
- * Differences this small are noise, whatever images they are seen on: two runs of one network that
- * differ in nothing but the order of float additions were up to 1 dB apart over 8 images, since rounded
- * activations fall on other sides.
- */
-const TIE_DB = 0.25;
 
 const HELD_OUT_FRACTION = 0.25;
 /** Sixteen chose no better over four draws on each of two MobileNetV2. */
@@ -89,7 +90,7 @@ export async function calibrateAutomatically(
   });
   // With a handful of images there is nothing to hold out: they are scored on themselves.
   const fitted = observed.kept.size > 0 ? observed.kept : observed.heldOut;
-  const { candidates, winner } = await raceCandidates({
+  const { candidates, winner, unmeasuredCount } = await raceCandidates({
     ...options,
     images: { ...images, indices: heldOut },
     tables: CANDIDATES.map((method) => rangesBy(method, fitted)),
@@ -98,7 +99,12 @@ export async function calibrateAutomatically(
   });
   return {
     tensors: rangesBy(winner, allStates(observed)),
-    selection: { method: winner, heldOutImageCount: heldOut.length, candidates },
+    selection: {
+      method: winner,
+      heldOutImageCount: heldOut.length,
+      ...(unmeasuredCount === 0 ? {} : { floatNotFiniteImageCount: unmeasuredCount }),
+      candidates,
+    },
   };
 }
 
@@ -121,54 +127,76 @@ const MOVING = new Set(
 
 type Candidate = MethodSelection['candidates'][number];
 
+interface Race {
+  readonly candidates: Candidate[];
+  readonly winner: RangeMethod;
+  /** Held-out images that decide nothing: the float network's scores are not finite. */
+  readonly unmeasuredCount: number;
+}
+
 /**
  * The candidates' scores: of two over all held-out images, of the others over the first round, which is
- * enough to see what is far behind. `reference` holds the float network's rows.
+ * enough to see what is far behind. Where both of the two make outputs that are not finite, the others
+ * run the rest as well. `reference` holds the float network's rows.
  */
 async function raceCandidates(
   options: AutomaticOptions & {
     readonly tables: readonly AutomaticCalibration['tensors'][];
     readonly reference: readonly Float32Array[];
   },
-): Promise<{ readonly candidates: Candidate[]; readonly winner: RangeMethod }> {
+): Promise<Race> {
   const { images, tables, reference, onProgress } = options;
   const { indices } = images;
   const first = evenlySpaced([...indices.keys()], FIRST_ROUND);
-  const others = [...indices.keys()].filter((position) => !first.includes(position));
+  const rest = [...indices.keys()].filter((position) => !first.includes(position));
+  const everyone = [...CANDIDATES.keys()];
   return withRangeTrials(options, async (tryTables) => {
     let done = 0;
-    const scoresOn = async (positions: readonly number[], which: readonly number[]) => {
+    const unmeasured = new Set<number>();
+    const scores: ImageScores[] = CANDIDATES.map(() => []);
+    const run = async (positions: readonly number[], which: readonly number[]): Promise<void> => {
+      if (positions.length === 0 || which.length === 0) return;
       const chosen = { ...images, indices: positions.map((position) => indices[position]!) };
       const rows = await tryTables(
         which.map((i) => tables[i]!), // positions in both lists
         chosen,
-        (more) => onProgress?.(done + more, indices.length),
+        (more) => onProgress?.(Math.min(done + more, indices.length), indices.length),
       );
       done += positions.length;
       const expected = positions.map((position) => reference[position]!); // a row a held-out image
-      return rows.map((actual) => sqnrsDb(expected, actual));
+      const scored = scoreCandidates(expected, rows);
+      for (const [n, i] of which.entries()) scores[i] = [...scores[i]!, ...scored.scores[n]!]; // one each
+      for (const [n, position] of positions.entries()) {
+        if (scored.unmeasured[n] === true) unmeasured.add(position);
+      }
     };
-    const scores: ImageScores[] = await scoresOn(
-      first,
-      CANDIDATES.map((_, i) => i),
-    );
-    const finalists = [0, bestAfterFirst(scores)];
-    if (others.length > 0) {
-      const more = await scoresOn(others, finalists);
-      for (const [n, i] of finalists.entries()) scores[i] = [...scores[i]!, ...more[n]!]; // one each
+    await run(first, everyone);
+    let finalists = [0, 1 + bestCandidate(scores.slice(1))];
+    await run(rest, finalists);
+    if (finalists.every((i) => notFiniteCount(scores[i]!) > 0)) {
+      await run(
+        rest,
+        everyone.filter((i) => !finalists.includes(i)),
+      );
+      finalists = [0, 1 + bestCandidate(scores.slice(1))];
     }
-    const candidates = CANDIDATES.map((method, i) => ({ method, sqnrDb: meanOf(scores[i]!) })); // one each
+    const candidates = CANDIDATES.map((method, i) => candidateOf(method, scores[i]!)); // one each
     const [own = [], other = []] = finalists.map((i) => scores[i]);
-    return { candidates, winner: CANDIDATES[finalists[isBetter(other, own) ? 1 : 0]!]! };
+    return {
+      candidates,
+      winner: CANDIDATES[finalists[isBetter(other, own) ? 1 : 0]!]!,
+      unmeasuredCount: unmeasured.size,
+    };
   });
 }
 
-/** SQNR in dB of each image; null where it has no noise at all. */
-type ImageScores = readonly (number | null)[];
-
-function bestAfterFirst(scores: readonly ImageScores[]): number {
-  const means = scores.map((each) => meanOf(each) ?? Infinity);
-  return means.indexOf(Math.max(...means.slice(1)), 1);
+function candidateOf(method: RangeMethod, scores: ImageScores): Candidate {
+  const count = notFiniteCount(scores);
+  return {
+    method,
+    sqnrDb: finiteOrNull(meanDb(scores)),
+    ...(count === 0 ? {} : { notFiniteImageCount: count }),
+  };
 }
 
 /** A quarter of the images, at most 12, in their order; all of them where there are fewer than four. */
@@ -177,46 +205,6 @@ export function drawHeldOut(indices: readonly number[], seed: number): number[] 
   if (count === 0) return [...indices];
   const drawn = new Set(shuffled(indices, createRandom(seed, 'held-out')).slice(0, count));
   return indices.filter((index) => drawn.has(index));
-}
-
-/**
- * Whether `other` is above `own` by more than what is noise anyway, and by more than the standard error
- * of the images' differences: some images may like either better.
- */
-export function isBetter(other: ImageScores, own: ImageScores): boolean {
-  const [otherMean, ownMean] = [meanOf(other), meanOf(own)];
-  if (otherMean === null || ownMean === null) return otherMean === null && ownMean !== null;
-  const differences = other.flatMap((score, i) => {
-    const mine = own[i] ?? null;
-    return score === null || mine === null ? [] : [score - mine];
-  });
-  const count = differences.length;
-  const mean = differences.reduce((sum, value) => sum + value, 0) / count;
-  const squares = differences.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  const standardError = count > 1 ? Math.sqrt(squares / (count * (count - 1))) : 0;
-  return mean > Math.max(TIE_DB, standardError);
-}
-
-/**
- * Of each image. Their mean is what candidates are judged by: the SQNR
- * of all outputs together would follow the rare image with outputs ten times the others'. On a
- * ResNet-50 it prefers ranges that hold those images, with which 67 % of the answers are the float
- * network's, to ranges of the usual image, with which 88 % are. The mean of the images' relative errors,
- * which minds a ruined image more, cost an EfficientNet-B0 3 dB.
- */
-function sqnrsDb(reference: readonly Float32Array[], actual: readonly Float32Array[]): ImageScores {
-  return reference.map((row, i) => {
-    const accumulator = createSqnrAccumulator();
-    accumulator.add(row, actual[i]!); // both ran the same images
-    return accumulator.finishDb();
-  });
-}
-
-/** Over the images that have noise; null where none has. */
-function meanOf(scores: ImageScores): number | null {
-  const values = scores.filter((score) => score !== null);
-  if (values.length === 0) return null;
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 function allStates({ kept, heldOut }: ObservedActivations): Map<string, ObserverState> {

@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { DataError } from '../diagnostics/errors.ts';
 import { SPLITS } from '../data/dataset-index.ts';
+import { floatScoresText } from './not-finite.ts';
 import { CALIBRATION_METHODS, EQUALIZATIONS, RANGE_METHODS } from './choices.ts';
 
 const rangeSchema = z.strictObject({ min: z.number(), max: z.number() });
@@ -16,9 +17,18 @@ const channelChangeSchema = z.strictObject({
 const selectionSchema = z.strictObject({
   method: z.enum(RANGE_METHODS),
   heldOutImageCount: z.int(),
-  /** Mean over the held-out images of the logits' signal to noise, activations rounded; null: no noise. */
+  /** Of them, those whose float scores are not finite, which decide nothing; absent: none. */
+  floatNotFiniteImageCount: z.int().positive().exactOptional(),
+  /**
+   * Mean over the held-out images of the logits' signal to noise, activations rounded; null: no noise,
+   * or with `notFiniteImageCount`, logits that are not finite on so many of the images.
+   */
   candidates: z.array(
-    z.strictObject({ method: z.enum(RANGE_METHODS), sqnrDb: z.number().nullable() }),
+    z.strictObject({
+      method: z.enum(RANGE_METHODS),
+      sqnrDb: z.number().nullable(),
+      notFiniteImageCount: z.int().positive().exactOptional(),
+    }),
   ),
 });
 export type MethodSelection = z.infer<typeof selectionSchema>;
@@ -66,6 +76,26 @@ export function shownMethod({
   selection,
 }: Pick<CalibrationTable, 'method' | 'selection'>): string {
   return selection === undefined ? method : `${method} (${selection.method})`;
+}
+
+/** What to tell of how `auto` chose; empty where all scores are finite. */
+export function selectionNotes(selection: MethodSelection | undefined): string[] {
+  if (selection === undefined) return [];
+  const { method, heldOutImageCount, floatNotFiniteImageCount = 0, candidates } = selection;
+  const lost = candidates.find((candidate) => candidate.method === method)?.notFiniteImageCount;
+  const leftOut = floatScoresText(floatNotFiniteImageCount, heldOutImageCount, 'held-out images');
+  return [
+    ...(floatNotFiniteImageCount === 0
+      ? []
+      : floatNotFiniteImageCount === heldOutImageCount
+        ? [`${leftOut}: the ranges are by ${method}, which nothing was compared with`]
+        : [`${leftOut}: the method of the ranges was chosen by the others`]),
+    ...(lost === undefined
+      ? []
+      : [
+          `activations rounded by ${method}, the best of the methods, give scores that are not finite on ${lost} of ${heldOutImageCount} held-out images`,
+        ]),
+  ];
 }
 
 function invalidTable(path: string, reason: string, cause: unknown): DataError {

@@ -94,10 +94,11 @@ async function calibrateBothWays(options: EqualizeAndCalibrateOptions): Promise<
   return gainDb >= LEAST_GAIN_DB[isHeldOut ? 'heldOut' : 'same'] ? equalized : plain;
 }
 
-/** Of the ranges that were chosen; Infinity: no noise at all. */
+/** Of the ranges that were chosen; Infinity: no noise at all; -Infinity: outputs that are not finite. */
 function chosenDb({ selection }: Calibration): number {
   const chosen = selection?.candidates.find(({ method }) => method === selection.method);
-  return chosen === undefined ? -Infinity : (chosen.sqnrDb ?? Infinity);
+  if (chosen === undefined || chosen.notFiniteImageCount !== undefined) return -Infinity;
+  return chosen.sqnrDb ?? Infinity;
 }
 
 /** A function of its own, so that nothing holds the model as it was read once this has ended. */

@@ -2,7 +2,7 @@ import type { Normalization } from '../data/image-shards.ts';
 import type { ReadModel } from '../onnx/reader.ts';
 import { writeOnnx } from '../onnx/writer.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
-import { shownMethod, type CalibrationTable } from './calibration-table.ts';
+import { selectionNotes, shownMethod, type CalibrationTable } from './calibration-table.ts';
 import {
   DEFAULT_PERCENTILE,
   withDefaults,
@@ -83,7 +83,7 @@ export async function quantizeImages(options: QuantizeImagesOptions): Promise<Qu
   const { run, table } = await withThreadsOf({ ...shared, images }, (threads) =>
     calibrateAndQuantize(options, { ...shared, threads }),
   );
-  const { calibrationMethod, tensors } = table;
+  const { calibrationMethod, tensors, notes } = table;
   await writeOnnx(quantizedPath, run.quantized.model);
   const { report, markdown } = await reportQuantization({
     ...shared,
@@ -100,6 +100,7 @@ export async function quantizeImages(options: QuantizeImagesOptions): Promise<Qu
       inputType: takesPixels(run.quantized.model) ? 'uint8' : 'float32',
     },
     plotPath: EMBEDDED,
+    notes,
     onProgress: (done, total) => options.onProgress?.('compare', done, total),
   });
   return { run, ranges: tensors, report, markdown };
@@ -112,6 +113,7 @@ async function calibrateAndQuantize(
   const { equalization, weightRange, ...corrections } = withDefaults(options);
   const table = await rangesOf({ ...options, ...shared }, equalization);
   options.log?.(`ranges by ${table.calibrationMethod}`);
+  for (const note of table.notes) options.log?.(`note: ${note}`);
   const run = await runQuantization({
     ...shared,
     ...corrections,
@@ -140,6 +142,8 @@ async function calibrateAndQuantize(
 type CalibratedTable = Pick<CalibrationTable, 'tensors' | 'equalization'> & {
   /** As reports show it. */
   readonly calibrationMethod: string;
+  /** What to tell of how they were chosen. */
+  readonly notes: readonly string[];
 };
 
 async function rangesOf(
@@ -147,7 +151,7 @@ async function rangesOf(
   equalization: Required<CorrectionChoices>['equalization'],
 ): Promise<CalibratedTable> {
   const { ranges, method = 'auto', percentile = DEFAULT_PERCENTILE } = options;
-  if (ranges !== undefined) return { tensors: ranges, calibrationMethod: 'given' };
+  if (ranges !== undefined) return { tensors: ranges, calibrationMethod: 'given', notes: [] };
   const { selection, ...table } = await equalizeAndCalibrate({
     ...options,
     method,
@@ -161,5 +165,6 @@ async function rangesOf(
   return {
     ...table,
     calibrationMethod: shownMethod({ method, ...(selection === undefined ? {} : { selection }) }),
+    notes: selectionNotes(selection),
   };
 }

@@ -1,4 +1,5 @@
 import { counted } from './counted.ts';
+import { decibelsText, notFiniteText } from './not-finite.ts';
 import type { QuantizationReport } from './quantization-report.ts';
 import { sizeChange } from './size-change.ts';
 
@@ -31,13 +32,17 @@ export function reportMarkdown(report: QuantizationReport, tradePlot: string | n
 function fidelitySection({ fidelity, comparedOn }: QuantizationReport): string[] {
   const title = ['## Fidelity to the float model', ''];
   if (fidelity === null) return [...title, `Not measured: ${comparedOn}.`, ''];
-  const { accuracy } = fidelity;
+  const { accuracy, klDivergence } = fidelity;
+  const notFinite = notFiniteText(fidelity);
   const percent = (fraction: number): string => `${(100 * fraction).toFixed(2)} %`;
   const rows = [
     ['top-1 agreement', percent(fidelity.agreementFraction)],
-    ['KL divergence, mean (nats)', fidelity.klDivergence.toExponential(2)],
-    ['SQNR of the outputs, pooled (dB)', decibels(fidelity.logitsSqnrDb)],
-    ['SQNR of the outputs, mean over images (dB)', decibels(fidelity.logitsSqnrPerImageDb)],
+    ['KL divergence, mean (nats)', klDivergence?.toExponential(2) ?? notFinite ?? NOT_FINITE],
+    ['SQNR of the outputs, pooled (dB)', decibelsText(fidelity.logitsSqnrDb, notFinite)],
+    [
+      'SQNR of the outputs, mean over images (dB)',
+      decibelsText(fidelity.logitsSqnrPerImageDb, notFinite),
+    ],
     ...(accuracy === undefined
       ? []
       : [
@@ -104,7 +109,7 @@ function tradeSection(mixed: QuantizationReport['mixedPrecision'], plot: string 
     (100 * (step.fidelity.accuracy?.top1Fraction ?? 0)).toFixed(2),
     step.dropPoints.toFixed(2),
     (100 * step.fidelity.agreementFraction).toFixed(2),
-    decibels(step.fidelity.logitsSqnrDb),
+    decibelsText(step.fidelity.logitsSqnrDb, notFiniteText(step.fidelity)),
     step.latencyMs.toFixed(2),
     (step.floatLatencyMs / step.latencyMs).toFixed(2),
     (step.sizeBytes / 1e6).toFixed(2),
@@ -167,7 +172,7 @@ function layerSection({ layers }: QuantizationReport): string[] {
     layer.layer,
     layer.operator,
     String(layer.channelCount),
-    decibels(layer.weightSqnrDb),
+    decibelsText(layer.weightSqnrDb),
     grouped(layer.worstPairSum),
   ]);
   return [
@@ -185,13 +190,13 @@ function sensitivitySection({ sensitivity }: QuantizationReport): string[] {
   const rows = sensitivity.layers.map((layer) => [
     layer.layer,
     layer.operator,
-    decibels(layer.outputSqnrDb),
-    layer.klDivergence.toExponential(1),
+    decibelsText(layer.outputSqnrDb, layer.isFinite === false ? NOT_FINITE : null),
+    layer.klDivergence?.toExponential(1) ?? NOT_FINITE,
     (100 * layer.agreementFraction).toFixed(1),
-    decibels(layer.weightSqnrDb),
-    decibels(layer.inputSqnrDb),
+    decibelsText(layer.weightSqnrDb),
+    decibelsText(layer.inputSqnrDb),
   ]);
-  const tensors = sensitivity.tensors.map(({ tensor, sqnrDb }) => [tensor, decibels(sqnrDb)]);
+  const tensors = sensitivity.tensors.map(({ tensor, sqnrDb }) => [tensor, decibelsText(sqnrDb)]);
   return [
     '## Sensitivity',
     '',
@@ -210,9 +215,7 @@ function sensitivitySection({ sensitivity }: QuantizationReport): string[] {
   ];
 }
 
-function decibels(value: number | null): string {
-  return value?.toFixed(1) ?? 'exact';
-}
+const NOT_FINITE = 'not finite';
 
 function table(
   titles: readonly string[],

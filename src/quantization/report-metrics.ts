@@ -36,6 +36,16 @@ export function reportMetrics(report: QuantizationReport) {
 type Unit = 'bytes' | 'ratio' | '' | 'fraction' | 'dB' | 'images';
 type Direction = 'higher-is-better' | 'lower-is-better' | 'neutral';
 
+/** A figure that is not finite is left out: the report's notes tell of it. */
+function finiteMetric(
+  name: string,
+  value: number | null,
+  unit: Unit,
+  direction: Direction,
+): ReturnType<typeof metric>[] {
+  return value === null ? [] : [metric(name, value, unit, direction)];
+}
+
 function metric(name: string, value: number | string, unit: Unit, direction: Direction) {
   return { name, value, unit, direction };
 }
@@ -47,11 +57,9 @@ function fidelityMetrics(fidelity: Fidelity): ReturnType<typeof metric>[] {
   return [
     metric('heldOutImageCount', fidelity.imageCount, 'images', 'neutral'),
     metric('heldOutAgreementFraction', fidelity.agreementFraction, 'fraction', higher),
-    metric('heldOutKlDivergence', fidelity.klDivergence, '', 'lower-is-better'),
-    ...(logitsSqnrDb === null ? [] : [metric('heldOutLogitsSqnrDb', logitsSqnrDb, 'dB', higher)]),
-    ...(logitsSqnrPerImageDb === null
-      ? []
-      : [metric('heldOutLogitsSqnrPerImageDb', logitsSqnrPerImageDb, 'dB', higher)]),
+    ...finiteMetric('heldOutKlDivergence', fidelity.klDivergence, '', 'lower-is-better'),
+    ...finiteMetric('heldOutLogitsSqnrDb', logitsSqnrDb, 'dB', higher),
+    ...finiteMetric('heldOutLogitsSqnrPerImageDb', logitsSqnrPerImageDb, 'dB', higher),
     ...(accuracy === undefined
       ? []
       : [
@@ -81,6 +89,7 @@ function mixedPrecisionDetails(mixed: NonNullable<QuantizationReport['mixedPreci
       agreementFraction: fidelity.agreementFraction,
       klDivergence: fidelity.klDivergence,
       logitsSqnrDb: fidelity.logitsSqnrDb,
+      ...(fidelity.notFinite === undefined ? {} : { notFinite: { ...fidelity.notFinite } }),
     })),
   };
 }

@@ -7,6 +7,7 @@ import type { ImageSelection } from '../workers/run-image-batches.ts';
 import { counted } from './counted.ts';
 import { compareOutputs, firstInput } from './compare-models.ts';
 import { floatWeightsNote } from './float-weights-note.ts';
+import { notFiniteNotes } from './not-finite.ts';
 import type { FloatNode } from './mark-graph.ts';
 import type { MixedPrecision } from './mixed-precision.ts';
 import { measureOperatorTimes } from './operator-times.ts';
@@ -33,6 +34,8 @@ export interface ReportQuantizationOptions {
   readonly settings: GivenSettings;
   /** `embedded`: the plot of the trade stands in the Markdown; else the path it will have. */
   readonly plotPath: string;
+  /** What else to tell beside the figures: of how the ranges were chosen. */
+  readonly notes?: readonly string[];
   readonly workerCount: number;
   readonly scratchPath: string;
   readonly signal?: AbortSignal;
@@ -99,6 +102,8 @@ export async function reportQuantization(
     operatorTimes,
     notes: [
       ...outputNotes(quantized.model),
+      ...(options.notes ?? []),
+      ...(fidelity === null ? [] : notFiniteNotes(fidelity)),
       ...floatWeightsNote(quantized.model),
       ...notesOf(mixedPrecision),
     ],

@@ -1,4 +1,6 @@
+import { sqnrDbOf, type NoiseSums } from '../metrics/sqnr.ts';
 import { evenlySpaced } from '../numeric/evenly-spaced.ts';
+import { finiteOrNull } from '../numeric/finite-or-null.ts';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeValueInfo } from '../onnx/build.ts';
@@ -7,7 +9,7 @@ import { cloneModel, graphOf, type OnnxModel } from '../onnx/model.ts';
 import { writeOnnx } from '../onnx/writer.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
 import type { LayerEffectSums, SwitchLayersRequest } from '../workers/tasks/switch-layers.ts';
-import type { NoiseSums, TensorNoiseRequest } from '../workers/tasks/tensor-noise.ts';
+import type { TensorNoiseRequest } from '../workers/tasks/tensor-noise.ts';
 import { prepareCalibrated } from './prepare-calibrated.ts';
 import type { QuantizedModel } from './quantize-model.ts';
 import { runOverImages } from './run-over-images.ts';
@@ -23,8 +25,10 @@ export interface LayerSensitivity {
   readonly inputSqnrDb: number | null;
   /** Of the network's first output, this layer alone being quantized; pooled over the images. */
   readonly outputSqnrDb: number | null;
-  /** Mean KL(float ‖ this layer quantized) of the network's softmax, in nats. */
-  readonly klDivergence: number;
+  /** Only where `outputSqnrDb` is null for scores that are not finite, not for want of noise. */
+  readonly isFinite?: false;
+  /** Mean KL(float ‖ this layer quantized) of the network's softmax, in nats; null: not finite. */
+  readonly klDivergence: number | null;
   /** Share of images whose first class stays. */
   readonly agreementFraction: number;
 }
@@ -32,7 +36,7 @@ export interface LayerSensitivity {
 /** How much each layer harms the output, measured one at a time. */
 export interface Sensitivity {
   readonly imageCount: number;
-  /** The most harmful first: lowest `outputSqnrDb`. */
+  /** The most harmful first: scores that are not finite, then the lowest `outputSqnrDb`. */
   readonly layers: readonly LayerSensitivity[];
   /** Every quantized activation in graph order. */
   readonly tensors: readonly { readonly tensor: string; readonly sqnrDb: number | null }[];
@@ -80,17 +84,22 @@ export async function measureSensitivity(options: SensitivityOptions): Promise<S
   });
   const layers = quantized.plan.layers.map((layer, i): LayerSensitivity => {
     const effect = effects[i]!; // one a layer
+    const outputSqnrDb = sqnrDbOf(effect);
     return {
       layer: layer.name,
       operator: layer.node.opType,
       weightSqnrDb: Number.isFinite(layer.weight.sqnrDb) ? layer.weight.sqnrDb : null,
       inputSqnrDb: decibels(noises.get(layer.inputTensor)),
-      outputSqnrDb: decibels(effect),
-      klDivergence: effect.klDivergence / imageCount,
+      outputSqnrDb: finiteOrNull(outputSqnrDb),
+      ...(outputSqnrDb === -Infinity || effect.measuredCount === 0
+        ? { isFinite: false as const }
+        : {}),
+      klDivergence: finiteOrNull(effect.klDivergence / effect.measuredCount),
       agreementFraction: effect.agreementCount / imageCount,
     };
   });
-  const harmOf = ({ outputSqnrDb }: LayerSensitivity): number => outputSqnrDb ?? Infinity;
+  const harmOf = ({ outputSqnrDb, isFinite }: LayerSensitivity): number =>
+    isFinite === false ? -Infinity : (outputSqnrDb ?? Infinity);
   return {
     imageCount,
     layers: layers.sort((a, b) => (harmOf(a) === harmOf(b) ? 0 : harmOf(a) - harmOf(b))),
@@ -145,6 +154,7 @@ async function measureEffects(options: PassOptions): Promise<LayerEffectSums[]> 
     noise: 0,
     klDivergence: 0,
     agreementCount: 0,
+    measuredCount: 0,
   }));
   try {
     await writeOnnx(modelPath, model);
@@ -170,10 +180,10 @@ function added(a: LayerEffectSums, b: LayerEffectSums): LayerEffectSums {
     noise: a.noise + b.noise,
     klDivergence: a.klDivergence + b.klDivergence,
     agreementCount: a.agreementCount + b.agreementCount,
+    measuredCount: a.measuredCount + b.measuredCount,
   };
 }
 
 function decibels(sums: NoiseSums | undefined): number | null {
-  if (sums === undefined || sums.signal <= 0 || sums.noise <= 0) return null;
-  return 10 * Math.log10(sums.signal / sums.noise);
+  return sums === undefined ? null : finiteOrNull(sqnrDbOf(sums));
 }

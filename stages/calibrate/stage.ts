@@ -1,6 +1,10 @@
 import { readImageShards } from '../../src/data/image-shards.ts';
 import { readClassifier } from '../../src/onnx/read-classifier.ts';
-import { shownMethod, writeCalibrationTable } from '../../src/quantization/calibration-table.ts';
+import {
+  selectionNotes,
+  shownMethod,
+  writeCalibrationTable,
+} from '../../src/quantization/calibration-table.ts';
 import { DEFAULT_PERCENTILE } from '../../src/quantization/choices.ts';
 import { equalizeAndCalibrate } from '../../src/quantization/equalize-and-calibrate.ts';
 import { requireImageModel } from '../../src/quantization/require-image-model.ts';
@@ -59,6 +63,8 @@ export const calibrate = defineStage({
     });
     const { tensors, selection } = calibration;
     const chosen = selection === undefined ? {} : { selection };
+    const notes = selectionNotes(selection);
+    for (const note of notes) context.warn(note);
     await writeCalibrationTable(outputs['table']!, {
       format: 1,
       method,
@@ -85,7 +91,7 @@ export const calibrate = defineStage({
           direction: 'neutral',
         },
       ],
-      notes: [],
+      notes,
       details: {
         tensorCount: Object.keys(tensors).length,
         equalizedPairCount: calibration.equalization?.changes.length ?? 0,

@@ -10,6 +10,7 @@ import {
 } from '../../quantization/choices.ts';
 import { localTarget, saturationWarning } from '../../quantization/local-target.ts';
 import type { Preset } from '../../quantization/normalization-choice.ts';
+import { notFiniteText } from '../../quantization/not-finite.ts';
 import {
   quantizeFolder,
   type QuantizeFolderOptions,
@@ -186,7 +187,13 @@ function describeFidelity({ fidelity, comparedOn }: QuantizeFolderResult): [stri
   // A few images with large errors decide the pooled one.
   const mean =
     logitsSqnrPerImageDb === null ? '' : ` (mean over images ${logitsSqnrPerImageDb.toFixed(1)})`;
-  const sqnr = logitsSqnrDb === null ? '' : `, outputs ${logitsSqnrDb.toFixed(1)} dB SQNR${mean}`;
+  const notFinite = notFiniteText(fidelity);
+  const sqnr =
+    logitsSqnrDb === null
+      ? notFinite === null
+        ? ''
+        : `, SQNR of the outputs ${notFinite}`
+      : `, outputs ${logitsSqnrDb.toFixed(1)} dB SQNR${mean}`;
   return [
     `${(agreementFraction * 100).toFixed(2)} %`,
     `top-1, on ${imageCount} images not used for calibration${sqnr}`,

@@ -1,5 +1,6 @@
-import { distributionOf, winnerOf, type ScoreKind } from '../../quantization/class-scores.ts';
-import { klDivergence } from '../../quantization/fidelity.ts';
+import { noiseOf } from '../../metrics/sqnr.ts';
+import { winnerOf, type ScoreKind } from '../../quantization/class-scores.ts';
+import { rowDivergence } from '../../quantization/fidelity.ts';
 import { floatsOf } from '../float-output.ts';
 import { eachBatch, type ImageRun } from '../run-image-batches.ts';
 import { settleTask, type TaskResult } from '../task-result.ts';
@@ -13,12 +14,17 @@ export interface SwitchLayersRequest {
   readonly scores: ScoreKind;
 }
 
-/** Sums over the images of what one layer does to the network's output. */
+/**
+ * Sums over the images of what one layer does to the network's output; Infinity or NaN where it makes
+ * scores that are not finite.
+ */
 export interface LayerEffectSums {
   readonly signal: number;
   readonly noise: number;
   readonly klDivergence: number;
   readonly agreementCount: number;
+  /** Images that the float scores allow to measure signal, noise and divergence on. */
+  readonly measuredCount: number;
 }
 
 /** One entry a layer. */
@@ -36,6 +42,7 @@ export function run(request: SwitchLayersRequest): Promise<SwitchLayersResponse>
       noise: 0,
       klDivergence: 0,
       agreementCount: 0,
+      measuredCount: 0,
     }));
     await eachBatch(request.run, async (session, feeds, imageCount) => {
       const outputWith = async (layer: bigint): Promise<Float32Array> => {
@@ -49,15 +56,13 @@ export function run(request: SwitchLayersRequest): Promise<SwitchLayersResponse>
         for (let start = 0; start < reference.length; start += width) {
           const row = reference.subarray(start, start + width);
           const other = actual.subarray(start, start + width);
-          for (let i = 0; i < width; i += 1) {
-            sum.signal += row[i]! ** 2; // both rows are `width` long
-            sum.noise += (row[i]! - other[i]!) ** 2;
-          }
-          sum.klDivergence += klDivergence(
-            distributionOf(row, scores),
-            distributionOf(other, scores),
-          );
           if (winnerOf(row, scores) === winnerOf(other, scores)) sum.agreementCount += 1;
+          const effect = noiseOf(row, other);
+          if (effect === null) continue;
+          sum.signal += effect.signal;
+          sum.noise += effect.noise;
+          sum.klDivergence += rowDivergence(row, other, scores);
+          sum.measuredCount += 1;
         }
       }
     });

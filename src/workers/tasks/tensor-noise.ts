@@ -1,3 +1,4 @@
+import type { NoiseSums } from '../../metrics/sqnr.ts';
 import { UINT8_MAX, type ActivationParameters } from '../../quantization/parameters.ts';
 import { floatsOf } from '../float-output.ts';
 import { runImageBatches, type ImageRun } from '../run-image-batches.ts';
@@ -7,12 +8,6 @@ import { settleTask, type TaskResult } from '../task-result.ts';
 export interface TensorNoiseRequest {
   readonly run: ImageRun;
   readonly tensors: readonly { readonly name: string; readonly parameters: ActivationParameters }[];
-}
-
-/** Sums of squares: of the values, and of what quantization changes them by. */
-export interface NoiseSums {
-  readonly signal: number;
-  readonly noise: number;
 }
 
 /** One entry a tensor, in the order of the request. */

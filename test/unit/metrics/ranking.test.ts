@@ -44,3 +44,29 @@ test('softmax neither overflows nor loses its sum', () => {
   assert.ok(Math.abs((probabilities[0] ?? 0) - 0.75) < 1e-12);
   assert.ok(Math.abs((probabilities[1] ?? 0) - 0.25) < 1e-12);
 });
+
+test('a row with NaN names no class: it agrees with nothing and is right about nothing', () => {
+  for (const row of [
+    [NaN, 1, 2],
+    [1, NaN, 2],
+    [NaN, NaN, NaN],
+  ]) {
+    assert.ok(Number.isNaN(argmax(row)));
+    assert.ok(!(argmax(row) === argmax([...row]))); // as callers compare
+    assert.deepEqual(
+      [0, 1, 2].map((label) => isInTopK(row, label, 3)),
+      [false, false, false],
+    );
+    assert.ok([...softmax(row)].every((probability) => Number.isNaN(probability)));
+  }
+});
+
+test('infinite scores rank, and share all probability where they are the largest', () => {
+  assert.equal(argmax([-Infinity, -3, -Infinity]), 1);
+  assert.equal(argmax([-Infinity, -Infinity]), 0);
+  assert.equal(argmax([1, Infinity, Infinity]), 1);
+  assert.equal(isInTopK([-Infinity, 1, 0], 0, 2), false);
+  assert.deepEqual([...softmax([-Infinity, 7, -Infinity])], [0, 1, 0]);
+  assert.deepEqual([...softmax([Infinity, 7, Infinity])], [0.5, 0, 0.5]);
+  assert.deepEqual([...softmax([-Infinity, -Infinity])], [0.5, 0.5]);
+});

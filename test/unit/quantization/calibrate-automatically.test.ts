@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { drawHeldOut, isBetter } from '../../../src/quantization/calibrate-automatically.ts';
+import { drawHeldOut } from '../../../src/quantization/calibrate-automatically.ts';
 import { calibrate } from '../../../src/quantization/calibrate.ts';
 import { prepareModel } from '../../../src/quantization/prepare-model.ts';
 import { withRangeTrials } from '../../../src/quantization/try-ranges.ts';
@@ -24,20 +24,6 @@ test('a quarter of the images is held out, at most 12, all of fewer than four', 
   assert.notDeepEqual(drawHeldOut(sixteen, 1), drawn);
   assert.deepEqual(drawHeldOut([4, 9, 11], 0), [4, 9, 11]);
   assert.equal(drawHeldOut([4, 9, 11, 12], 0).length, 1);
-});
-
-test('another candidate wins by more than noise and by more than images differ', () => {
-  assert.equal(isBetter([25, 27], [20, 22]), true);
-  assert.equal(isBetter([20, 22], [25, 27]), false);
-  assert.equal(isBetter([20.2, 22.2], [20, 22]), false); // less than 0.25 dB
-  // Mean +1; the standard error of (4, -2) is 3.
-  assert.equal(isBetter([24, 20], [20, 22]), false);
-  // Mean +1, standard error 0.58 by hand: deviations 0, 1, -1, 1, -1 … of 3 values √(2 / 6).
-  assert.equal(isBetter([21, 23, 20], [20, 21, 20]), true);
-  // No noise on any image beats everything; on some images it says nothing of the others.
-  assert.equal(isBetter([null, null], [40, 50]), true);
-  assert.equal(isBetter([40, 50], [null, null]), false);
-  assert.equal(isBetter([null, 22], [20, 21]), true);
 });
 
 test('a trial rounds activations and nothing else', async (t) => {

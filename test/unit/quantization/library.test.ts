@@ -122,8 +122,8 @@ test('a model of one score is compared by what it decides', async () => {
     ...{ images: inputs.slice(0, 6), compare: inputs.slice(6), sensitivity: 'layers' },
     ...shared,
   });
-  assert.ok(report.fidelity!.klDivergence > 0);
-  assert.ok(report.sensitivity!.layers.every(({ klDivergence }) => klDivergence > 0));
+  assert.ok(report.fidelity!.klDivergence! > 0);
+  assert.ok(report.sensitivity!.layers.every(({ klDivergence }) => klDivergence! > 0));
   assert.match(report.notes.join(), /the probability of the second of two classes/);
   assert.match(reportMarkdown, /^> the model gives one score an image/m);
 });
