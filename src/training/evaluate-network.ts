@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { Split } from '../data/dataset-index.ts';
 import type { ImageShards } from '../data/image-shards.ts';
 import { InterruptedError } from '../diagnostics/errors.ts';
+import { argmax } from '../metrics/ranking.ts';
 import type { Tensorflow } from '../runtime/tensorflow.ts';
 import { NO_CHANGES, type BatchSource } from './batches.ts';
 import type { NetworkRunner } from './network-runner.ts';
@@ -49,7 +50,7 @@ export async function evaluateNetwork(options: EvaluationOptions): Promise<Evalu
     batch.labels.forEach((label, n) => {
       const row = logits.subarray(n * classCount, (n + 1) * classCount);
       lossSum += crossEntropy(row, label);
-      if (indexOfLargest(row) === label) correctCount += 1;
+      if (argmax(row) === label) correctCount += 1;
     });
     await setImmediate();
   }
@@ -62,13 +63,4 @@ function crossEntropy(logits: Float32Array, label: number): number {
   const largest = Math.max(...logits);
   const sum = logits.reduce((total, value) => total + Math.exp(value - largest), 0);
   return Math.log(sum) + largest - (logits[label] ?? NaN);
-}
-
-/** The first of equals, as PyTorch's and TensorFlow's argmax. */
-function indexOfLargest(values: Float32Array): number {
-  let best = 0;
-  values.forEach((value, index) => {
-    if (value > values[best]!) best = index; // best is an index of this array
-  });
-  return best;
 }

@@ -19,7 +19,8 @@ const PROBABILITY_DIGITS = 7;
 const CELLS_PER_WRITE = 50_000;
 
 /**
- * One row an image: image, label, predicted, one probability a class.
+ * One row an image: image, label, predicted, one probability a class. Where the scores hold NaN the
+ * predicted class is empty and so says NaN what has no probability.
  * @throws InterruptedError
  */
 export async function writePredictions(path: string, table: PredictionsTable): Promise<void> {

@@ -11,7 +11,7 @@ import {
 import { wilsonInterval } from '../../src/metrics/intervals.ts';
 import type { ClassifierSignature } from '../../src/onnx/model-signature.ts';
 import { argmax, isInTopK } from '../../src/metrics/ranking.ts';
-import { createSqnrAccumulator } from '../../src/metrics/sqnr.ts';
+import { noiseOf, sqnrDbOf } from '../../src/metrics/sqnr.ts';
 import { interruptibleBootstrapInterval } from '../../src/numeric/bootstrap.ts';
 import { createRandom } from '../../src/numeric/random.ts';
 import type { ProgressUpdate } from '../../src/stage/definition.ts';
@@ -43,6 +43,12 @@ export async function scorePredictions(
   const predicted = predictions.map(({ scores }) => argmax(scores[0]!)); // the scored model is first
   const matrix = confusionMatrix(labels, predicted, classes.length);
   const notes: string[] = [];
+  const unansweredCount = countWhere(predicted, (answer) => Number.isNaN(answer));
+  if (unansweredCount > 0) {
+    notes.push(
+      `the scores are not finite on ${unansweredCount} of ${labels.length} images, which hold NaN: they count as wrong and agree with nothing; quadraticWeightedKappa leaves them out`,
+    );
+  }
 
   const values = [
     fractionMetric(
@@ -111,28 +117,44 @@ function referenceMetrics(
   predicted: readonly number[],
   notes: string[],
 ): MetricValue[] {
-  const sqnr = createSqnrAccumulator();
+  const pooled = { signal: 0, noise: 0 };
   let comparedCount = 0;
   let agreementCount = 0;
+  let measuredCount = 0;
+  let notFiniteCount = 0;
   for (const [i, { scores }] of predictions.entries()) {
     const [own, reference] = scores;
     if (own === undefined || reference === undefined) continue;
-    sqnr.add(reference, own);
     comparedCount += 1;
     if (argmax(reference) === predicted[i]) agreementCount += 1;
+    const sums = noiseOf(reference, own);
+    if (sums === null) continue;
+    measuredCount += 1;
+    pooled.signal += sums.signal;
+    pooled.noise += sums.noise;
+    if (sqnrDbOf(sums) === -Infinity) notFiniteCount += 1;
   }
   if (comparedCount === 0) return [];
   const values = [fractionMetric('agreementFraction', agreementCount, comparedCount)];
-  const sqnrDb = sqnr.finishDb();
-  if (sqnrDb === null) {
-    notes.push('logitsSqnrDb is not finite: the scores equal the reference, or it gives only 0');
-  } else {
+  const sqnrDb = sqnrDbOf(pooled);
+  if (measuredCount < comparedCount) {
+    notes.push(
+      `${comparedCount - measuredCount} of ${comparedCount} images have reference scores that are not finite: logitsSqnrDb leaves them out`,
+    );
+  }
+  if (sqnrDb === -Infinity) {
+    notes.push(
+      `there is no logitsSqnrDb: it is not finite on ${notFiniteCount} of ${measuredCount} images, whose scores are not finite, or whose reference gives only 0`,
+    );
+  } else if (sqnrDb !== null) {
     values.push({
       name: 'logitsSqnrDb',
       value: sqnrDb,
       unit: 'dB',
       direction: 'higher-is-better',
     });
+  } else if (measuredCount > 0) {
+    notes.push('there is no logitsSqnrDb: the scores equal the reference');
   }
   return values;
 }
