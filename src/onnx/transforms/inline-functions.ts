@@ -22,15 +22,15 @@ export function inlineFunctions(model: OnnxModel): void {
   const known = new Map(
     model.functions
       .filter((called) => hasOpsetOf(model, called))
-      .map((called) => [`${called.domain}:${called.name}`, called]),
+      .map((called) => [keyOf(called.name, called), called]),
   );
   if (known.size === 0) return;
   const newName = nameMaker(graph);
-  const isCall = ({ domain, opType }: OnnxNode): boolean => known.has(`${domain}:${opType}`);
+  const isCall = (node: OnnxNode): boolean => known.has(keyOf(node.opType, node));
   // A round a level: functions may call each other, but never themselves.
   for (let round = 0; round < known.size && graph.node.some(isCall); round += 1) {
     graph.node = graph.node.flatMap((node) => {
-      const called = known.get(`${node.domain}:${node.opType}`);
+      const called = known.get(keyOf(node.opType, node));
       return called === undefined ? [node] : bodyOf(node, called, newName);
     });
     if (graph.node.length > MAX_NODES) throw tooManyNodes();
@@ -41,12 +41,12 @@ export function inlineFunctions(model: OnnxModel): void {
 
 /** Those that are called still: by the graph, its branches, or one another. */
 function neededFunctions(model: OnnxModel): ReadonlySet<OnnxFunction> {
-  const byName = new Map(model.functions.map((each) => [`${each.domain}:${each.name}`, each]));
+  const byKey = new Map(model.functions.map((each) => [keyOf(each.name, each), each]));
   const needed = new Set<OnnxFunction>();
   const visit = (nodes: readonly OnnxNode[]): void => {
     for (const node of nodes) {
       for (const inner of innerGraphs(node)) visit(inner.node);
-      const called = byName.get(`${node.domain}:${node.opType}`);
+      const called = byKey.get(keyOf(node.opType, node));
       if (called === undefined || needed.has(called)) continue;
       needed.add(called);
       visit(called.node);
@@ -54,6 +54,11 @@ function neededFunctions(model: OnnxModel): ReadonlySet<OnnxFunction> {
   };
   visit(graphOf(model).node);
   return needed;
+}
+
+/** What a function is told from others by (FunctionProto in onnx.proto, IR version 10). */
+function keyOf(name: string, { domain, overload }: Pick<OnnxNode, 'domain' | 'overload'>): string {
+  return JSON.stringify([domain, name, overload]);
 }
 
 function tooManyNodes(): OnnxError {

@@ -75,6 +75,25 @@ test('attributes come from the call, else from the function’s defaults, else t
   );
 });
 
+test('a call takes the function of its own overload', () => {
+  const kindOf = (overload: string): string | undefined => {
+    const model = modelCalling('Act', ({ opsetImport }) =>
+      ['Relu', 'Neg'].map((opType) =>
+        create(FunctionProtoSchema, {
+          ...{ name: 'Act', domain: 'local', overload: opType.toLowerCase(), opsetImport },
+          ...{ input: ['x'], output: ['z'] },
+          node: [makeNode({ opType, name: '', inputs: ['x'], outputs: ['z'] })],
+        }),
+      ),
+    );
+    graphOf(model).node[0]!.overload = overload;
+    inlineFunctions(model);
+    assert.equal(model.functions.length, 0);
+    return graphOf(model).node[0]?.opType;
+  };
+  assert.deepEqual([kindOf('relu'), kindOf('neg')], ['Relu', 'Neg']);
+});
+
 test('functions that call themselves or grow without limit end', () => {
   const endless = modelCalling('F0', (m) => [twice('F0', 'F0', m)]);
   inlineFunctions(endless);
