@@ -48,7 +48,7 @@ function drop(model: OnnxModel, away: readonly AwayTensor[]): void {
 }
 
 async function readBack(away: readonly AwayTensor[], path: string): Promise<void> {
-  const end = Math.max(...away.map(({ place }) => place.offset + place.length));
+  const end = away.reduce((last, { place }) => Math.max(last, place.offset + place.length), 0);
   const bytes = new Uint8Array(end);
   const file = await open(path);
   try {

@@ -32,13 +32,13 @@ export function findChannelClasses(graph: OnnxGraph): ChannelClasses {
   const groups = disjointSets();
   const tensors = new Map<string, Int32Array>();
   const tensorGroups = new Map<string, number>();
-  const mixed: number[] = [];
-  const fixed: number[] = [];
+  const mixed = new Set<number>();
+  const fixed = new Set<number>();
   const bounds = new Map<string, number>();
   const layerOutputs = new Set<string>();
   const flat = new Set<string>();
   const fix = (tensor: string): void => {
-    fixed.push(...(tensors.get(tensor) ?? []));
+    for (const channel of tensors.get(tensor) ?? []) fixed.add(channel);
   };
   const join = (output: string, classes: Int32Array, inputs: readonly string[]): void => {
     tensors.set(output, classes);
@@ -53,7 +53,7 @@ export function findChannelClasses(graph: OnnxGraph): ChannelClasses {
         const [input = ''] = step.node.input;
         const read = tensors.get(input);
         if (read === undefined || step.reading?.channelCount !== read.length) fix(input);
-        else if (step.reading.connection === 'full') mixed.push(...read);
+        else if (step.reading.connection === 'full') read.forEach((channel) => mixed.add(channel));
         join(output, Int32Array.from({ length: step.channelCount }, channels.add), []);
         layerOutputs.add(output);
         if (step.node.opType === 'Gemm') flat.add(output);
@@ -89,8 +89,8 @@ export function findChannelClasses(graph: OnnxGraph): ChannelClasses {
     }
   }
   for (const { name } of graph.output) fix(name);
-  const rootsOf = (list: readonly number[]): ReadonlySet<number> =>
-    new Set(list.map(channels.rootOf));
+  const rootsOf = (found: ReadonlySet<number>): ReadonlySet<number> =>
+    new Set([...found].map(channels.rootOf));
   const [mixedRoots, fixedRoots] = [rootsOf(mixed), rootsOf(fixed)];
   return {
     tensors: new Map([...tensors].map(([name, classes]) => [name, classes.map(channels.rootOf)])),

@@ -182,3 +182,20 @@ test('a Clip of any activation bounds the scale of its class', () => {
   // 6 / 4 at most for the first; the second reaches the bound; the third needs nothing.
   assert.deepEqual(change!.scales.slice(0, 2), [1.5, 1]);
 });
+
+test('a layer may have more channels than a call takes arguments', () => {
+  const channels = 200_000;
+  const model = smallModel({
+    input: INPUT,
+    output: 'wide',
+    nodes: [conv('stem', 'input'), of('Relu', 'rectified', 'stem'), conv('wide', 'rectified')],
+    tensors: [
+      ...tensorsOf({ stem: [channels, 2] }),
+      makeTensor('wide_w', [1, channels, 1, 1], new Float32Array(channels)),
+      makeTensor('wide_b', [1], new Float32Array(1)),
+    ],
+  });
+  const classes = findChannelClasses(graphOf(model));
+  assert.equal(classes.tensors.get('rectified')?.length, channels);
+  assert.ok(classes.isMixed(classes.tensors.get('rectified')![channels - 1]!));
+});
