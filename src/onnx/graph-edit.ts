@@ -48,15 +48,21 @@ export function shownNode(node: OnnxNode): string {
   return node.name === '' ? `${node.opType} → ${node.output[0] ?? '?'}` : node.name;
 }
 
-/** Makes every reader of `from` read `to`, those in branches and loop bodies too. */
-export function replaceUses(graph: OnnxGraph, from: string, to: string): void {
+/**
+ * Makes every reader of a tensor in `names` read the one it stands for, in one walk over all nodes, those
+ * in branches and loop bodies too; the outputs of an `inner` graph are readers as well.
+ */
+export function renameUses(
+  graph: OnnxGraph,
+  names: ReadonlyMap<string, string>,
+  place: 'outer' | 'inner' = 'outer',
+): void {
   for (const node of graph.node) {
-    for (let i = 0; i < node.input.length; i += 1) if (node.input[i] === from) node.input[i] = to;
-    for (const inner of innerGraphs(node)) {
-      replaceUses(inner, from, to);
-      for (const output of inner.output) if (output.name === from) output.name = to;
-    }
+    for (const [i, name] of node.input.entries()) node.input[i] = names.get(name) ?? name;
+    for (const inner of innerGraphs(node)) renameUses(inner, names, 'inner');
   }
+  if (place === 'outer') return;
+  for (const output of graph.output) output.name = names.get(output.name) ?? output.name;
 }
 
 /** Tensors from outside that the branches or the loop body of a node read. */
@@ -89,23 +95,6 @@ export function hasGraphs({ attribute }: OnnxNode): boolean {
 }
 
 const NONE: readonly never[] = [];
-
-/** Removes `node` and lets `source` stand for its first output; keeps the names of graph outputs. */
-export function bypassNode(graph: OnnxGraph, node: OnnxNode, source: string): void {
-  const output = node.output[0] ?? '';
-  const isGraphOutput = graph.output.some((value) => value.name === output);
-  if (!isGraphOutput) {
-    replaceUses(graph, output, source);
-    graph.node = graph.node.filter((other) => other !== node);
-    return;
-  }
-  const producer = graph.node.find((other) => other.output.includes(source));
-  const sourceIsOutput = graph.output.some((value) => value.name === source);
-  if (producer === undefined || sourceIsOutput) return; // an input that is an output needs its Identity
-  producer.output = producer.output.map((name) => (name === source ? output : name));
-  replaceUses(graph, source, output);
-  graph.node = graph.node.filter((other) => other !== node);
-}
 
 /** Whether it is one of ONNX's own operators, and no function or operator of another domain of that name. */
 export function isStandard({ domain }: OnnxNode): boolean {

@@ -1,5 +1,6 @@
 import { makeTensor } from '../onnx/build.ts';
-import { indexGraph, nameMaker, soleConsumer, type GraphIndex } from '../onnx/graph-edit.ts';
+import { nameMaker, soleConsumer, type GraphIndex } from '../onnx/graph-edit.ts';
+import { createLiveIndex } from '../onnx/live-index.ts';
 import type { OnnxGraph, OnnxNode } from '../onnx/model.ts';
 import { isFloatTensor, readFloats } from '../onnx/tensor-data.ts';
 import { quantizeLinear } from './linear.ts';
@@ -17,10 +18,10 @@ export function computeOnCodes(
   parametersOf: (tensor: string) => ActivationParameters | undefined,
 ): void {
   const newName = nameMaker(graph);
-  for (const node of [...graph.node]) {
+  const index = createLiveIndex(graph);
+  for (const node of graph.node) {
     if (!MOVED.has(node.opType)) continue;
     const [output = ''] = node.output;
-    const index = indexGraph(graph);
     const dequantize = index.producers.get(node.input[0] ?? '');
     const quantize = soleConsumer(index, output);
     const parameters = parametersOf(output);
@@ -30,7 +31,7 @@ export function computeOnCodes(
     const codeOf = (value: number): string => {
       const name = newName(`${output}_code`);
       const codes = quantizeLinear(Float32Array.of(value), parameters);
-      graph.initializer.push(makeTensor(name, [], Uint8Array.from(codes)));
+      index.addInitializer(makeTensor(name, [], Uint8Array.from(codes)));
       return name;
     };
     const names = node.opType === 'Pad' ? node.input.slice(2, 3) : node.input.slice(1);
@@ -48,19 +49,21 @@ export function computeOnCodes(
       return codeOf(tensor === undefined ? fallback : (readFloats(tensor)[0] ?? fallback));
     };
     if (node.opType === 'SpaceToDepth') {
-      node.input = [codes];
+      index.setInputs(node, [codes]);
     } else if (node.opType === 'Pad') {
       // The pads and the axes stay as they are.
-      node.input = [codes, node.input[1] ?? '', bound(0, 0), ...node.input.slice(3)];
+      index.setInputs(node, [codes, node.input[1] ?? '', bound(0, 0), ...node.input.slice(3)]);
     } else if (node.opType === 'Relu') {
       node.opType = 'Clip';
-      node.input = [codes, codeOf(0)];
+      index.setInputs(node, [codes, codeOf(0)]);
     } else {
-      node.input = [codes, bound(0, -Infinity), bound(1, Infinity)];
+      index.setInputs(node, [codes, bound(0, -Infinity), bound(1, Infinity)]);
     }
-    node.output = [...quantize.output];
-    graph.node = graph.node.filter((other) => other !== quantize);
+    const coded = [...quantize.output];
+    index.replaceNode(quantize);
+    index.setOutputs(node, coded);
   }
+  index.settle();
 }
 
 /** Whether scale and zero point of the two hold the same bytes. */

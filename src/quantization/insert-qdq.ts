@@ -3,10 +3,16 @@ import {
   nameMaker,
   pruneInitializers,
   pruneNodes,
-  replaceUses,
+  renameUses,
   sortNodes,
 } from '../onnx/graph-edit.ts';
-import { graphOf, type OnnxGraph, type OnnxModel } from '../onnx/model.ts';
+import {
+  graphOf,
+  type Initializer,
+  type OnnxGraph,
+  type OnnxModel,
+  type OnnxNode,
+} from '../onnx/model.ts';
 import { dimsOf, readFloats } from '../onnx/tensor-data.ts';
 import { computeOnCodes } from './compute-on-codes.ts';
 import { quantizeLinear } from './linear.ts';
@@ -34,8 +40,8 @@ export function insertQdq(
   for (const layer of plan.layers) {
     quantizeLayer(edit, layer, plan, corrections.get(layer.outputTensor));
   }
-  for (const [name, constant] of plan.constants) quantizeConstant(edit, name, constant);
-  for (const [tensor, parameters] of plan.activations) insertPair(edit, tensor, parameters);
+  quantizeConstants(edit, plan.constants);
+  insertPairs(edit, plan.activations);
   computeOnCodes(graph, (tensor) => plan.activations.get(tensor));
   shieldFloatLayers(graph, plan.floatNodes);
   shieldGelus(graph);
@@ -60,57 +66,64 @@ function addTensor(
   return name;
 }
 
-function insertPair(edit: GraphEdit, tensor: string, parameters: ActivationParameters): void {
+/** Every pair of QuantizeLinear and DequantizeLinear; readers learn the new names in one walk at the end. */
+function insertPairs(
+  edit: GraphEdit,
+  activations: ReadonlyMap<string, ActivationParameters>,
+): void {
   const { graph, newName } = edit;
-  const scale = addTensor(edit, `${tensor}_scale`, [], Float32Array.of(parameters.scale));
-  const zeroPoint = addTensor(
-    edit,
-    `${tensor}_zero_point`,
-    [],
-    Uint8Array.of(parameters.zeroPoint),
-  );
-  // What is the model's input as well stays what it is, and only its readers see codes.
-  const isOutput =
-    graph.output.some((output) => output.name === tensor) &&
-    !graph.input.some((input) => input.name === tensor);
-  let source = tensor;
-  let dequantized = newName(`${tensor}_dequantized`);
-  if (isOutput) {
-    // The name belongs to the graph's output, so what made the tensor gets another one.
-    source = dequantized;
-    dequantized = tensor;
-    for (const node of graph.node) {
-      node.output = node.output.map((name) => (name === tensor ? source : name));
-    }
-  } else {
-    replaceUses(graph, tensor, dequantized);
+  const inputs = new Set(graph.input.map(({ name }) => name));
+  const outputs = new Set(graph.output.map(({ name }) => name));
+  const [read, made] = [new Map<string, string>(), new Map<string, string>()];
+  const pairs: OnnxNode[] = [];
+  for (const [tensor, { scale: step, zeroPoint: zero }] of activations) {
+    const scale = addTensor(edit, `${tensor}_scale`, [], Float32Array.of(step));
+    const zeroPoint = addTensor(edit, `${tensor}_zero_point`, [], Uint8Array.of(zero));
+    const renamed = newName(`${tensor}_dequantized`);
+    // The name belongs to the graph's output, so what made the tensor gets another one. What is the
+    // model's input as well stays what it is, and only its readers see codes.
+    const isOutput = outputs.has(tensor) && !inputs.has(tensor);
+    (isOutput ? made : read).set(tensor, renamed);
+    const [source, dequantized] = isOutput ? [renamed, tensor] : [tensor, renamed];
+    const quantized = newName(`${tensor}_quantized`);
+    pairs.push(
+      makeNode({
+        opType: 'QuantizeLinear',
+        name: newName(`${tensor}/quantize`),
+        inputs: [source, scale, zeroPoint],
+        outputs: [quantized],
+      }),
+      makeNode({
+        opType: 'DequantizeLinear',
+        name: newName(`${tensor}/dequantize`),
+        inputs: [quantized, scale, zeroPoint],
+        outputs: [dequantized],
+      }),
+    );
   }
-  const quantized = newName(`${tensor}_quantized`);
-  graph.node.push(
-    makeNode({
-      opType: 'QuantizeLinear',
-      name: newName(`${tensor}/quantize`),
-      inputs: [source, scale, zeroPoint],
-      outputs: [quantized],
-    }),
-    makeNode({
-      opType: 'DequantizeLinear',
-      name: newName(`${tensor}/dequantize`),
-      inputs: [quantized, scale, zeroPoint],
-      outputs: [dequantized],
-    }),
-  );
+  renameUses(graph, read);
+  for (const node of graph.node) node.output = node.output.map((name) => made.get(name) ?? name);
+  graph.node = [...graph.node, ...pairs];
+}
+
+function quantizeConstants(
+  edit: GraphEdit,
+  constants: ReadonlyMap<string, QuantizedConstant>,
+): void {
+  const initializers = new Map(edit.graph.initializer.map((tensor) => [tensor.name, tensor]));
+  for (const [name, constant] of constants) {
+    quantizeConstant(edit, initializers.get(name)!, constant); // planned from this graph's
+  }
 }
 
 /** For those that run in integers: a Clip or a Pad may read the same constant as it is. */
 function quantizeConstant(
   edit: GraphEdit,
-  name: string,
+  tensor: Initializer,
   { parameters, readers }: QuantizedConstant,
 ): void {
   const { graph, newName } = edit;
-  const tensor = graph.initializer.find((initializer) => initializer.name === name);
-  if (tensor === undefined) return; // planned from this graph's initializers
+  const { name } = tensor;
   const codes = addTensor(
     edit,
     `${name}_quantized`,

@@ -95,8 +95,9 @@ export function markGraph(graph: OnnxGraph, excluded: ReadonlySet<string> = new 
         break;
       case 'integer':
         for (const input of node.input) {
-          if (index.initializers.has(input))
-            constants.set(input, [...(constants.get(input) ?? []), node]);
+          const readers = constants.get(input);
+          if (readers !== undefined) readers.push(node);
+          else if (index.initializers.has(input)) constants.set(input, [node]);
           else quantizeTensor(input);
         }
         joins.push(...joinOf(node, quantizeOutput(node, false), constants));

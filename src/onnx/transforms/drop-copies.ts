@@ -1,6 +1,7 @@
 import { integerOf, removeAttributes } from '../attributes.ts';
 import { makeIntegers } from '../build.ts';
-import { bypassNode, indexGraph, nameMaker } from '../graph-edit.ts';
+import { nameMaker, type GraphIndex } from '../graph-edit.ts';
+import { createLiveIndex } from '../live-index.ts';
 import type { OnnxGraph, OnnxNode } from '../model.ts';
 import { inferGraph, type InferredGraph, type Shape } from '../shape-inference.ts';
 
@@ -13,31 +14,32 @@ export function dropCopies(graph: OnnxGraph): void {
   if (!graph.node.some(({ opType }) => opType === 'Expand' || opType === 'Gather')) return;
   const inferred = inferGraph(graph);
   const newName = nameMaker(graph);
-  for (const node of [...graph.node]) {
+  const index = createLiveIndex(graph);
+  for (const node of graph.node) {
     const [input = ''] = node.input;
-    if (node.opType === 'Expand' && isRepeatedAnyway(node, graph, inferred.shapes))
-      bypassNode(graph, node, input);
+    if (node.opType === 'Expand' && isRepeatedAnyway(node, index, inferred.shapes))
+      index.bypass(node, input);
     const shape = node.opType === 'Gather' ? orderedShape(node, inferred) : undefined;
     if (shape === undefined) continue;
     const name = newName(`${node.output[0] ?? ''}_shape`);
-    graph.initializer.push(makeIntegers(name, shape));
+    index.addInitializer(makeIntegers(name, shape));
     node.opType = 'Reshape';
-    node.input = [input, name];
+    index.setInputs(node, [input, name]);
     removeAttributes(node, 'axis');
   }
+  index.settle();
 }
 
 const REPEATING = new Set(['Add', 'Sub', 'Mul', 'Div']);
 
 function isRepeatedAnyway(
   expand: OnnxNode,
-  graph: OnnxGraph,
+  { consumers, outputs }: GraphIndex,
   shapes: ReadonlyMap<string, Shape>,
 ): boolean {
   const [output = ''] = expand.output;
   const before = shapes.get(expand.input[0] ?? '');
   const after = shapes.get(output);
-  const { consumers, outputs } = indexGraph(graph);
   const readers = consumers.get(output) ?? [];
   if (before === undefined || after?.length !== before.length) return false;
   if (outputs.has(output) || readers.length === 0) return false;

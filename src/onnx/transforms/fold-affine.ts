@@ -1,6 +1,7 @@
 import { floatOf, integerOf, integersOf, removeAttributes, stringOf } from '../attributes.ts';
 import { makeNode, makeTensor } from '../build.ts';
-import { indexGraph, nameMaker, pruneNodes, soleConsumer, type GraphIndex } from '../graph-edit.ts';
+import { nameMaker, pruneNodes, soleConsumer } from '../graph-edit.ts';
+import { createLiveIndex, type LiveIndex } from '../live-index.ts';
 import type { Initializer, OnnxGraph, OnnxNode } from '../model.ts';
 import { inferGraph, type Shape } from '../shape-inference.ts';
 import { dimsOf, isFloatTensor, readFloats } from '../tensor-data.ts';
@@ -19,10 +20,11 @@ export function foldAffine(graph: OnnxGraph): void {
     graph,
     newName: nameMaker(graph),
     shapes: inferGraph(graph).shapes,
-    index: indexGraph(graph),
+    index: createLiveIndex(graph),
   };
   foldBackward(state);
   foldStandalone(state);
+  state.index.settle();
   pruneNodes(graph);
 }
 
@@ -30,7 +32,7 @@ interface FoldState {
   readonly graph: OnnxGraph;
   readonly newName: (wanted: string) => string;
   readonly shapes: ReadonlyMap<string, Shape>;
-  index: GraphIndex;
+  readonly index: LiveIndex;
 }
 
 interface ChannelAffine {
@@ -50,16 +52,16 @@ function foldBackward(state: FoldState): void {
         becomeClip(consumer, state);
         break;
       }
-      node.output = [consumer.output[0] ?? ''];
-      state.graph.node = state.graph.node.filter((other) => other !== consumer);
-      state.index = indexGraph(state.graph);
+      state.index.replaceNode(consumer);
+      state.index.setOutputs(node, [consumer.output[0] ?? '']);
     }
   }
+  state.index.settle();
 }
 
 /** Changes the layer's weights and bias so that it does what `consumer` does to its output. */
 function foldInto(node: OnnxNode, consumer: OnnxNode, state: FoldState): boolean {
-  const { index, graph, newName } = state;
+  const { index, newName } = state;
   const weight = index.initializers.get(node.input[1] ?? '');
   const biasName = node.input[2] ?? '';
   const bias = index.initializers.get(biasName);
@@ -77,24 +79,19 @@ function foldInto(node: OnnxNode, consumer: OnnxNode, state: FoldState): boolean
   const values = Float32Array.from(shift, (value, c) => value + scale[c]! * (oldBias?.[c] ?? 0)); // one a channel
   const weightName = newName(`${weight.name}_folded`);
   const foldedBias = newName(bias === undefined ? `${weight.name}_bias` : `${bias.name}_folded`);
-  graph.initializer.push(
-    makeTensor(weightName, dimsOf(weight), scaleWeight(weight, scale, axis)),
-    makeTensor(foldedBias, [channels], values),
-  );
-  node.input = [node.input[0] ?? '', weightName, foldedBias];
-  state.index = indexGraph(graph);
+  index.addInitializer(makeTensor(weightName, dimsOf(weight), scaleWeight(weight, scale, axis)));
+  index.addInitializer(makeTensor(foldedBias, [channels], values));
+  index.setInputs(node, [node.input[0] ?? '', weightName, foldedBias]);
   return true;
 }
 
-function becomeClip(node: OnnxNode, { graph, newName }: FoldState): void {
+function becomeClip(node: OnnxNode, { index, newName }: FoldState): void {
   const low = newName(`${node.output[0] ?? ''}_min`);
   const high = newName(`${node.output[0] ?? ''}_max`);
-  graph.initializer.push(
-    makeTensor(low, [], Float32Array.of(0)),
-    makeTensor(high, [], Float32Array.of(1)),
-  );
+  index.addInitializer(makeTensor(low, [], Float32Array.of(0)));
+  index.addInitializer(makeTensor(high, [], Float32Array.of(1)));
   node.opType = 'Clip';
-  node.input = [node.input[0] ?? '', low, high];
+  index.setInputs(node, [node.input[0] ?? '', low, high]);
   removeAttributes(node, 'alpha', 'beta');
 }
 
@@ -153,7 +150,7 @@ function chainFrom(start: OnnxNode, state: FoldState): Chain | undefined {
 
 /** Takes the chain into the layer that alone reads it: W(s·x + t) + b = (W·s)x + (W·t + b). */
 function foldForward(chain: Chain, state: FoldState): boolean {
-  const { index, graph, newName } = state;
+  const { index, newName } = state;
   const layer = soleConsumer(index, chain.output);
   if (layer?.input[0] !== chain.output) return false;
   if (layer.opType !== 'Conv' && layer.opType !== 'Gemm') return false;
@@ -179,17 +176,11 @@ function foldForward(chain: Chain, state: FoldState): boolean {
   const oldBias = bias === undefined ? undefined : readFloats(bias);
   const weightName = newName(`${weight.name}_folded`);
   const foldedBias = newName(bias === undefined ? `${weight.name}_bias` : `${bias.name}_folded`);
-  graph.initializer.push(
-    makeTensor(weightName, dims, values),
-    makeTensor(
-      foldedBias,
-      [outputs],
-      Float32Array.from(added, (value, c) => value + (oldBias?.[c] ?? 0)),
-    ),
-  );
-  layer.input = [chain.input, weightName, foldedBias];
-  graph.node = graph.node.filter((node) => !chain.nodes.includes(node));
-  state.index = indexGraph(graph);
+  const biases = Float32Array.from(added, (value, c) => value + (oldBias?.[c] ?? 0));
+  index.addInitializer(makeTensor(weightName, dims, values));
+  index.addInitializer(makeTensor(foldedBias, [outputs], biases));
+  index.setInputs(layer, [chain.input, weightName, foldedBias]);
+  for (const node of chain.nodes) index.replaceNode(node);
   return true;
 }
 
@@ -232,15 +223,12 @@ function scaleInputs(
   return added;
 }
 
-function becomeConv(chain: Chain, state: FoldState): void {
-  const { graph, newName } = state;
+function becomeConv(chain: Chain, { index, newName }: FoldState): void {
   const channels = chain.scale.length;
   const weight = newName(`${chain.output}_scale`);
   const bias = newName(`${chain.output}_shift`);
-  graph.initializer.push(
-    makeTensor(weight, [channels, 1, 1, 1], Float32Array.from(chain.scale)),
-    makeTensor(bias, [channels], Float32Array.from(chain.shift)),
-  );
+  index.addInitializer(makeTensor(weight, [channels, 1, 1, 1], Float32Array.from(chain.scale)));
+  index.addInitializer(makeTensor(bias, [channels], Float32Array.from(chain.shift)));
   const [first] = chain.nodes;
   const conv = makeNode({
     opType: 'Conv',
@@ -250,24 +238,20 @@ function becomeConv(chain: Chain, state: FoldState): void {
     attributes: { group: channels, kernel_shape: [1, 1] },
   });
   const last = chain.nodes.at(-1);
-  graph.node = graph.node.flatMap((node) => {
-    if (node === last) return [conv];
-    return chain.nodes.includes(node) ? [] : [node];
-  });
-  state.index = indexGraph(graph);
+  for (const node of chain.nodes) index.replaceNode(node, node === last ? [conv] : []);
 }
 
 /** onnxruntime has integer forms of Mul and Add, none of Div and Sub. */
-function becomeMulOrAdd(node: OnnxNode, { graph, newName, index }: FoldState): void {
+function becomeMulOrAdd(node: OnnxNode, { newName, index }: FoldState): void {
   const [input = '', constant = ''] = node.input;
   const tensor = index.initializers.get(constant);
   if (tensor === undefined || (node.opType !== 'Div' && node.opType !== 'Sub')) return;
   const isDiv = node.opType === 'Div';
   const values = readFloats(tensor).map((value) => (isDiv ? 1 / value : -value));
   const name = newName(`${constant}_${isDiv ? 'reciprocal' : 'negative'}`);
-  graph.initializer.push(makeTensor(name, dimsOf(tensor), values));
+  index.addInitializer(makeTensor(name, dimsOf(tensor), values));
   node.opType = isDiv ? 'Mul' : 'Add';
-  node.input = [input, name];
+  index.setInputs(node, [input, name]);
 }
 
 /** y = scale · x + shift per channel, or undefined where a node does something else. */

@@ -3,7 +3,8 @@ import { attributeOf, floatOf, integerOf, integersOf, tensorOf } from '../attrib
 import { makeIntegers, makeTensor } from '../build.ts';
 import { initializerOf, isFullyKnown } from '../constant-value.ts';
 import { TensorProto_DataType as DataType, TensorProtoSchema } from '../generated/onnx_pb.ts';
-import { bypassNode, indexGraph, innerReads, nameMaker, sortNodes } from '../graph-edit.ts';
+import { indexGraph, nameMaker, sortNodes } from '../graph-edit.ts';
+import { createLiveIndex, type LiveIndex } from '../live-index.ts';
 import type { Initializer, OnnxGraph, OnnxNode } from '../model.ts';
 import { elementTypeOf } from '../model-signature.ts';
 import { inferGraph, type InferredGraph } from '../shape-inference.ts';
@@ -41,10 +42,12 @@ export function foldConstants(graph: OnnxGraph): void {
     folded.add(node);
   }
   graph.node = graph.node.filter((node) => !folded.has(node));
-  const known = { graph, shapes: inferred.shapes, floats: float32Tensors(graph) };
-  for (const node of [...graph.node]) {
-    if (onlyPassesOn(node, known)) bypassNode(graph, node, node.input[0] ?? '');
+  const index = createLiveIndex(graph);
+  const known = { index, shapes: inferred.shapes, floats: float32Tensors(graph) };
+  for (const node of graph.node) {
+    if (onlyPassesOn(node, known)) index.bypass(node, node.input[0] ?? '');
   }
+  index.settle();
 }
 
 /** Weights kept in float16 that a Cast makes float32 become so here. */
@@ -139,19 +142,19 @@ function float32Tensors(graph: OnnxGraph): ReadonlySet<string> {
 }
 
 interface Known {
-  readonly graph: OnnxGraph;
+  readonly index: LiveIndex;
   readonly shapes: InferredGraph['shapes'];
   readonly floats: ReadonlySet<string>;
 }
 
-function onlyPassesOn(node: OnnxNode, { graph, shapes, floats }: Known): boolean {
+function onlyPassesOn(node: OnnxNode, { index, shapes, floats }: Known): boolean {
   switch (node.opType) {
     case 'Identity':
       return true;
     case 'Cast':
       return integerOf(node, 'to', 0) === FLOAT && floats.has(node.input[0] ?? '');
     case 'Dropout':
-      return maskIsUnused(graph, node);
+      return maskIsUnused(index, node);
     case 'Concat':
     case 'Sum':
       return node.input.length === 1;
@@ -175,9 +178,8 @@ function onlyPassesOn(node: OnnxNode, { graph, shapes, floats }: Known): boolean
 }
 
 /** A Dropout whose mask somebody reads stays; its training_mode input is false in exported models. */
-function maskIsUnused(graph: OnnxGraph, dropout: OnnxNode): boolean {
+function maskIsUnused({ consumers, outputs }: LiveIndex, dropout: OnnxNode): boolean {
   const mask = dropout.output[1];
   if (mask === undefined || mask === '') return true;
-  const readers = graph.node.flatMap((node) => [...node.input, ...innerReads(node)]);
-  return !graph.output.some(({ name }) => name === mask) && !readers.includes(mask);
+  return !outputs.has(mask) && (consumers.get(mask) ?? []).length === 0;
 }

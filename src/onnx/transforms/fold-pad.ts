@@ -1,5 +1,6 @@
 import { attributeOf, integerOf, integersOf, setIntegers, stringOf } from '../attributes.ts';
-import { indexGraph, soleConsumer } from '../graph-edit.ts';
+import { soleConsumer, type GraphIndex } from '../graph-edit.ts';
+import { createLiveIndex } from '../live-index.ts';
 import type { OnnxGraph, OnnxNode } from '../model.ts';
 import { readFloats, readIntegers } from '../tensor-data.ts';
 
@@ -8,19 +9,22 @@ import { readFloats, readIntegers } from '../tensor-data.ts';
  * -infinity into a MaxPool: as a node of its own between quantized tensors it would run in float.
  */
 export function foldPad(graph: OnnxGraph): void {
-  for (const pad of [...graph.node]) {
+  if (!graph.node.some(({ opType }) => opType === 'Pad')) return;
+  const index = createLiveIndex(graph);
+  for (const pad of graph.node) {
     if (pad.opType !== 'Pad') continue;
-    const window = soleConsumer(indexGraph(graph), pad.output[0] ?? '');
+    const window = soleConsumer(index, pad.output[0] ?? '');
     if (window === undefined || window.input[0] !== pad.output[0]) continue;
-    const pads = spatialPads(pad, graph, window.opType === 'MaxPool' ? isBelowAll : isZero);
+    const pads = spatialPads(pad, index, window.opType === 'MaxPool' ? isBelowAll : isZero);
     if (pads === undefined || stringOf(window, 'auto_pad', 'NOTSET') !== 'NOTSET') continue;
     const own = integersOf(window, 'pads') ?? [0, 0, 0, 0];
     const sum = own.map((value, i) => value + pads[i]!); // both are [top, left, bottom, right]
     if (window.opType !== 'Conv' && !isPoolPaddedBy(window, sum)) continue;
     setIntegers(window, 'pads', sum);
-    window.input[0] = pad.input[0] ?? '';
-    graph.node = graph.node.filter((node) => node !== pad);
+    index.setInputs(window, [pad.input[0] ?? '', ...window.input.slice(1)]);
+    index.replaceNode(pad);
   }
+  index.settle();
 }
 
 /** Whether it is a MaxPool that onnxruntime takes such pads of: each smaller than the window. */
@@ -38,13 +42,12 @@ const isBelowAll = (value: number): boolean => value <= LEAST_FLOAT;
 /** [top, left, bottom, right] where the node pads nothing but these, with a value that will do. */
 function spatialPads(
   pad: OnnxNode,
-  graph: OnnxGraph,
+  { initializers }: GraphIndex,
   willDo: (value: number) => boolean,
 ): number[] | undefined {
   if (stringOf(pad, 'mode', 'constant') !== 'constant') return undefined;
   if ((pad.input[3] ?? '') !== '' || attributeOf(pad, 'pads') !== undefined) return undefined;
-  const constant = (position: number) =>
-    graph.initializer.find(({ name }) => name === pad.input[position]);
+  const constant = (position: number) => initializers.get(pad.input[position] ?? '');
   const pads = constant(1);
   const value = constant(2);
   if (pads === undefined || ((pad.input[2] ?? '') !== '' && value === undefined)) return undefined;

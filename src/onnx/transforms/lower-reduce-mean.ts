@@ -1,7 +1,8 @@
 import { integerOf, integersOf, setIntegers } from '../attributes.ts';
 import { makeIntegers, makeNode } from '../build.ts';
-import { indexGraph, nameMaker, soleConsumer } from '../graph-edit.ts';
-import type { OnnxGraph, OnnxNode } from '../model.ts';
+import { nameMaker, soleConsumer } from '../graph-edit.ts';
+import { createLiveIndex } from '../live-index.ts';
+import type { Initializer, OnnxGraph, OnnxNode } from '../model.ts';
 import { inferGraph } from '../shape-inference.ts';
 import { readIntegers } from '../tensor-data.ts';
 
@@ -15,10 +16,11 @@ export function lowerReduceMean(graph: OnnxGraph): void {
   joinMeans(graph);
   const newName = nameMaker(graph);
   const { shapes } = inferGraph(graph);
+  const initializers = new Map(graph.initializer.map((tensor) => [tensor.name, tensor]));
   graph.node = graph.node.flatMap((node) => {
     if (node.opType !== 'ReduceMean' || shapes.get(node.input[0] ?? '')?.length !== RANK)
       return [node];
-    const axes = reducedAxes(node, graph)?.join() ?? '';
+    const axes = reducedAxes(node, initializers)?.join() ?? '';
     const isChannelsLast = axes === '1,2';
     if (axes !== '2,3' && !isChannelsLast) return [node];
     const [output = ''] = node.output;
@@ -48,33 +50,43 @@ const RANK = 4;
 function joinMeans(graph: OnnxGraph): void {
   const { shapes } = inferGraph(graph);
   const newName = nameMaker(graph);
-  for (const first of [...graph.node]) {
-    const second = soleConsumer(indexGraph(graph), first.output[0] ?? '');
-    if (first.opType !== 'ReduceMean' || second?.opType !== 'ReduceMean') continue;
+  const index = createLiveIndex(graph);
+  for (const first of graph.node) {
+    if (first.opType !== 'ReduceMean') continue;
+    const second = soleConsumer(index, first.output[0] ?? '');
+    if (second?.opType !== 'ReduceMean') continue;
     if (shapes.get(first.input[0] ?? '')?.length !== RANK) continue;
     const keeps = integerOf(first, 'keepdims', 1);
     if (keeps !== integerOf(second, 'keepdims', 1)) continue;
-    const axes = reducedAxes(first, graph);
+    const axes = reducedAxes(first, index.initializers);
     if (axes === undefined) continue;
     const left = [0, 1, 2, 3].filter((axis) => keeps === 1 || !axes.includes(axis));
-    const more = reducedAxes(second, graph, left.length)?.map((axis) => left[axis] ?? NaN);
+    const more = reducedAxes(second, index.initializers, left.length)?.map(
+      (axis) => left[axis] ?? NaN,
+    );
     if (more === undefined) continue;
     const all = [...new Set([...axes, ...more])].sort();
-    second.input[0] = first.input[0] ?? '';
+    const [input = ''] = first.input;
     if (second.input.length > 1) {
       const name = newName(`${second.output[0] ?? ''}_axes`);
-      graph.initializer.push(makeIntegers(name, all));
-      second.input[1] = name;
+      index.addInitializer(makeIntegers(name, all));
+      index.setInputs(second, [input, name, ...second.input.slice(2)]);
     } else {
       setIntegers(second, 'axes', all);
+      index.setInputs(second, [input]);
     }
-    graph.node = graph.node.filter((node) => node !== first);
+    index.replaceNode(first);
   }
+  index.settle();
 }
 
 /** Constant axes in ascending order: an attribute up to opset 17, an input from 18 on. */
-function reducedAxes(node: OnnxNode, graph: OnnxGraph, rank = RANK): number[] | undefined {
-  const tensor = graph.initializer.find(({ name }) => name === node.input[1]);
+function reducedAxes(
+  node: OnnxNode,
+  initializers: ReadonlyMap<string, Initializer>,
+  rank = RANK,
+): number[] | undefined {
+  const tensor = initializers.get(node.input[1] ?? '');
   const axes =
     integersOf(node, 'axes') ?? (tensor === undefined ? undefined : readIntegers(tensor));
   return axes?.map((axis) => (axis < 0 ? axis + rank : axis)).sort();

@@ -1,5 +1,6 @@
 import { makeIntegers, makeNode } from '../build.ts';
-import { indexGraph, nameMaker, soleConsumer } from '../graph-edit.ts';
+import { nameMaker, soleConsumer, type GraphIndex } from '../graph-edit.ts';
+import { createLiveIndex, type LiveIndex } from '../live-index.ts';
 import type { OnnxGraph, OnnxNode } from '../model.ts';
 import { inferGraph, type Shape } from '../shape-inference.ts';
 import { dimsOf, elementCount, isFloatTensor } from '../tensor-data.ts';
@@ -12,27 +13,27 @@ import { dimsOf, elementCount, isFloatTensor } from '../tensor-data.ts';
 export function matmulToGemm(graph: OnnxGraph): void {
   const { shapes } = inferGraph(graph);
   const newName = nameMaker(graph);
-  for (const node of [...graph.node]) {
+  const index = createLiveIndex(graph);
+  for (const node of graph.node) {
     const shape = shapes.get(node.input[0] ?? '');
     if (node.opType !== 'MatMul' || shape === undefined || !hasRows(shape)) continue;
-    const index = indexGraph(graph);
     const weight = index.initializers.get(node.input[1] ?? '');
     if (weight?.dims.length !== 2 || !isFloatTensor(weight)) continue;
     const [rowSize = 0, columnCount = 0] = dimsOf(weight);
     const add = soleConsumer(index, node.output[0] ?? '');
-    const bias = add?.opType === 'Add' ? biasOf(add, node, graph, columnCount) : undefined;
+    const bias = add?.opType === 'Add' ? biasOf(add, node, index, columnCount) : undefined;
     const sum = add !== undefined && bias !== undefined ? add : node;
     const next = soleConsumer(index, sum.output[0] ?? '');
     // On rows, so that it fuses with the Gemm.
     const activation = shape.length > 2 && isActivation(next, sum) ? next : undefined;
     const last = activation ?? sum;
-    const places = { shape, rowSize, columnCount, graph, newName };
+    const places = { shape, rowSize, columnCount, index, newName };
     const gemms = gemmOf(node, { sum, activation, bias }, places);
-    graph.node = graph.node.flatMap((other) => {
-      if (other === last) return gemms; // where the Add stood, its operands are made
-      return other === node || other === sum ? [] : [other];
-    });
+    index.replaceNode(node);
+    index.replaceNode(sum);
+    index.replaceNode(last, gemms); // where the Add stood, its operands are made
   }
+  index.settle();
 }
 
 /** Whether its rows can be put one below the other and apart again: one size of them may be open. */
@@ -57,14 +58,14 @@ interface Places {
   readonly shape: Shape;
   readonly rowSize: number;
   readonly columnCount: number;
-  readonly graph: OnnxGraph;
+  readonly index: LiveIndex;
   readonly newName: (wanted: string) => string;
 }
 
 function gemmOf(
   matmul: OnnxNode,
   { sum, activation, bias }: Followers,
-  { shape, rowSize, columnCount, graph, newName }: Places,
+  { shape, rowSize, columnCount, index, newName }: Places,
 ): OnnxNode[] {
   const [input = '', weight = ''] = matmul.input;
   const [output = ''] = (activation ?? sum).output;
@@ -80,7 +81,7 @@ function gemmOf(
   if (isFlat) return [gemm];
   const reshape = (from: string, to: string, sizes: readonly number[]): OnnxNode => {
     const wanted = newName(`${to}_shape`);
-    graph.initializer.push(makeIntegers(wanted, sizes));
+    index.addInitializer(makeIntegers(wanted, sizes));
     return makeNode({
       ...{ opType: 'Reshape', name: newName(`${to}/reshape`) },
       ...{ inputs: [from, wanted], outputs: [to] },
@@ -91,8 +92,8 @@ function gemmOf(
   let value = result;
   if (activation !== undefined) {
     value = newName(`${output}_rows`);
-    activation.input[0] = result;
-    activation.output[0] = value;
+    index.setInputs(activation, [result, ...activation.input.slice(1)]);
+    index.setOutputs(activation, [value]);
     made.push(activation);
   }
   return [...made, reshape(value, output, [...places, columnCount])];
@@ -102,11 +103,11 @@ function gemmOf(
 function biasOf(
   add: OnnxNode,
   matmul: OnnxNode,
-  graph: OnnxGraph,
+  { initializers }: GraphIndex,
   columnCount: number,
 ): string | undefined {
   const other = add.input.find((name) => name !== matmul.output[0]);
-  const bias = graph.initializer.find(({ name }) => name === other);
+  const bias = initializers.get(other ?? '');
   if (bias === undefined || !isFloatTensor(bias) || elementCount(bias) !== columnCount)
     return undefined;
   const dims = dimsOf(bias);

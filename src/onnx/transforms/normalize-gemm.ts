@@ -10,13 +10,12 @@ import { dimsOf, isFloatTensor, readFloats } from '../tensor-data.ts';
  */
 export function normalizeGemm(graph: OnnxGraph): void {
   const newName = nameMaker(graph);
-  const find = (name: string | undefined) =>
-    graph.initializer.find((tensor) => name !== '' && tensor.name === name);
+  const initializers = new Map(graph.initializer.map((tensor) => [tensor.name, tensor]));
   for (const node of graph.node) {
     if (node.opType !== 'Gemm') continue;
-    const weight = find(node.input[1]);
+    const weight = initializers.get(node.input[1] ?? '');
     const biasName = node.input[2] ?? '';
-    const bias = find(biasName);
+    const bias = biasName === '' ? undefined : initializers.get(biasName);
     if (weight === undefined || !isFloatTensor(weight) || weight.dims.length !== 2) continue;
     if (biasName !== '' && (bias === undefined || !isFloatTensor(bias))) continue;
     const alpha = floatOf(node, 'alpha', 1);

@@ -1,7 +1,8 @@
 import { integerOf, setInteger } from '../attributes.ts';
 import { makeNode, makeTensor } from '../build.ts';
-import { nameMaker, pruneNodes, replaceUses } from '../graph-edit.ts';
-import type { Initializer, OnnxGraph, OnnxNode } from '../model.ts';
+import { nameMaker, pruneNodes } from '../graph-edit.ts';
+import { createLiveIndex, type LiveIndex } from '../live-index.ts';
+import type { OnnxGraph, OnnxNode } from '../model.ts';
 import { elementCount, readFloats, readIntegers } from '../tensor-data.ts';
 import { CHANNELS_FIRST, CHANNELS_LAST, isArithmetic, isPerChannel, turns } from './transposes.ts';
 
@@ -12,40 +13,41 @@ import { CHANNELS_FIRST, CHANNELS_LAST, isArithmetic, isPerChannel, turns } from
  */
 export function sinkTransposes(graph: OnnxGraph): void {
   if (!graph.node.some((node) => turns(node, CHANNELS_LAST) || turns(node, CHANNELS_FIRST))) return;
+  const index = createLiveIndex(graph);
   const state: SinkState = {
-    graph,
+    index,
     newName: nameMaker(graph),
-    constants: new Map(graph.initializer.map((tensor) => [tensor.name, tensor])),
     sources: new Map(),
   };
-  graph.node = graph.node.flatMap((node) => {
+  for (const node of graph.node) {
     const [input = ''] = node.input;
     const [output = ''] = node.output;
     const source = state.sources.get(input);
     if (turns(node, CHANNELS_LAST)) state.sources.set(output, input);
-    if (turns(node, CHANNELS_FIRST) && source !== undefined && !isGraphOutput(graph, output)) {
-      replaceUses(graph, output, source);
-      return [];
+    if (turns(node, CHANNELS_FIRST) && source !== undefined && !index.outputs.has(output)) {
+      index.replaceUses(output, source);
+      index.replaceNode(node);
+      continue;
     }
     const inputs = inputsBefore(node, state);
-    if (inputs === undefined) return [node];
+    if (inputs === undefined) continue;
     const sunk = state.newName(`${output}_channels_first`);
-    node.input = inputs;
-    node.output = [sunk];
+    index.setInputs(node, inputs);
+    index.setOutputs(node, [sunk]);
     if (node.opType === 'Concat') setInteger(node, 'axis', axisBefore(integerOf(node, 'axis', 1)));
     state.sources.set(output, sunk);
     const name = state.newName(`${output}/channels_last`);
     const perm = { perm: [...CHANNELS_LAST] };
     const spec = { opType: 'Transpose', name, inputs: [sunk], outputs: [output], attributes: perm };
-    return [node, makeNode(spec)];
-  });
+    index.replaceNode(node, [node, makeNode(spec)]);
+  }
+  index.settle();
   pruneNodes(graph); // a Transpose that nobody reads would count as a reader
 }
 
 interface SinkState {
-  readonly graph: OnnxGraph;
+  readonly index: LiveIndex;
   readonly newName: (wanted: string) => string;
-  readonly constants: ReadonlyMap<string, Initializer>;
   /** What a tensor with channels last was before its Transpose. */
   readonly sources: Map<string, string>;
 }
@@ -76,36 +78,29 @@ function inputsBefore(node: OnnxNode, state: SinkState): string[] | undefined {
 }
 
 /** One value, or one a channel: [C] → [C, 1, 1]. */
-function constantBefore(
-  name: string,
-  { constants, graph, newName }: SinkState,
-): string | undefined {
-  const tensor = constants.get(name);
+function constantBefore(name: string, { index, newName }: SinkState): string | undefined {
+  const tensor = index.initializers.get(name);
   if (tensor === undefined || !isPerChannel(tensor)) return undefined;
   const count = elementCount(tensor);
   if (count === 1) return name;
   const turned = newName(`${name}_channels_first`);
-  graph.initializer.push(makeTensor(turned, [count, 1, 1], readFloats(tensor)));
+  index.addInitializer(makeTensor(turned, [count, 1, 1], readFloats(tensor)));
   return turned;
 }
 
 /** Begins of all four axes, then their ends. */
-function padsBefore(node: OnnxNode, { constants, graph, newName }: SinkState): string | undefined {
-  const tensor = constants.get(node.input[1] ?? '');
+function padsBefore(node: OnnxNode, { index, newName }: SinkState): string | undefined {
+  const tensor = index.initializers.get(node.input[1] ?? '');
   if (tensor?.dims.join() !== String(2 * CHANNELS_LAST.length)) return undefined;
   const pads = readIntegers(tensor);
   const turned = [0, CHANNELS_LAST.length].flatMap((end) =>
     CHANNELS_FIRST.map((axis) => BigInt(pads[end + axis]!)),
   ); // of eight
   const name = newName(`${node.input[1] ?? ''}_channels_first`);
-  graph.initializer.push(makeTensor(name, [turned.length], BigInt64Array.from(turned)));
+  index.addInitializer(makeTensor(name, [turned.length], BigInt64Array.from(turned)));
   return name;
 }
 
 function axisBefore(axis: number): number {
   return CHANNELS_LAST[axis < 0 ? axis + CHANNELS_LAST.length : axis] ?? axis;
-}
-
-function isGraphOutput(graph: OnnxGraph, name: string): boolean {
-  return graph.output.some((output) => output.name === name);
 }

@@ -3,7 +3,6 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { makeModel, makeNode, makeTensor, makeValueInfo } from '../../../src/onnx/build.ts';
 import {
-  bypassNode,
   nameMaker,
   pruneInitializers,
   pruneNodes,
@@ -73,25 +72,6 @@ test('what nobody reads goes', () => {
     graph.initializer.map(({ name }) => name),
     ['k'],
   );
-});
-
-test('a bypassed node leaves graph outputs their names', () => {
-  const inside = graphWith([['x'], ['t0'], ['t1']], ['t2']);
-  bypassNode(inside, inside.node[1]!, 't0');
-  assert.deepEqual(
-    inside.node.map(({ input }) => input),
-    [['x'], ['t0']],
-  );
-  const atEnd = graphWith([['x'], ['t0']], ['t1']);
-  bypassNode(atEnd, atEnd.node[1]!, 't0');
-  assert.deepEqual(
-    atEnd.node.map(({ output }) => output),
-    [['t1']],
-  );
-  // An input that is an output keeps its node: an output must have a maker.
-  const whole = graphWith([['x']], ['t0']);
-  bypassNode(whole, whole.node[0]!, 'x');
-  assert.equal(whole.node.length, 1);
 });
 
 test('new names avoid those of tensors, nodes and initializers', () => {
