@@ -1,5 +1,7 @@
+import { createGroups } from './groups.ts';
 import type { GraphMarks } from './mark-graph.ts';
 import { UINT8_MAX, type ActivationParameters } from './parameters.ts';
+import { bestScales, type Component, type Link } from './search-links.ts';
 
 /** An Add or Concat that runs in integers on tensors that all have parameters. */
 export interface Join {
@@ -46,7 +48,7 @@ export function alignScales(
   const scales = needed.slice();
   for (const linked of components(links, sources.length)) {
     const best = bestScales(linked, steps);
-    for (const source of linked.members) scales[source] = best[source]!; // all are indices of sources
+    for (const [place, source] of linked.members.entries()) scales[source] = best[place]!; // one each
   }
   return new Map(
     [...activations].map(([tensor, parameters]) => [
@@ -54,23 +56,6 @@ export function alignScales(
       { ...parameters, scale: Math.fround(scales[at(tensor)]!) }, // as above
     ]),
   );
-}
-
-/** Numbers of each source. */
-interface Steps {
-  /** The scale that its range needs. */
-  readonly needs: Float64Array;
-  /** The largest scale that the bound of its Clip allows, see `activationParameters`. */
-  readonly bounds: Float64Array;
-  /** The scale that what its errors end up in needs. */
-  readonly sizes: Float64Array;
-}
-
-/** Sources, by index, that would share a scale, and whose error that would spare. */
-interface Link {
-  readonly kind: Join['kind'];
-  readonly sources: readonly number[];
-  readonly output: number;
 }
 
 /** An Add is exact when all three share a scale, each input of a Concat by itself. */
@@ -100,12 +85,6 @@ function sizesBehind(
   return needs.map((need, source) => sizes.get(source) ?? need);
 }
 
-interface Component {
-  readonly links: readonly Link[];
-  readonly members: readonly number[];
-}
-
-/** Links that have sources in common, directly or by others, in their order. */
 function components(links: readonly Link[], sourceCount: number): Component[] {
   const groups = createGroups(sourceCount);
   for (const { sources } of links) groups.join(sources);
@@ -120,81 +99,4 @@ function components(links: readonly Link[], sourceCount: number): Component[] {
     links: linked,
     members: [...new Set(linked.flatMap(({ sources }) => sources))],
   }));
-}
-
-/** From none and from all of the links in force, one after another is changed as long as that helps. */
-function bestScales(component: Component, steps: Steps): Float64Array {
-  const [none, all] = [false, true].map((start) => {
-    const inForce = component.links.map(() => start);
-    let best = tryLinks(component, inForce, steps);
-    for (let isBetter = true; isBetter;) {
-      isBetter = false;
-      for (const i of inForce.keys()) {
-        inForce[i] = !inForce[i];
-        const changed = tryLinks(component, inForce, steps);
-        if (changed.cost < best.cost) {
-          best = changed;
-          isBetter = true;
-        } else {
-          inForce[i] = !inForce[i];
-        }
-      }
-    }
-    return best;
-  }) as [Trial, Trial]; // one each
-  return all.cost < none.cost ? all.scales : none.scales;
-}
-
-interface Trial {
-  /** Sum of the squared relative steps of every rounding; infinite where a scale must not be that large. */
-  readonly cost: number;
-  /** Of every source; those of the component have been set. */
-  readonly scales: Float64Array;
-}
-
-function tryLinks(
-  { links, members }: Component,
-  inForce: readonly boolean[],
-  { needs, bounds, sizes }: Steps,
-): Trial {
-  const groups = createGroups(needs.length);
-  for (let i = 0; i < links.length; i += 1) if (inForce[i] === true) groups.join(links[i]!.sources);
-  // Every index below is a source's.
-  const largest = new Float64Array(needs.length);
-  for (const source of members) {
-    const root = groups.rootOf(source);
-    largest[root] = Math.max(largest[root]!, needs[source]!);
-  }
-  const scales = needs.slice();
-  for (const source of members) scales[source] = largest[groups.rootOf(source)]!;
-  const errorOf = (source: number): number => (scales[source]! / sizes[source]!) ** 2;
-  const isExact = new Uint8Array(needs.length);
-  let cost = 0;
-  for (let i = 0; i < links.length; i += 1) {
-    const { kind, output } = links[i]!;
-    // A concatenation rounds for each input by itself.
-    if (kind === 'Concat' || inForce[i] === true) isExact[output] = 1;
-    if (kind === 'Concat' && inForce[i] !== true) cost += errorOf(output);
-  }
-  for (const source of members) {
-    if (isExact[source] === 0) cost += errorOf(source);
-    if (scales[source]! > bounds[source]!) cost = Infinity;
-  }
-  return { cost, scales };
-}
-
-/** Sets of sources that grow together (union-find). */
-function createGroups(count: number) {
-  const parents = new Int32Array(count);
-  for (let source = 0; source < count; source += 1) parents[source] = source;
-  const rootOf = (source: number): number => {
-    let root = source;
-    while (parents[root] !== root) root = parents[root]!; // below count
-    parents[source] = root;
-    return root;
-  };
-  const join = ([first = 0, ...others]: readonly number[]): void => {
-    for (const other of others) parents[rootOf(other)] = rootOf(first);
-  };
-  return { rootOf, join };
 }
