@@ -5,7 +5,7 @@ import { walkPlaces } from './walk-places.ts';
 
 type Inputs = readonly (ConstantValue | undefined)[];
 
-/** ReduceMean, ReduceSum, ReduceProd, ReduceMax or ReduceMin of a constant, summed in float64. */
+/** A Reduce operator of a constant, in float64. Undefined where a logarithm has no finite result. */
 export function evaluateReduction(
   node: OnnxNode,
   { type, dims, data }: ConstantValue,
@@ -14,34 +14,55 @@ export function evaluateReduction(
   const reduction = REDUCTIONS[node.opType];
   const axes = reducedAxes(node, dims.length, inputs);
   if (reduction === undefined || axes === undefined) return undefined;
+  // Opsets differ in what a norm of nothing is.
+  const { start, join, of = same, finish = same } = reduction;
+  if (axes.size === 0 && (of !== same || finish !== same)) return undefined;
   const kept = dims.map((dim, i) => (axes.has(i) ? 1 : dim));
   const count = productOf(kept);
   const each = data.length / count;
   if (!Number.isInteger(each) || each === 0) return undefined;
-  const sums = new Float64Array(count).fill(reduction.start);
+  const sums = new Float64Array(count).fill(start);
   const steps = kept.map((dim, i) => (dim === 1 ? 0 : productOf(kept.slice(i + 1))));
   const nextPlace = walkPlaces(dims, steps);
   for (const value of data) {
     const place = nextPlace();
-    sums[place] = reduction.join(sums[place]!, value); // a place of the result
+    sums[place] = join(sums[place]!, of(value)); // a place of the result
   }
-  if (node.opType === 'ReduceMean') for (let i = 0; i < count; i += 1) sums[i]! /= each;
+  const results = sums.map((sum) => finish(sum, each));
+  if (node.opType.startsWith('ReduceLog') && !results.every(Number.isFinite)) return undefined;
   const isKept = integerOf(node, 'keepdims', 1) !== 0;
   return {
     type,
     dims: isKept ? kept : dims.filter((_, i) => !axes.has(i)),
-    data: type === 'float' ? Float32Array.from(sums) : sums.map(Math.trunc),
+    data: type === 'float' ? Float32Array.from(results) : results.map(Math.trunc),
   };
 }
 
-const REDUCTIONS: Readonly<
-  Record<string, { readonly start: number; readonly join: (a: number, b: number) => number }>
-> = {
-  ReduceMean: { start: 0, join: (a, b) => a + b },
-  ReduceSum: { start: 0, join: (a, b) => a + b },
+interface Reduction {
+  readonly start: number;
+  readonly join: (a: number, b: number) => number;
+  /** What is joined of each value; absent: the value. */
+  readonly of?: (value: number) => number;
+  /** The result of what was joined of `count` values; absent: that itself. */
+  readonly finish?: (joined: number, count: number) => number;
+}
+
+const same = (value: number): number => value;
+const add = (a: number, b: number): number => a + b;
+const square = (value: number): number => value * value;
+
+/** What ONNX's Operators.md says of each. */
+const REDUCTIONS: Readonly<Record<string, Reduction>> = {
+  ReduceMean: { start: 0, join: add, finish: (sum, count) => sum / count },
+  ReduceSum: { start: 0, join: add },
   ReduceProd: { start: 1, join: (a, b) => a * b },
   ReduceMax: { start: -Infinity, join: Math.max },
   ReduceMin: { start: Infinity, join: Math.min },
+  ReduceL1: { start: 0, join: add, of: Math.abs },
+  ReduceL2: { start: 0, join: add, of: square, finish: Math.sqrt },
+  ReduceSumSquare: { start: 0, join: add, of: square },
+  ReduceLogSum: { start: 0, join: add, finish: Math.log },
+  ReduceLogSumExp: { start: 0, join: add, of: Math.exp, finish: Math.log },
 };
 
 /** An attribute or, in later opsets, an input; none means all, unless the node says that it means none. */

@@ -236,6 +236,23 @@ const FORMS: readonly PreparedForm[] = [
     tensors: [makeTensor('whole', [4], BigInt64Array.of(2n, 3n, 4n, 4n))],
     operators: ['Expand', 'Mul'],
   },
+  {
+    name: 'a convolution under weight_norm',
+    input: [1, 3, 4, 4],
+    opset: 18,
+    nodes: [
+      nodeSpec('ReduceL2', ['direction', 'inner'], 'norm', { keepdims: 1 }),
+      nodeSpec('Div', ['size', 'norm'], 'factor'),
+      nodeSpec('Mul', ['direction', 'factor'], 'weights'),
+      nodeSpec('Conv', ['input', 'weights'], 'y'),
+    ],
+    tensors: [
+      normalTensor('direction', [4, 3, 3, 3]),
+      makeTensor('inner', [3], BigInt64Array.of(1n, 2n, 3n)),
+      makeTensor('size', [4, 1, 1, 1], Float32Array.of(0.5, 1, 1.5, 2)),
+    ],
+    operators: ['Conv'],
+  },
 ];
 
 for (const form of FORMS) testPrepared(form);
