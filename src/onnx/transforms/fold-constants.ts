@@ -2,6 +2,7 @@ import { clone } from '@bufbuild/protobuf';
 import { attributeOf, floatOf, integerOf, integersOf, tensorOf } from '../attributes.ts';
 import { makeIntegers, makeTensor } from '../build.ts';
 import { initializerOf, isFullyKnown } from '../constant-value.ts';
+import { denseTensor } from '../dense-tensor.ts';
 import { TensorProto_DataType as DataType, TensorProtoSchema } from '../generated/onnx_pb.ts';
 import { indexGraph, nameMaker, sortNodes } from '../graph-edit.ts';
 import { createLiveIndex, type LiveIndex } from '../live-index.ts';
@@ -24,6 +25,7 @@ export function foldConstants(graph: OnnxGraph): void {
     graph.initializer.push(tensor);
     return false;
   });
+  writeOutSparse(graph);
   widenHalves(graph);
   sortNodes(graph);
   const inferred = inferGraph(graph);
@@ -48,6 +50,15 @@ export function foldConstants(graph: OnnxGraph): void {
     if (onlyPassesOn(node, known)) index.bypass(node, node.input[0] ?? '');
   }
   index.settle();
+}
+
+/** Sparse initializers become dense ones: what computes with them is then a layer like any other. */
+function writeOutSparse(graph: OnnxGraph): void {
+  graph.sparseInitializer = graph.sparseInitializer.filter((sparse) => {
+    const tensor = denseTensor(sparse.values?.name ?? '', sparse);
+    if (tensor !== undefined) graph.initializer.push(tensor);
+    return tensor === undefined;
+  });
 }
 
 /** Weights kept in float16 that a Cast makes float32 become so here. */
@@ -75,6 +86,8 @@ function constantTensor(node: OnnxNode): Initializer | undefined {
     copy.name = name;
     return copy;
   }
+  const sparse = attributeOf(node, 'sparse_value')?.sparseTensor;
+  if (sparse !== undefined) return denseTensor(name, sparse);
   if (attributeOf(node, 'value_float') !== undefined) {
     return makeTensor(name, [], Float32Array.of(floatOf(node, 'value_float', 0)));
   }
