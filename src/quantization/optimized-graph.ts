@@ -99,6 +99,9 @@ const NAMELESS = ['HardSwish', 'Celu', 'Mish', 'Softplus', 'Gelu'];
 /** How onnxruntime names a convolution that it gave its own blocked layout: after its output. */
 const BLOCKED = /_nchwc(?:_token_\d+)?$/;
 
+/** How it names a layer that took in an activation, and one that took in a Transpose. */
+const FUSED = /^(?:fused (.+)|(.+)\/MatmulTransposeFusion\/)$/;
+
 /**
  * The node whose output, or that of the activation fused to it, such a convolution is named after; of a
  * GELU made of five nodes the last.
@@ -110,6 +113,9 @@ function originalName(
 ): string | undefined {
   const last = opType === 'Gelu' ? gelus.get(input[0] ?? '') : undefined;
   if (last !== undefined) return shownNode(last);
+  const [, inFront, behind] = FUSED.exec(name) ?? [];
+  const fused = inFront ?? behind;
+  if (fused !== undefined && reasons.has(fused)) return fused;
   if (!BLOCKED.test(name)) return undefined;
   const producer = producers.get(name.replace(BLOCKED, ''));
   const candidates = [producer, producers.get(producer?.input[0] ?? '')];
@@ -171,7 +177,7 @@ function nodesInFloat(graph: OnnxGraph): OnnxNode[] {
       integers.add(output);
     } else if (isOnIntegers(node, integers) || (PASSING.has(node.opType) && integers.has(input))) {
       for (const name of node.output) integers.add(name);
-    } else if (node.opType !== 'QGemm') {
+    } else if (!MULTIPLYING.has(node.opType)) {
       inFloat.push(node);
     }
   }
@@ -186,6 +192,9 @@ function isOnIntegers(node: OnnxNode, integers: ReadonlySet<string>): boolean {
   const given = node.input.filter((name) => name !== '');
   return given.length > 0 && given.every((name) => integers.has(name));
 }
+
+/** They multiply integers and write float32. */
+const MULTIPLYING = new Set(['QGemm', 'MatMulIntegerToFloat']);
 
 const INTEGER_TYPES: ReadonlySet<number> = new Set([DataType.INT32, DataType.INT64]);
 

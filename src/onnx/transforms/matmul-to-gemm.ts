@@ -1,14 +1,15 @@
-import { makeIntegers, makeNode } from '../build.ts';
+import { makeIntegers, makeNode, makeTensor } from '../build.ts';
 import { nameMaker, soleConsumer, type GraphIndex } from '../graph-edit.ts';
 import { createLiveIndex, type LiveIndex } from '../live-index.ts';
-import type { OnnxGraph, OnnxNode } from '../model.ts';
+import type { Initializer, OnnxGraph, OnnxNode } from '../model.ts';
 import { inferGraph, type Shape } from '../shape-inference.ts';
-import { dimsOf, elementCount, isFloatTensor } from '../tensor-data.ts';
+import { dimsOf, elementCount, isFloatTensor, readFloats } from '../tensor-data.ts';
 
 /**
  * Turns a MatMul of [N, K] with constant weights [K, M] into a Gemm, taking in the Add of a constant
  * bias that alone reads it: onnxruntime would else make a float Gemm of the two after quantization. One
- * of more axes, a linear layer on each place of an image, becomes the Gemm of all places as rows.
+ * of more axes, a linear layer on each place of an image, becomes the Gemm of all places as rows; weights
+ * [1, K, M] are the same matrix.
  */
 export function matmulToGemm(graph: OnnxGraph): void {
   const { shapes } = inferGraph(graph);
@@ -18,8 +19,13 @@ export function matmulToGemm(graph: OnnxGraph): void {
     const shape = shapes.get(node.input[0] ?? '');
     if (node.opType !== 'MatMul' || shape === undefined || !hasRows(shape)) continue;
     const weight = index.initializers.get(node.input[1] ?? '');
-    if (weight?.dims.length !== 2 || !isFloatTensor(weight)) continue;
-    const [rowSize = 0, columnCount = 0] = dimsOf(weight);
+    if (weight === undefined || !isMatrix(weight, shape.length)) continue;
+    const [rowSize = 0, columnCount = 0] = dimsOf(weight).slice(-2);
+    if (weight.dims.length > 2) {
+      const name = newName(`${weight.name}_matrix`);
+      index.addInitializer(makeTensor(name, [rowSize, columnCount], readFloats(weight)));
+      index.setInputs(node, [node.input[0] ?? '', name]);
+    }
     const add = soleConsumer(index, node.output[0] ?? '');
     const bias = add?.opType === 'Add' ? biasOf(add, node, index, columnCount) : undefined;
     const sum = add !== undefined && bias !== undefined ? add : node;
@@ -39,6 +45,13 @@ export function matmulToGemm(graph: OnnxGraph): void {
 /** Whether its rows can be put one below the other and apart again: one size of them may be open. */
 function hasRows(shape: Shape): boolean {
   return shape.length >= 2 && shape.slice(0, -1).filter(Number.isNaN).length <= 1;
+}
+
+/** Whether these weights are one matrix, and leave the product as many axes as its rows have. */
+function isMatrix(weight: Initializer, rank: number): boolean {
+  const dims = dimsOf(weight);
+  if (!isFloatTensor(weight) || dims.length < 2 || dims.length > rank) return false;
+  return dims.slice(0, -2).every((dim) => dim === 1);
 }
 
 function isActivation(node: OnnxNode | undefined, made: OnnxNode): node is OnnxNode {

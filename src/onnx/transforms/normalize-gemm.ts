@@ -1,15 +1,17 @@
-import { floatOf, integerOf, removeAttributes } from '../attributes.ts';
-import { makeTensor } from '../build.ts';
+import { floatOf, integerOf, integersOf, removeAttributes } from '../attributes.ts';
+import { makeNode, makeTensor } from '../build.ts';
 import { nameMaker } from '../graph-edit.ts';
-import type { OnnxGraph } from '../model.ts';
+import type { OnnxGraph, OnnxNode } from '../model.ts';
 import { dimsOf, isFloatTensor, readFloats } from '../tensor-data.ts';
 
 /**
- * Writes every Gemm with constant weights and bias with alpha and beta 1 and a bias of one value a
- * column: the only form onnxruntime has in integers.
+ * Writes every Gemm with constant weights and bias with alpha and beta 1, a bias of one value a
+ * column and an input that it does not transpose: the only form onnxruntime has in integers. A Transpose
+ * before it does that, unless it only undoes one.
  */
 export function normalizeGemm(graph: OnnxGraph): void {
   const newName = nameMaker(graph);
+  transposeBefore(graph, newName);
   const initializers = new Map(graph.initializer.map((tensor) => [tensor.name, tensor]));
   for (const node of graph.node) {
     if (node.opType !== 'Gemm') continue;
@@ -41,4 +43,31 @@ export function normalizeGemm(graph: OnnxGraph): void {
     }
     removeAttributes(node, 'alpha', 'beta');
   }
+}
+
+/** [K, N], which transA makes [N, K], by a Transpose of its own. */
+function transposeBefore(graph: OnnxGraph, newName: (wanted: string) => string): void {
+  const weights = new Set(graph.initializer.filter(isFloatTensor).map(({ name }) => name));
+  const sources = new Map(
+    graph.node.filter(isSwap).map(({ input, output }) => [output[0], input[0]]),
+  );
+  graph.node = graph.node.flatMap((node) => {
+    const [input = '', weight = ''] = node.input;
+    if (node.opType !== 'Gemm' || integerOf(node, 'transA', 0) === 0 || !weights.has(weight))
+      return [node];
+    removeAttributes(node, 'transA');
+    const source = sources.get(input);
+    node.input[0] = source ?? newName(`${input}_transposed`);
+    if (source !== undefined) return [node];
+    const transpose = makeNode({
+      ...{ opType: 'Transpose', name: newName(`${node.name}/transpose`) },
+      ...{ inputs: [input], outputs: [node.input[0]], attributes: { perm: [1, 0] } },
+    });
+    return [transpose, node];
+  });
+}
+
+function isSwap(node: OnnxNode): boolean {
+  if (node.opType !== 'Transpose') return false;
+  return integersOf(node, 'perm')?.join() === '1,0';
 }

@@ -1,5 +1,5 @@
-import type { Verdict } from './operator.ts';
-import { staysFloat } from './operator.ts';
+import { isComputed } from './computed-weights.ts';
+import { staysFloat, type Verdict } from './operator.ts';
 import type { GraphIndex } from '../../onnx/graph-edit.ts';
 import type { OnnxNode } from '../../onnx/model.ts';
 import { isFloatTensor } from '../../onnx/tensor-data.ts';
@@ -7,13 +7,13 @@ import { isFloatTensor } from '../../onnx/tensor-data.ts';
 /** Conv → QLinearConv: weights [M, C/group, kH, kW], channels on axis 0. */
 export function markConv(node: OnnxNode, index: GraphIndex): Verdict {
   const weight = index.initializers.get(node.input[1] ?? '');
-  if (weight === undefined) return staysFloat('its weights are computed in the graph');
+  if (weight === undefined) return isComputed('weights', node.input[1] ?? '', index);
   if (!isFloatTensor(weight)) return staysFloat('its weights are not float32');
   if (weight.dims.length !== 4)
     return staysFloat(`it is a convolution over ${weight.dims.length - 2} dimensions, not 2`);
   const biasName = node.input[2] ?? '';
   if (biasName !== '' && !index.initializers.has(biasName))
-    return staysFloat('its bias is computed in the graph');
+    return isComputed('bias', biasName, index);
   return {
     kind: 'weighted',
     weightName: weight.name,

@@ -90,6 +90,21 @@ test('an unsupported operator stays float with its reason, and is joined by a pa
   ]);
 });
 
+test('the reason of computed weights names what keeps them from being known', () => {
+  const reasonOf = (...making: readonly NodeSpec[]): string | undefined => {
+    const convolution = node('Conv', ['input', 'v'], 'y');
+    return markGraph(graphWith([...making, convolution])).floatNodes.at(-1)?.reason;
+  };
+  const ofConstants = [node('Sin', ['w'], 's'), node('Mul', ['s', 'one'], 'v')];
+  assert.match(reasonOf(...ofConstants)!, /made in the graph by Sin, which is not computed ahead/);
+  const ofInput = [node('Sin', ['w'], 's'), node('Mul', ['s', 'input'], 'v')];
+  assert.match(reasonOf(...ofInput)!, /its weights are computed from the input/);
+  assert.match(
+    markGraph(graphWith([node('Conv', ['input', 'input'], 'y')])).floatNodes[0]!.reason,
+    /are an input of the model/,
+  );
+});
+
 test('weights computed in the graph, and excluded nodes, stay float', () => {
   const graph = graphWith([
     node('Add', ['one', 'w'], 'v'),
@@ -102,7 +117,7 @@ test('weights computed in the graph, and excluded nodes, stay float', () => {
     floatNodes.map(({ node, reason }) => `${node}: ${reason}`),
     [
       'v: none of its inputs comes from an operator that runs in integers',
-      'c: its weights are computed in the graph',
+      'c: its weights are made in the graph by Add, which is not computed ahead',
       'y: it was excluded by parameter',
     ],
   );

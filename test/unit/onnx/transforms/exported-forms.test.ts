@@ -253,6 +253,31 @@ const FORMS: readonly PreparedForm[] = [
     ],
     operators: ['Conv'],
   },
+  {
+    name: 'a linear layer that transposes its input, and one that only undoes a Transpose',
+    input: [6, 2],
+    nodes: [
+      nodeSpec('Gemm', ['input', 'w', 'b'], 'first', { transA: 1 }),
+      nodeSpec('Transpose', ['first'], 'turned', { perm: [1, 0] }),
+      nodeSpec('Gemm', ['turned', 'w2'], 'y', { transA: 1, transB: 1 }),
+    ],
+    tensors: [normalTensor('w', [6, 5]), normalTensor('b', [1, 5]), normalTensor('w2', [3, 5])],
+    operators: ['Transpose', 'Gemm', 'Gemm'],
+  },
+  {
+    name: 'a linear layer with weights of three axes',
+    input: [2, 4, 6],
+    nodes: [nodeSpec('MatMul', ['input', 'w'], 'm'), nodeSpec('Add', ['m', 'b'], 'y')],
+    tensors: [normalTensor('w', [1, 6, 5]), normalTensor('b', [5])],
+    operators: ['Reshape', 'Gemm', 'Reshape'],
+  },
+  {
+    name: 'weights that add an axis, and weights for each image',
+    input: [2, 6],
+    nodes: [nodeSpec('MatMul', ['input', 'w'], 'm'), nodeSpec('MatMul', ['m', 'each'], 'y')],
+    tensors: [normalTensor('w', [1, 6, 5]), normalTensor('each', [3, 5, 4])],
+    operators: ['MatMul', 'MatMul'],
+  },
 ];
 
 for (const form of FORMS) testPrepared(form);
