@@ -1,6 +1,5 @@
 import type { Normalization } from '../data/image-shards.ts';
 import {
-  attributeOf,
   integerOf,
   integersOf,
   removeAttributes,
@@ -26,6 +25,7 @@ import {
 } from '../onnx/model.ts';
 import { inferGraph } from '../onnx/shape-inference.ts';
 import { dimsOf, isFloatTensor, readFloats } from '../onnx/tensor-data.ts';
+import { channelAffine, type ChannelAffine } from './channel-affine.ts';
 import { TARGETS, type Target } from './choices.ts';
 import {
   fourChannelForm,
@@ -135,7 +135,7 @@ export function takePixels(
   for (const [name, values] of Object.entries(form.attributes)) {
     setIntegers(convolution, name, values);
   }
-  graph.node = graph.node.filter((other) => other !== affine?.node);
+  graph.node = graph.node.filter((other) => affine?.nodes.includes(other) !== true);
   graph.node.push(node);
   sortNodes(graph);
   pruneInitializers(graph);
@@ -147,7 +147,7 @@ export function takePixels(
     ...{ model, normalization, normalized, middle, constantCode, pads, isBlocked, isWorthIt },
     tensors: { [toPixels]: { min: -middle, max: UINT8_MAX - middle } },
     node: toPixels,
-    replaced: affine === null ? null : (affine.node.output[0] ?? ''),
+    replaced: affine === null ? null : affine.output,
     convolution: shownNode(convolution),
   };
 }
@@ -202,13 +202,6 @@ interface PixelConvolution {
   readonly affine: ChannelAffine | null;
 }
 
-/** A normalization in the model itself, as `foldAffine` leaves it: y = a · x + b in each channel. */
-interface ChannelAffine {
-  readonly node: OnnxNode;
-  readonly factors: Float32Array;
-  readonly summands: Float32Array;
-}
-
 function findPixelConvolution(graph: OnnxGraph): PixelConvolution | null {
   const index = indexGraph(graph);
   const [inputName = ''] = index.inputs;
@@ -216,8 +209,8 @@ function findPixelConvolution(graph: OnnxGraph): PixelConvolution | null {
   const isTransposed = first?.opType === 'Transpose';
   const normalized = isTransposed ? (first.output[0] ?? '') : inputName;
   const reader = isTransposed ? soleConsumer(index, normalized) : first;
-  const affine = reader === undefined ? null : channelAffine(reader, index.initializers);
-  const tensor = affine === null ? normalized : (affine.node.output[0] ?? '');
+  const affine = channelAffine(normalized, index);
+  const tensor = affine === null ? normalized : affine.output;
   const convolution = affine === null ? reader : soleConsumer(index, tensor);
   const weight = index.initializers.get(convolution?.input[1] ?? '');
   const isFound =
@@ -232,29 +225,6 @@ function findPixelConvolution(graph: OnnxGraph): PixelConvolution | null {
   const biasName = convolution.input[2] ?? '';
   const bias = index.initializers.get(biasName) ?? (biasName === '' ? null : 'computed');
   return { convolution, weight, bias, normalized, isTransposed, affine };
-}
-
-function channelAffine(
-  node: OnnxNode,
-  initializers: ReadonlyMap<string, Initializer>,
-): ChannelAffine | null {
-  const weight = initializers.get(node.input[1] ?? '');
-  const biasName = node.input[2] ?? '';
-  const bias = initializers.get(biasName);
-  const isPointwise =
-    node.opType === 'Conv' &&
-    integerOf(node, 'group', 1) === 3 &&
-    weight !== undefined &&
-    isFloatTensor(weight) &&
-    dimsOf(weight).join() === '3,1,1,1';
-  const isPlain = ['pads', 'strides', 'auto_pad'].every(
-    (name) => attributeOf(node, name) === undefined,
-  );
-  if (!isPointwise || !isPlain || (biasName !== '' && bias === undefined)) return null;
-  const factors = readFloats(weight);
-  // A channel that is thrown away has no pixels.
-  if (factors.some((factor) => !(factor > 0))) return null;
-  return { node, factors, summands: bias === undefined ? new Float32Array(3) : readFloats(bias) };
 }
 
 /** The normalization of what `affine` makes of normalized pixels: a · (p - m) / s + b = (p - m') / s'. */

@@ -1,18 +1,20 @@
 import { floatOf, integerOf, integersOf, removeAttributes, stringOf } from '../attributes.ts';
-import { makeNode, makeTensor } from '../build.ts';
+import { makeTensor } from '../build.ts';
 import { nameMaker, pruneNodes, soleConsumer } from '../graph-edit.ts';
 import { createLiveIndex, type LiveIndex } from '../live-index.ts';
 import type { Initializer, OnnxGraph, OnnxNode } from '../model.ts';
 import { inferGraph, type Shape } from '../shape-inference.ts';
 import { dimsOf, isFloatTensor, readFloats } from '../tensor-data.ts';
 import { findGelus } from './find-gelus.ts';
+import { depthwise, elementwise, isInputOf } from './standalone-affine.ts';
 
 /**
  * Folds what scales and shifts each channel by constants (BatchNormalization; Mul, Add, Sub and Div
  * with a constant; HardSigmoid, which then leaves a Clip) into the Conv or Gemm before it:
  * w' = w · γ / √(σ² + ε), b' = (b - μ) · γ / √(σ² + ε) + β (Jacob et al. 2018, section 3.2), in float64.
  * Where no layer stands before it: into the one after it if that pads no image with zeros, else a
- * depthwise 1x1 Conv is made, which int8 weights with a scale a channel represent without rounding.
+ * depthwise 1x1 Conv is made, which int8 weights with a scale a channel represent without rounding, of the
+ * model's input a Mul and an Add, which stay float.
  * The tensor after the last folded node keeps its name. GELUs stay whole.
  */
 export function foldAffine(graph: OnnxGraph): void {
@@ -104,7 +106,8 @@ function foldStandalone(state: FoldState): void {
     if (chain === undefined) continue;
     for (const other of chain.nodes) gone.add(other);
     if (foldForward(chain, state)) continue;
-    if (chain.rank === 4 && (chain.nodes.length > 1 || chain.perChannel)) becomeConv(chain, state);
+    if (chain.rank === 4 && (chain.nodes.length > 1 || chain.perChannel))
+      becomeStandalone(chain, state);
     else for (const single of chain.nodes) becomeMulOrAdd(single, state);
   }
 }
@@ -223,22 +226,14 @@ function scaleInputs(
   return added;
 }
 
-function becomeConv(chain: Chain, { index, newName }: FoldState): void {
-  const channels = chain.scale.length;
-  const weight = newName(`${chain.output}_scale`);
-  const bias = newName(`${chain.output}_shift`);
-  index.addInitializer(makeTensor(weight, [channels, 1, 1, 1], Float32Array.from(chain.scale)));
-  index.addInitializer(makeTensor(bias, [channels], Float32Array.from(chain.shift)));
+function becomeStandalone(chain: Chain, { index, newName }: FoldState): void {
   const [first] = chain.nodes;
-  const conv = makeNode({
-    opType: 'Conv',
-    name: first?.name ?? '',
-    inputs: [chain.input, weight, bias],
-    outputs: [chain.output],
-    attributes: { group: channels, kernel_shape: [1, 1] },
-  });
+  const form = isInputOf(first, chain.input, index) ? elementwise : depthwise;
+  const { nodes, constants } = form({ ...chain, name: first?.name ?? '' }, newName);
+  if (nodes.length === 0) return; // it changes nothing
+  for (const constant of constants) index.addInitializer(constant);
   const last = chain.nodes.at(-1);
-  for (const node of chain.nodes) index.replaceNode(node, node === last ? [conv] : []);
+  for (const node of chain.nodes) index.replaceNode(node, node === last ? nodes : []);
 }
 
 /** onnxruntime has integer forms of Mul and Add, none of Div and Sub. */

@@ -278,6 +278,39 @@ const FORMS: readonly PreparedForm[] = [
     tensors: [normalTensor('w', [1, 6, 5]), normalTensor('each', [3, 5, 4])],
     operators: ['MatMul', 'MatMul'],
   },
+  {
+    name: 'a normalization of the input before a padded convolution stays elementwise',
+    input: [2, 3, 4, 4],
+    nodes: [
+      nodeSpec('Mul', ['input', 'bright'], 'scaled'),
+      nodeSpec('Sub', ['scaled', 'mean'], 'less'),
+      nodeSpec('Div', ['less', 'deviation'], 'normalized'),
+      nodeSpec('Conv', ['normalized', 'w'], 'y', { pads: [1, 1, 1, 1] }),
+    ],
+    tensors: [
+      makeTensor('bright', [], Float32Array.of(0.25)),
+      makeTensor('mean', [3, 1, 1], Float32Array.of(0.5, 0.4, -0.3)),
+      makeTensor('deviation', [1, 3, 1, 1], Float32Array.of(0.2, 0.3, 0.4)),
+      normalTensor('w', [4, 3, 3, 3]),
+    ],
+    operators: ['Mul', 'Add', 'Conv'],
+  },
+  {
+    name: 'shifts of a transposed input before a padded convolution become one',
+    input: [2, 4, 4, 3],
+    nodes: [
+      nodeSpec('Transpose', ['input'], 'image', { perm: [0, 3, 1, 2] }),
+      nodeSpec('Add', ['image', 'mean'], 'shifted'),
+      nodeSpec('Add', ['shifted', 'least'], 'more'),
+      nodeSpec('Conv', ['more', 'w'], 'y', { pads: [1, 1, 1, 1] }),
+    ],
+    tensors: [
+      makeTensor('mean', [3, 1, 1], Float32Array.of(0.5, 0.4, -0.3)),
+      makeTensor('least', [], Float32Array.of(0.1)),
+      normalTensor('w', [4, 3, 3, 3]),
+    ],
+    operators: ['Transpose', 'Add', 'Conv'],
+  },
 ];
 
 for (const form of FORMS) testPrepared(form);
