@@ -11,6 +11,7 @@ import { foldPad } from '../onnx/transforms/fold-pad.ts';
 import { fullPads } from '../onnx/transforms/full-pads.ts';
 import { fullResizes } from '../onnx/transforms/full-resizes.ts';
 import { inlineFunctions } from '../onnx/transforms/inline-functions.ts';
+import { joinReshapes } from '../onnx/transforms/join-reshapes.ts';
 import { liftTranspose } from '../onnx/transforms/lift-transpose.ts';
 import { lowerHardSwish } from '../onnx/transforms/lower-hard-swish.ts';
 import { lowerReduceMean } from '../onnx/transforms/lower-reduce-mean.ts';
@@ -41,6 +42,7 @@ export function prepareModel(model: OnnxModel): OnnxModel {
     sinkTransposes,
     matmulToGemm,
     normalizeGemm,
+    joinReshapes,
     lowerHardSwish,
     writeGelus,
     foldPad,

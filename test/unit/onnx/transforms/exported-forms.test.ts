@@ -311,6 +311,27 @@ const FORMS: readonly PreparedForm[] = [
     ],
     operators: ['Transpose', 'Add', 'Conv'],
   },
+  ...[undefined, 'N'].map((batch) => ({
+    name: `a batch norm over the rows of a linear layer, and the next layer, ${batch ?? 2} images`,
+    input: [2, 4, 6],
+    ...(batch === undefined ? {} : { batch }),
+    nodes: [
+      nodeSpec('MatMul', ['input', 'w'], 'm'),
+      nodeSpec('Flatten', ['m'], 'rows', { axis: 2 }),
+      nodeSpec('BatchNormalization', ['rows', 'g', 'b', 'b', 'v'], 'normalized'),
+      nodeSpec('Shape', ['m'], 'sizes'),
+      nodeSpec('Reshape', ['normalized', 'sizes'], 'apart'),
+      nodeSpec('MatMul', ['apart', 'w2'], 'y'),
+    ],
+    tensors: [
+      normalTensor('w', [6, 5]),
+      normalTensor('w2', [5, 3]),
+      makeTensor('g', [5], Float32Array.of(0.5, 1, 1.5, 2, -1)),
+      normalTensor('b', [5]),
+      makeTensor('v', [5], Float32Array.of(0.5, 1, 1.5, 2, 1)),
+    ],
+    operators: 'Reshape Gemm Gemm Reshape'.split(' '),
+  })),
 ];
 
 for (const form of FORMS) testPrepared(form);

@@ -62,7 +62,8 @@ const FORMS: readonly PreparedForm[] = [
       ...grouped.slice(0, 2),
       nodeSpec('Concat', ['batch', 'rest'], 'wanted', { axis: 0 }),
       nodeSpec('Reshape', ['input', 'wanted'], 'rows'),
-      nodeSpec('MatMul', ['rows', 'w'], 'y'),
+      nodeSpec('Relu', ['rows'], 'positive'),
+      nodeSpec('MatMul', ['positive', 'w'], 'y'),
     ],
     tensors: [
       integers('first', 0),
@@ -70,7 +71,7 @@ const FORMS: readonly PreparedForm[] = [
       integers('rest', -1, 2),
       normalTensor('w', [2, 5]),
     ],
-    operators: ['Reshape', 'Reshape', 'Gemm', 'Reshape'],
+    operators: ['Reshape', 'Relu', 'Reshape', 'Gemm', 'Reshape'],
   },
   {
     name: 'a Slice of opset 9 to the end',

@@ -1,0 +1,51 @@
+import { bypassNode, indexGraph, pruneNodes } from '../graph-edit.ts';
+import type { OnnxGraph, OnnxNode } from '../model.ts';
+import { inferGraph, type Shape } from '../shape-inference.ts';
+import { readIntegers } from '../tensor-data.ts';
+
+/** Operators that keep all values in their order and only name other sizes. */
+const RESHAPING = new Set(['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze']);
+
+/**
+ * Lets what reads a tensor in the shape that it had some reshapes ago read that: a linear layer's
+ * rows, put apart for each image and flattened again for the batch norm behind it or the next linear
+ * layer, then meet those directly. Of reshapes in a row the last does it all.
+ */
+export function joinReshapes(graph: OnnxGraph): void {
+  pruneNodes(graph); // a Shape that nobody reads counts as a reader of rows
+  const { shapes } = inferGraph(graph);
+  const { producers, outputs } = indexGraph(graph);
+  for (const node of [...graph.node]) {
+    const [output = ''] = node.output;
+    const wanted = shapes.get(output);
+    if (!RESHAPING.has(node.opType) || wanted === undefined || outputs.has(output)) continue;
+    let [source = ''] = node.input;
+    for (;;) {
+      const shape = shapes.get(source);
+      if (shape !== undefined && areAlike(shape, wanted)) {
+        bypassNode(graph, node, source);
+        break;
+      }
+      const producer = producers.get(source);
+      if (producer === undefined || !RESHAPING.has(producer.opType)) break;
+      source = producer.input[0] ?? '';
+    }
+    if (tellsAllSizes(node, graph)) node.input[0] = source;
+  }
+  pruneNodes(graph);
+}
+
+/** Whether the output of a Reshape does not depend on the shape of what it reads. */
+function tellsAllSizes({ opType, input }: OnnxNode, { initializer }: OnnxGraph): boolean {
+  const sizes = initializer.find(({ name }) => name === input[1]);
+  return opType === 'Reshape' && sizes !== undefined && !readIntegers(sizes).includes(0);
+}
+
+/** Whether two shapes of as many elements are the same: one size that is open then is the same, too. */
+function areAlike(a: Shape, b: Shape): boolean {
+  if (a.length !== b.length || [...a, ...b].includes(0)) return false;
+  const open = a.filter((size, axis) => Number.isNaN(size) || Number.isNaN(b[axis]));
+  const isKnown = (size: number, axis: number): boolean =>
+    Number.isNaN(size) || Number.isNaN(b[axis]) || size === b[axis];
+  return open.length <= 1 && a.every(isKnown);
+}
