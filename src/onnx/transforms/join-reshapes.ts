@@ -1,4 +1,5 @@
-import { bypassNode, indexGraph, pruneNodes } from '../graph-edit.ts';
+import { pruneNodes, type GraphIndex } from '../graph-edit.ts';
+import { createLiveIndex } from '../live-index.ts';
 import type { OnnxGraph, OnnxNode } from '../model.ts';
 import { inferGraph, type Shape } from '../shape-inference.ts';
 import { readIntegers } from '../tensor-data.ts';
@@ -14,30 +15,34 @@ const RESHAPING = new Set(['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze']);
 export function joinReshapes(graph: OnnxGraph): void {
   pruneNodes(graph); // a Shape that nobody reads counts as a reader of rows
   const { shapes } = inferGraph(graph);
-  const { producers, outputs } = indexGraph(graph);
-  for (const node of [...graph.node]) {
-    const [output = ''] = node.output;
-    const wanted = shapes.get(output);
-    if (!RESHAPING.has(node.opType) || wanted === undefined || outputs.has(output)) continue;
-    let [source = ''] = node.input;
-    for (;;) {
+  const index = createLiveIndex(graph);
+  /** What stands before the reshapes that end in `node`, or among them in the shape that it makes. */
+  const firstOf = (node: OnnxNode, wanted: Shape): { source: string; isSame: boolean } => {
+    for (let [source = ''] = node.input; ;) {
       const shape = shapes.get(source);
-      if (shape !== undefined && areAlike(shape, wanted)) {
-        bypassNode(graph, node, source);
-        break;
+      if (shape !== undefined && areAlike(shape, wanted)) return { source, isSame: true };
+      const producer = index.producers.get(source);
+      if (producer === undefined || !RESHAPING.has(producer.opType)) {
+        return { source, isSame: false };
       }
-      const producer = producers.get(source);
-      if (producer === undefined || !RESHAPING.has(producer.opType)) break;
       source = producer.input[0] ?? '';
     }
-    if (tellsAllSizes(node, graph)) node.input[0] = source;
+  };
+  for (const node of graph.node) {
+    const [output = ''] = node.output;
+    const wanted = shapes.get(output);
+    if (!RESHAPING.has(node.opType) || wanted === undefined || index.outputs.has(output)) continue;
+    const { source, isSame } = firstOf(node, wanted);
+    if (isSame) index.bypass(node, source);
+    else if (tellsAllSizes(node, index)) index.setInputs(node, [source, ...node.input.slice(1)]);
   }
+  index.settle();
   pruneNodes(graph);
 }
 
 /** Whether the output of a Reshape does not depend on the shape of what it reads. */
-function tellsAllSizes({ opType, input }: OnnxNode, { initializer }: OnnxGraph): boolean {
-  const sizes = initializer.find(({ name }) => name === input[1]);
+function tellsAllSizes({ opType, input }: OnnxNode, { initializers }: GraphIndex): boolean {
+  const sizes = initializers.get(input[1] ?? '');
   return opType === 'Reshape' && sizes !== undefined && !readIntegers(sizes).includes(0);
 }
 
