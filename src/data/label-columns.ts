@@ -27,6 +27,7 @@ const LABEL_COLUMNS = [
   'class',
   'category',
   'target',
+  'dx',
 ];
 
 export interface ColumnRequest {
@@ -65,16 +66,24 @@ export function findLabelColumns(
     if (at < 0) throw unknownColumn(file, header, `no column "${name}" (${parameter})`);
     return at;
   };
-  const required = (parameter: keyof ColumnRequest, usual: readonly string[]): number => {
-    const at = named(parameter) ?? detect(header, usual);
-    if (at < 0) throw unknownColumn(file, header, `no column recognised as ${parameter}`, usual);
-    return at;
-  };
   const split = named('splitColumn');
   const group = named('groupColumn');
+  const image = named('imageColumn') ?? detect(header, IMAGE_COLUMNS);
+  const label = named('labelColumn') ?? detect(header, LABEL_COLUMNS);
+  if (image < 0 || label < 0) {
+    const missing = [
+      ...(image < 0 ? [{ parameter: 'imageColumn', usual: IMAGE_COLUMNS }] : []),
+      ...(label < 0 ? [{ parameter: 'labelColumn', usual: LABEL_COLUMNS }] : []),
+    ];
+    const parameters = missing.map(({ parameter }) => parameter).join(' or as ');
+    const recognised = missing.map(
+      ({ parameter, usual }) => `as ${parameter}: ${usual.join(', ')}`,
+    );
+    throw unknownColumn(file, header, `no column recognised as ${parameters}`, recognised);
+  }
   return {
-    image: required('imageColumn', IMAGE_COLUMNS),
-    label: required('labelColumn', LABEL_COLUMNS),
+    image,
+    label,
     ...(split === undefined ? {} : { split }),
     ...(group === undefined ? {} : { group }),
   };
@@ -97,12 +106,12 @@ function unknownColumn(
   file: string,
   header: readonly string[],
   reason: string,
-  usual: readonly string[] = [],
+  recognised: readonly string[] = [],
 ): DataError {
   const columns = header.filter((name) => name !== '').map((name) => `"${name}"`);
   return new DataError({
     code: 'data/unknown-column',
     message: `${file} has ${reason}; its columns are ${columns.join(', ') || '(none)'}`,
-    hint: `name the columns with the parameters imageColumn and labelColumn${usual.length === 0 ? '' : `; recognised without are ${usual.join(', ')}`}`,
+    hint: `name the columns with the parameters imageColumn and labelColumn${recognised.length === 0 ? '' : `; recognised without are ${recognised.join('; ')}`}`,
   });
 }

@@ -25,7 +25,7 @@ export interface LabelCsvRequest extends ColumnRequest {
 }
 
 /** A table as text: header and rows, with the line each row starts on. */
-interface CsvTable {
+export interface CsvTable {
   readonly header: readonly string[];
   readonly rows: readonly { readonly cells: readonly string[]; readonly line: number }[];
 }
@@ -72,11 +72,11 @@ export async function readLabelCsv(request: LabelCsvRequest): Promise<SourceImag
 }
 
 /**
- * The first row of a CSV, in whatever encoding: it may be none that is read for its labels.
+ * A CSV in whatever encoding: it may be none that is read for its labels.
  * @throws DataError `data/invalid-csv`
  */
-export async function readCsvHeader(path: string, shownName: string): Promise<readonly string[]> {
-  return (await readCsvTable(path, shownName, decodeLeniently)).header;
+export async function surveyCsv(path: string, shownName: string): Promise<CsvTable> {
+  return readCsvTable(path, shownName, decodeLeniently);
 }
 
 async function readCsvTable(

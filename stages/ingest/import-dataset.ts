@@ -28,6 +28,7 @@ export async function importDataset(
 ): Promise<{ dataset: LabelledDataset; findings: readonly Finding[] }> {
   const { parameters } = context;
   const source = await readSource(sourceFolder, parameters, sourceName(context, sourceFolder));
+  for (const note of source.notes) context.warn(note);
   const ungrouped = describeUngrouped(source.images, parameters);
   if (ungrouped !== null) context.warn(ungrouped);
   const unread = describeUnreadFolders(source.unreadFolders);

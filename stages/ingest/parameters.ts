@@ -26,7 +26,7 @@ export const ingestParameters = z
       .enum(['auto', 'class-folders', 'csv', 'generated'])
       .default('auto')
       .describe(
-        'How the source is laid out. auto: class folders below train, validation or test; else label CSV files at the top; else class folders; generated when there is no source.',
+        'How the source is laid out. auto: class folders below train, validation or test; else label CSV files at the top (one that names images in columns that are not recognised is an error); else class folders; generated when there is no source.',
       ),
     url: z
       .url({ protocol: /^https?$/ })

@@ -1,9 +1,8 @@
-import { join, relative } from 'node:path';
+import { relative } from 'node:path';
 import type { Split } from '../../src/data/dataset-index.ts';
 import { shortenIds } from '../../src/data/image-ids.ts';
-import { isLabelHeader } from '../../src/data/label-columns.ts';
 import { listFolder } from '../../src/data/list-image-files.ts';
-import { readCsvHeader, readLabelCsv } from '../../src/data/read-label-csv.ts';
+import { readLabelCsv } from '../../src/data/read-label-csv.ts';
 import { scanClassFolders, skipSingleFolders } from '../../src/data/scan-class-folders.ts';
 import {
   parseSplitName,
@@ -11,12 +10,16 @@ import {
   type SourceImage,
 } from '../../src/data/source-image.ts';
 import { DataError, UsageError } from '../../src/diagnostics/errors.ts';
+import {
+  describeUnreadCsv,
+  findLabelFiles,
+  refuseUnknownColumns,
+  type LabelFile,
+} from './find-label-files.ts';
 import type { IngestParameters } from './parameters.ts';
 
-type LabelFile = NonNullable<IngestParameters['csv']>[number] & {
-  /** Its columns are recognised, or named by the user. */
-  readonly isKnown?: boolean;
-};
+/** What a source holds, with what to say of the CSV files that are not read. */
+type ReadSource = SourceContent & { readonly notes: readonly string[] };
 
 /**
  * Every labelled image of a source folder, after its layout; `shownName` is what the user gave.
@@ -26,7 +29,7 @@ export async function readSource(
   folder: string,
   parameters: IngestParameters,
   shownName: string,
-): Promise<SourceContent> {
+): Promise<ReadSource> {
   const root = await skipSingleFolders(folder);
   const content = await readByLayout(root, parameters);
   if (content === null || content.images.length === 0) {
@@ -41,21 +44,37 @@ export async function readSource(
 async function readByLayout(
   root: string,
   parameters: IngestParameters,
-): Promise<SourceContent | null> {
+): Promise<ReadSource | null> {
   const { layout } = parameters;
   const isCsvAsked = layout === 'csv' || parameters.csv !== undefined;
   const inFolders = isCsvAsked ? null : await scanClassFolders(root);
   if (layout === 'class-folders' || (inFolders !== null && isGradedTree(inFolders))) {
     refuseColumns(parameters);
-    return inFolders;
+    return withNotes(inFolders, []);
   }
-  const labelFiles: readonly LabelFile[] =
-    parameters.csv ?? (await findLabelFiles(root, parameters));
+  if (parameters.csv !== undefined) {
+    return withNotes(await readLabelFiles(root, parameters.csv, parameters), []);
+  }
+  const found = await findLabelFiles(root, parameters);
+  if (found.labelFiles.length === 0) refuseUnknownColumns(found, inFolders);
+  const notes = describeUnreadCsv(found);
+  if (found.labelFiles.length > 0) {
+    return withNotes(await readLabelFiles(root, found.labelFiles, parameters), notes);
+  }
   // A CSV that is no label file is told as such only where there is nothing else to read.
-  const isCsvUsable = isCsvAsked || inFolders === null || labelFiles.some(({ isKnown }) => isKnown);
-  if (isCsvUsable) return readLabelFiles(root, labelFiles, parameters);
+  const [first] = found.others;
+  if (isCsvAsked || inFolders === null) {
+    return withNotes(
+      await readLabelFiles(root, first === undefined ? [] : [first], parameters),
+      [],
+    );
+  }
   refuseColumns(parameters);
-  return inFolders;
+  return withNotes(inFolders, notes);
+}
+
+function withNotes(content: SourceContent | null, notes: readonly string[]): ReadSource | null {
+  return content === null ? null : { ...content, notes };
 }
 
 const COLUMNS = ['imageColumn', 'labelColumn', 'splitColumn', 'groupColumn'] as const;
@@ -99,37 +118,6 @@ async function readLabelFiles(
     for (const image of labelled) images.push(image);
   }
   return images.length === 0 ? null : { images, emptyClasses: [], unreadFolders: [] };
-}
-
-/** The CSV files at the top whose header is that of a label file; with their split, if the name tells. */
-async function findLabelFiles(root: string, parameters: IngestParameters): Promise<LabelFile[]> {
-  const { files } = await listFolder(root);
-  const csvFiles = files.filter(
-    (name) => /\.csv$/i.test(name) && !/sample_?submission/i.test(name),
-  );
-  const areColumnsNamed =
-    parameters.imageColumn !== undefined || parameters.labelColumn !== undefined;
-  const labelFiles: string[] = [];
-  for (const file of csvFiles) {
-    const header = await readCsvHeader(join(root, file), file);
-    if (areColumnsNamed || isLabelHeader(header)) labelFiles.push(file);
-  }
-  // With none recognised, reading the first makes the message that lists its columns.
-  const chosen = labelFiles.length > 0 ? labelFiles : csvFiles.slice(0, 1);
-  const isKnown = labelFiles.length > 0;
-  return chosen.map((file) => {
-    const split = chosen.length > 1 ? guessSplit(file) : undefined;
-    return split === undefined ? { file, isKnown } : { file, split, isKnown };
-  });
-}
-
-/** `Training_Labels.csv` → train. */
-function guessSplit(file: string): Split | undefined {
-  for (const word of file.split(/[^A-Za-z]+/)) {
-    const split = parseSplitName(word);
-    if (split !== undefined) return split;
-  }
-  return undefined;
 }
 
 /** The folder at the top that is called like the split, when there is one. */

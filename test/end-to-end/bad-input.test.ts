@@ -149,7 +149,7 @@ const LABEL_FILES: readonly BadInput[] = [
   {
     name: 'a CSV with unknown columns',
     ...withCsv('foo,bar\n1,2\n'),
-    says: /^failed {6}ingest {2}labels\.csv has no column recognised as imageColumn; its columns are "foo", "bar" \(data\/unknown-column\)\n {2}hint: name the columns with the parameters imageColumn and labelColumn; recognised without are imagename, .*, id$/,
+    says: /^failed {6}ingest {2}labels\.csv has no column recognised as imageColumn or as labelColumn; its columns are "foo", "bar" \(data\/unknown-column\)\n {2}hint: name the columns with the parameters imageColumn and labelColumn; recognised without are as imageColumn: imagename, .*, id; as labelColumn: retinopathygrade, .*, dx$/,
     mend: mendCsv,
   },
   {
