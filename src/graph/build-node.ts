@@ -1,7 +1,14 @@
 import { isAbsolute, normalize, resolve } from 'node:path';
 import type { z } from 'zod';
 import { interpolate, type Scope } from '../pipeline/interpolate.ts';
-import { childEntries, receivedText, type Located, type Origin } from '../pipeline/located.ts';
+import {
+  child,
+  childEntries,
+  receivedText,
+  toPlain,
+  type Located,
+  type Origin,
+} from '../pipeline/located.ts';
 import { pathText } from '../diagnostics/issue-wording.ts';
 import type { Problems } from '../pipeline/problems.ts';
 import { declaredOutputsSchema, resourcesSchema } from '../pipeline/schema.ts';
@@ -49,30 +56,32 @@ export function buildNode(context: NodeContext): StageNode | undefined {
   if (definition === undefined) return undefined;
   const parameters = nodeParameters(context, definition);
   const outputs = nodeOutputs(context, definition);
-  if (inputs === undefined || parameters === undefined || outputs === undefined) return undefined;
-  if (!hasNeededInputs(context, definition, parameters, inputs)) return undefined;
+  const hasNeeded = parameters !== undefined && hasNeededInputs(context, parameters, inputs);
+  if (inputs.broken.size > 0 || !hasNeeded || !parameters.isWhole || outputs === undefined) {
+    return undefined;
+  }
   return {
     id: cellId(stage.name, cell),
     stageName: stage.name,
     cell,
     definition,
     ...(ownKind === undefined ? {} : { ownKind }),
-    parameters,
-    inputs,
+    parameters: parameters.values,
+    inputs: inputs.given,
     outputs,
     resources: { cpuCount: resources ?? definition.defaultCpuCount },
     range: stageRange(stage),
   };
 }
 
+/** What is wrong with an input says enough of it: it is not called missing, too. */
 function hasNeededInputs(
   { stage, problems }: NodeContext,
-  definition: AnyStageDefinition,
-  parameters: JsonObject,
-  inputs: Readonly<Record<string, NodeInput>>,
+  { values, written }: NodeParameters,
+  { given, broken }: NodeInputs,
 ): boolean {
-  const needed = definition.inputsNeededBy?.(parameters) ?? [];
-  const missing = needed.filter(({ input }) => !Object.hasOwn(inputs, input));
+  const needed = stage.definition?.inputsNeededBy?.(values, written) ?? [];
+  const missing = needed.filter(({ input }) => !Object.hasOwn(given, input) && !broken.has(input));
   for (const { input, because } of missing) {
     problems.add({
       code: 'pipeline/missing-input',
@@ -84,15 +93,21 @@ function hasNeededInputs(
   return missing.length === 0;
 }
 
-function nodeInputs(context: NodeContext): Readonly<Record<string, NodeInput>> | undefined {
+interface NodeInputs {
+  readonly given: Readonly<Record<string, NodeInput>>;
+  /** Names of those that are wrong, which is reported. */
+  readonly broken: ReadonlySet<string>;
+}
+
+function nodeInputs(context: NodeContext): NodeInputs {
   const { uses, from, stage } = context;
   const inputs: [string, NodeInput][] = [];
-  let complete = true;
+  const broken = new Set<string>();
   for (const [name, use] of uses) {
     switch (use.type) {
       case 'stage': {
         const cell = from.get(use.stageName);
-        if (cell === undefined) complete = false;
+        if (cell === undefined) broken.add(name);
         else {
           const stageId = cellId(use.stageName, cell);
           inputs.push([name, { from: 'stage', stageId, output: use.output, kind: use.kind }]);
@@ -101,7 +116,7 @@ function nodeInputs(context: NodeContext): Readonly<Record<string, NodeInput>> |
       }
       case 'path': {
         const absolutePath = pathInput(name, use, context);
-        if (absolutePath === undefined) complete = false;
+        if (absolutePath === undefined) broken.add(name);
         else if (absolutePath !== null) {
           const range = use.origin.from === 'file' ? use.origin.range : stageRange(stage);
           inputs.push([name, { from: 'path', absolutePath, range }]);
@@ -111,10 +126,10 @@ function nodeInputs(context: NodeContext): Readonly<Record<string, NodeInput>> |
       case 'not-given':
         break;
       case 'broken':
-        complete = false;
+        broken.add(name);
     }
   }
-  return complete ? Object.fromEntries(inputs) : undefined;
+  return { given: Object.fromEntries(inputs), broken };
 }
 
 /** Absolute path; null when it is not given, undefined when it is wrong. */
@@ -159,18 +174,28 @@ function pathInput(
   return absolutePath;
 }
 
+interface NodeParameters {
+  readonly values: JsonObject;
+  /** Names of those in `values` that the pipeline gives; the others have their defaults. */
+  readonly written: ReadonlySet<string>;
+  /** False when others are wrong and reported: `values` has their defaults. */
+  readonly isWhole: boolean;
+}
+
+/** Undefined when something is wrong and nothing can be said of the rest. */
 function nodeParameters(
   { stage, scope, problems }: NodeContext,
   definition: AnyStageDefinition,
-): JsonObject | undefined {
+): NodeParameters | undefined {
   const entry = stage.body.entries.get('parameters');
   if (entry !== undefined && entry.value.type !== 'map') return undefined;
   const given: Located = entry?.value ?? { type: 'map', entries: new Map(), origin: stage.key };
   const runTime = runTimeNames(stage, definition);
   const located = interpolate(given, runTime === null ? scope : { ...scope, runTime }, problems);
+  const schema = definition.parameters as z.ZodType;
   const parsed = checkShape({
     value: located,
-    schema: definition.parameters as z.ZodType,
+    schema,
     problems,
     owner: entry?.key ?? stage.key,
     keyWord: 'parameter',
@@ -179,8 +204,31 @@ function nodeParameters(
         ? `stage "${stage.name}"`
         : `stage "${stage.name}": parameter "${pathText(path)}"`,
   });
-  // A strict schema's output is plain data; JSON drops what is undefined.
-  return parsed === undefined ? undefined : (JSON.parse(JSON.stringify(parsed)) as JsonObject);
+  // The value is a mapping, since what was given is one.
+  const plain = toPlain(located) as JsonObject;
+  if (parsed === undefined) return validParameters(schema, plain);
+  return { values: asJson(parsed), written: new Set(Object.keys(plain)), isWhole: true };
+}
+
+/** The parameters without those that are wrong, so that what these need is told beside what is wrong. */
+function validParameters(schema: z.ZodType, given: JsonObject): NodeParameters | undefined {
+  const issues = schema.safeParse(given).error?.issues ?? [];
+  const wrong = new Set(
+    issues.flatMap((issue) =>
+      issue.code === 'unrecognized_keys' && issue.path.length === 0
+        ? issue.keys
+        : issue.path.slice(0, 1).map(String),
+    ),
+  );
+  const rest = Object.fromEntries(Object.entries(given).filter(([name]) => !wrong.has(name)));
+  const { data } = schema.safeParse(rest);
+  if (data === undefined) return undefined;
+  return { values: asJson(data), written: new Set(Object.keys(rest)), isWhole: false };
+}
+
+/** A strict schema's output is plain data; JSON drops what is undefined. */
+function asJson(parsed: unknown): JsonObject {
+  return JSON.parse(JSON.stringify(parsed)) as JsonObject;
 }
 
 /** Names for `${inputs.x}` and `${outputs.x}` of a kind that leaves these to the pipeline; else null. */
@@ -224,39 +272,47 @@ function nodeOutputs(
     keyWord: 'key',
     subject: (path) => `stage "${stage.name}": "${pathText(['outputs', ...path])}"`,
   });
-  if (parsed === undefined) return undefined;
-  return checkedOutputs(stage, entry.value, declaredOutputsSchema.parse(parsed), problems);
+  // Paths are looked at whatever else is wrong beside them.
+  const arePathsRight = checkOutputPaths(stage, located, problems);
+  if (parsed === undefined || !arePathsRight) return undefined;
+  return Object.fromEntries(
+    Object.entries(declaredOutputsSchema.parse(parsed)).map(([name, { path, kind }]) => [
+      name,
+      { kind: declaredKind(kind, path), path: placeOf(path) },
+    ]),
+  );
 }
 
-function checkedOutputs(
-  stage: StageSpec,
-  located: Located,
-  outputs: ReturnType<typeof declaredOutputsSchema.parse>,
-  problems: Problems,
-): Readonly<Record<string, NodeOutput>> | undefined {
-  const nodes: [string, NodeOutput][] = [];
+/** Reports paths that leave the working folder of the stage or are those of two outputs. */
+function checkOutputPaths(stage: StageSpec, outputs: Located, problems: Problems): boolean {
+  let areRight = true;
   const owners = new Map<string, string>();
-  for (const [name, { path, kind }] of Object.entries(outputs)) {
-    const place = normalize(path).replace(/\/$/, '');
-    const node = located.type === 'map' ? located.entries.get(name)?.value : undefined;
-    const pathNode = node?.type === 'map' ? node.entries.get('path')?.value : undefined;
-    const refuse = (message: string): void =>
+  for (const [name, { value }] of outputs.type === 'map' ? outputs.entries : []) {
+    const node = child(value, 'path');
+    if (node?.type !== 'scalar' || typeof node.value !== 'string') continue;
+    const refuse = (message: string): void => {
+      areRight = false;
       problems.add({
         code: 'pipeline/invalid-value',
         message: `stage "${stage.name}": the path of output "${name}" ${message}`,
-        origin: pathNode?.origin ?? stage.key,
+        origin: node.origin,
       });
+    };
+    const place = placeOf(node.value);
     const owner = owners.get(place);
     owners.set(place, name);
-    if (isAbsolute(path) || place === '..' || place.startsWith('../') || place === '.') {
-      refuse(`must stay inside the stage's working folder, received ${JSON.stringify(path)}`);
+    if (isAbsolute(place) || place === '..' || place.startsWith('../') || place === '.') {
+      if (node.value === '') continue; // the shape check has told of it
+      refuse(`must stay inside the stage's working folder, received ${JSON.stringify(node.value)}`);
     } else if (owner !== undefined) {
       refuse(`is that of output "${owner}" too`);
-    } else {
-      nodes.push([name, { kind: declaredKind(kind, path), path: place }]);
     }
   }
-  return nodes.length === owners.size ? Object.fromEntries(nodes) : undefined;
+  return areRight;
+}
+
+function placeOf(path: string): string {
+  return normalize(path).replace(/\/$/, '');
 }
 
 function nodeResources({ stage, scope, problems }: NodeContext): number | 'all' | undefined {

@@ -1,4 +1,5 @@
 import type { Scope } from '../pipeline/interpolate.ts';
+import type { Origin } from '../pipeline/located.ts';
 import type { Problems } from '../pipeline/problems.ts';
 import type { StageGraph, StageId, StageNode } from '../pipeline/spec.ts';
 import type { PipelineSpec, StageSpec } from '../pipeline/stage-spec.ts';
@@ -74,8 +75,15 @@ function draftStage(stage: StageSpec, spec: PipelineSpec, problems: Problems): D
   return { stage, own, cells };
 }
 
-function stageUses({ cells }: Draft): (InputUse & { type: 'stage' })[] {
-  return cells.flatMap(({ uses }) => [...uses.values()].filter((use) => use.type === 'stage'));
+/** What names another stage, rightly or not. */
+function stageUses({ cells }: Draft): { readonly stageName: string; readonly origin: Origin }[] {
+  return cells.flatMap(({ uses }) =>
+    [...uses.values()].flatMap((use) =>
+      'stageName' in use && use.origin !== undefined
+        ? [{ stageName: use.stageName, origin: use.origin }]
+        : [],
+    ),
+  );
 }
 
 function dependenciesOf(

@@ -28,8 +28,8 @@ export type InputUse =
   /** `path` still has its `${…}`: it may use axes that the stage inherits. */
   | { readonly type: 'path'; readonly path: Located; readonly origin: Origin }
   | { readonly type: 'not-given'; readonly origin: Origin }
-  /** Wrong and reported. */
-  | { readonly type: 'broken' };
+  /** Wrong and reported; with the stage it names all the same, for there may be a circle beside. */
+  | { readonly type: 'broken'; readonly stageName?: string; readonly origin?: Origin };
 
 export interface InputContext {
   readonly stage: StageSpec;
@@ -176,12 +176,11 @@ function resolveReference(
       origin,
       hint: fittingHint(found.stageName, accepted, context.stages),
     });
-    return { type: 'broken' };
-  }
-  if (found.reason !== undefined) {
+  } else if (found.reason !== undefined) {
     problems.add({ ...found.reason, message: `${subject}: ${found.reason.message}`, origin });
   }
-  return { type: 'broken' };
+  const [stageName = ''] = reference.split('.', 1);
+  return context.stages.has(stageName) ? { type: 'broken', stageName, origin } : { type: 'broken' };
 }
 
 /** An output of that stage that would fit, as a hint. */

@@ -96,10 +96,12 @@ export interface StageDefinition<Schema extends z.ZodObject = z.ZodObject> {
   readonly abortGraceMs?: number;
   /**
    * Optional inputs that the stage cannot do without given these parameters, told before anything runs.
-   * `because` is what needs them: `inputType uint8`.
+   * `because` is what needs them: `inputType uint8`. `written` names the parameters that the pipeline
+   * gives, where what is asked for must be had and a default may be done without.
    */
   inputsNeededBy?(
     parameters: z.output<Schema>,
+    written: ReadonlySet<string>,
   ): readonly { readonly input: string; readonly because: string }[];
   environment?(resources: { readonly cpuCount: number }): Readonly<Record<string, string>>;
   /** Of Node and V8, for what they take at the start alone: `--max-old-space-size=8000`. */

@@ -57,8 +57,8 @@ export const quantize = defineStage({
   scheduling: 'parallel',
   defaultCpuCount: 2,
   isolation: 'in-process',
-  inputsNeededBy: (parameters) =>
-    imagesNeededBy(parameters).map((because) => ({ input: 'images', because })),
+  inputsNeededBy: (parameters, written) =>
+    imagesNeededBy(parameters, written).map((because) => ({ input: 'images', because })),
   async run(context) {
     const { inputs, outputs, parameters, scratchPath, signal } = context;
     const modelPath = inputs['model']!.path; // both are required, so the engine gives them
@@ -177,9 +177,15 @@ async function calibrationImages(
 const ONE_SCALE =
   'granularity per-tensor: the calibration brought the channels of activations to like ranges, which one scale of all weights follows badly; set equalization to none or cross-layer in the calibrate stage';
 
-/** What cannot be done without images, where it was asked for. */
-function imagesNeededBy(parameters: QuantizeParameters): string[] {
+/** What cannot be done without images and was asked for; of defaults, those that were written. */
+function imagesNeededBy(parameters: QuantizeParameters, written: ReadonlySet<string>): string[] {
+  const { rounding, biasCorrection, inputRounding } = parameters;
   return [
+    ...(rounding === 'adaptive' && written.has('rounding') ? ['rounding adaptive'] : []),
+    ...(biasCorrection === 'local' && written.has('biasCorrection')
+      ? ['biasCorrection local']
+      : []),
+    ...(inputRounding === 'pixels' && written.has('inputRounding') ? ['inputRounding pixels'] : []),
     ...(parameters.inputType === 'uint8' ? ['inputType uint8'] : []),
     ...(parameters.sensitivity === 'layers' ? ['sensitivity layers'] : []),
     ...(parameters.accuracyBudget === null ? [] : [`accuracyBudget ${parameters.accuracyBudget}`]),
@@ -187,9 +193,9 @@ function imagesNeededBy(parameters: QuantizeParameters): string[] {
   ];
 }
 
-/** The engine tells it earlier, from `inputsNeededBy`. */
+/** The engine tells it earlier, from `inputsNeededBy`, which knows what was written, too. */
 function requireNoImagesNeeded(parameters: QuantizeParameters): void {
-  const needing = imagesNeededBy(parameters);
+  const needing = imagesNeededBy(parameters, new Set());
   if (needing.length === 0) return;
   throw new StageError({
     code: 'quantize/images-needed',

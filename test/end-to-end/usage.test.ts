@@ -89,7 +89,7 @@ stages:
   int8:
     kind: quantize
     inputs: { model: train.model, table: ranges.table }
-    parameters: { inputType: uint8 }
+    parameters: { inputType: uint8, rounding: adaptive }
 `,
   );
   const { exitCode, stderr } = await rig.drq('plan', 'p.yaml');
@@ -98,4 +98,6 @@ stages:
     stderr,
     /p\.yaml:10:5 error pipeline\/missing-input\n {2}stage "int8": inputType uint8 needs the input "images"/,
   );
+  assert.match(stderr, /rounding adaptive needs the input "images"/);
+  assert.ok(!stderr.includes('biasCorrection'), 'a default is done without');
 });

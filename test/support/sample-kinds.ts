@@ -29,6 +29,10 @@ const source = defineStage({
   inputs: {
     folder: { kinds: ['file', 'folder'], optional: true, description: 'Images of your own.' },
   },
+  inputsNeededBy: ({ layout }, written) =>
+    layout === 'folders' || (layout === 'auto' && written.has('layout'))
+      ? [{ input: 'folder', because: `layout ${layout}` }]
+      : [],
   outputs: { dataset: { kind: 'dataset', description: 'The images.' } },
 });
 

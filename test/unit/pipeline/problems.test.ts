@@ -219,3 +219,39 @@ test('a profile that is not chosen is checked too', async () => {
     'error pipeline/unknown-profile\n  --profile p: the pipeline has no profile "p"\n  hint: the pipeline has no profiles\n',
   );
 });
+
+test('what is wrong hides nothing that can be told beside it', async () => {
+  const found = await problemsOf(`name: x
+stages:
+  typo: { kind: source, parameters: { layout: folders, imageCont: 1, imageCount: none } }
+  fed: { kind: source, inputs: { folder: { path: missing } }, parameters: { layout: folders } }
+  one: { kind: fit, inputs: { images: two.model }, parameters: { architecture: small } }
+  two: { kind: fit, inputs: { images: one.nothing }, parameters: { architecture: small } }
+  out: { kind: program, outputs: { a: { path: ../a }, b: { pth: b } }, parameters: { program: x } }
+`);
+  const codes = [...found.matchAll(/^p\.yaml:(\d+):\d+ error (.*)$/gm)];
+  assert.deepEqual(
+    codes.map(([, line, code]) => `${line ?? ''} ${code ?? ''}`),
+    [
+      '3 pipeline/missing-input',
+      '3 pipeline/unknown-parameter',
+      '3 pipeline/invalid-value',
+      '4 pipeline/missing-path',
+      '5 pipeline/wrong-kind',
+      '6 pipeline/unknown-output',
+      '6 pipeline/cycle',
+      '7 pipeline/invalid-value',
+      '7 pipeline/unknown-key',
+    ],
+    found,
+  );
+});
+
+test('a default may do without an input that the same value must have where it is written', async () => {
+  assert.ok((await loadText(`name: x\n${STAGES}`)).result.ok);
+  const written = 'stages: { a: { kind: source, parameters: { layout: auto } } }';
+  assert.match(
+    await onlyProblem(`name: x\n${written}\n`),
+    /^pipeline\/missing-input \[parameters\] stage "a": layout auto needs the input "folder"/,
+  );
+});
