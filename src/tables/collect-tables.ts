@@ -11,22 +11,29 @@ export interface CollectOptions {
   readonly store: Store;
   /** Cells whose recorded figures no longer hold, with the reason; their cells stay empty. */
   readonly withheld?: ReadonlyMap<string, string>;
+  /** Cells of whose figures, which are shown, something is to be said. */
+  readonly remarks?: ReadonlyMap<string, string>;
 }
 
 type Metrics = Pick<MetricsFile, 'values' | 'notes'>;
 
 /** All tables of a pipeline, filled from the metrics that its lock names. */
 export async function collectTables(options: CollectOptions): Promise<ComparisonTable[]> {
-  const { pipeline, withheld = new Map<string, string>() } = options;
+  const { pipeline, withheld, remarks } = options;
   const sources = pipeline.tables.flatMap(({ rows }) => rows.flatMap((row) => row.sources));
   const metrics = new Map<string, Metrics>();
   for (const source of sources) {
     const place = placeOf(source);
     if (metrics.has(place)) continue;
-    const reason = withheld.get(source.stageId);
+    const reason = withheld?.get(source.stageId);
+    const remark = remarks?.get(source.stageId);
     const found =
       reason === undefined ? await readSource(source, options) : { values: [], notes: [reason] };
-    if (found !== null) metrics.set(place, found);
+    if (remark !== undefined) {
+      metrics.set(place, { values: found?.values ?? [], notes: [...(found?.notes ?? []), remark] });
+    } else if (found !== null) {
+      metrics.set(place, found);
+    }
   }
   return pipeline.tables.map((table) =>
     buildComparison(table, pipeline.reference, (source) => metrics.get(placeOf(source)) ?? null),

@@ -28,6 +28,8 @@ export interface ComparisonTable {
   readonly columns: readonly ComparisonColumn[];
   /** Cells in the order of `columns`. */
   readonly rows: readonly (readonly CellValue[])[];
+  /** Whether any row has a measured figure; published ones do not count. */
+  readonly hasFigures: boolean;
   /** Every remark once, for below the table. */
   readonly notes: readonly string[];
 }
@@ -65,6 +67,7 @@ export function buildComparison(
     name: table.name,
     columns: describeColumns(makers, cells),
     rows: cells,
+    hasFigures: rows.some(({ metrics }) => metrics.size > 0),
     notes: [...new Set([...tableNotes, ...rows.flatMap((row) => rowNotesWithLabels(row, rows))])],
   };
 }

@@ -109,7 +109,36 @@ table: experiments/tiny/comparison.csv
   assert.match(back.stderr, /^restore {5}count {2}parameters\.factor 3 → 2$/m);
   // `join` was not asked for: its figures belong to the other factor and are not shown.
   assert.match(await rig.read('experiments/tiny/comparison.csv'), /join has not run since/);
-  assert.equal((await rig.drq('table', 'tiny.yaml', '--format', 'json')).exitCode, 0);
+  const shown = await rig.drq('table', 'tiny.yaml', '--format', 'json');
+  assert.equal(shown.exitCode, 0);
+  assert.match(
+    shown.stderr,
+    /^note: figures of earlier runs are shown of what changed since: join$/m,
+  );
+  assert.match(shown.stdout, /tiny int8: figures of an earlier run/);
+});
+
+test('a table without any figure is neither shown nor written, and what never ran is named', async (context) => {
+  const rig = await tinyRig(context);
+  await rig.write('part.yaml', PIPELINE.replace('[count.metrics]', '[join.metrics]'));
+  const part = await rig.drq('run', 'part.yaml', 'count');
+  assert.deepEqual([part.exitCode, part.stdout], [0, '']);
+  assert.match(
+    part.stderr,
+    /^note: join has not been run; table comparison has no figures and is not written$/m,
+  );
+  assert.equal(existsSync(rig.path('experiments/tiny/comparison.csv')), false);
+
+  const some = await rig.drq('run', 'tiny.yaml', 'count');
+  assert.match(some.stdout, /^ {2}tiny int8: join has not been run$/m);
+  const table = await rig.drq('table', 'tiny.yaml');
+  assert.equal(table.stdout, some.stdout);
+  assert.equal(table.stderr, 'note: not run yet: other, join\n');
+
+  const failed = await rig.drq(
+    ...['run', 'tiny.yaml', '--keep-going', '--set', 'stages.other.parameters.mode=fail'],
+  );
+  assert.match(failed.stdout, /^ {2}tiny int8: join has not been run$/m);
 });
 
 test('a dry run and a plan write nothing', async (context) => {

@@ -4,14 +4,14 @@ import { InterruptedError } from '../../diagnostics/errors.ts';
 import { createLocalExecutor } from '../../execute/local/local-executor.ts';
 import { runPipeline } from '../../execute/run-pipeline.ts';
 import type { RunRecord } from '../../execute/run-record.ts';
-import type { Pipeline } from '../../pipeline/spec.ts';
+import type { Pipeline, StageId } from '../../pipeline/spec.ts';
 import { planPipeline } from '../../plan/make-plan.ts';
 import type { Reporter } from '../../report/reporter.ts';
 import { readPipelineLock } from '../../store/lock-file.ts';
 import { openStore } from '../../store/store.ts';
-import { collectTables } from '../../tables/collect-tables.ts';
+import { collectTables, type CollectOptions } from '../../tables/collect-tables.ts';
 import type { ComparisonTable } from '../../tables/comparison.ts';
-import { findStaleStages } from '../../tables/stale-stages.ts';
+import { findStaleStages, staleRemarks } from '../../tables/stale-stages.ts';
 import { writeTables } from '../../tables/write-tables.ts';
 import type { CommandCall, CommandContext } from '../command-context.ts';
 import { loadPipelineFile } from '../load-pipeline-file.ts';
@@ -111,9 +111,11 @@ async function showTables(
     context.say(`everything is up to date (${record.upToDate} stages)`);
   }
   if (pipeline.tables.length === 0) return;
-  const tables = await currentTables(pipeline, isPartial);
+  const tables = isPartial
+    ? await partialTables(pipeline, record, context)
+    : await collectTables(await recorded(pipeline));
   const paths = await writeTables(pipeline, tables);
-  if (options.jsonEvents === true) return;
+  if (options.jsonEvents === true || tables.length === 0) return;
   context.print(renderTerminalTables(tables, context.stdoutWidth));
   for (const path of paths) {
     const place = relative(context.cwd, path);
@@ -121,13 +123,33 @@ async function showTables(
   }
 }
 
-async function currentTables(
-  pipeline: Pipeline,
-  isPartial: boolean,
-): Promise<readonly ComparisonTable[]> {
+async function recorded(pipeline: Pipeline): Promise<CollectOptions> {
   const lock = await readPipelineLock(pipeline.projectRoot, pipeline.name);
-  const store = await openStore(pipeline.projectRoot);
-  if (!isPartial) return collectTables({ pipeline, lock, store });
+  return { pipeline, lock, store: await openStore(pipeline.projectRoot) };
+}
+
+/** The tables that have figures of what the pipeline is now; of the others, says why they have none. */
+async function partialTables(
+  pipeline: Pipeline,
+  record: RunRecord,
+  context: CommandContext,
+): Promise<readonly ComparisonTable[]> {
+  const options = await recorded(pipeline);
   const plan = await planPipeline(pipeline, { stages: [], force: false, machineFingerprint });
-  return collectTables({ pipeline, lock, store, withheld: findStaleStages(plan, lock) });
+  const withheld = new Map(staleRemarks(findStaleStages(plan, options.lock), 'left-out'));
+  for (const { stageId, outcome } of record.stages) {
+    const id = stageId as StageId; // the record's stages are those of the pipeline
+    if (outcome === 'failed' && withheld.has(id)) withheld.set(id, `${stageId} failed`);
+  }
+  const tables = await collectTables({ ...options, withheld });
+  for (const { name } of tables.filter(({ hasFigures }) => !hasFigures)) {
+    const rows = pipeline.tables.find((table) => table.name === name)?.rows ?? [];
+    const reasons = rows.flatMap(({ sources }) =>
+      sources.flatMap(({ stageId }) => withheld.get(stageId) ?? []),
+    );
+    context.say(
+      `note: ${[...new Set(reasons)].join(', ')}; table ${name} has no figures and is not written`,
+    );
+  }
+  return tables.filter(({ hasFigures }) => hasFigures);
 }

@@ -1,7 +1,7 @@
 import { DataError, UsageError } from '../../diagnostics/errors.ts';
 import { nameHint } from '../../diagnostics/nearest-name.ts';
 import { planPipeline } from '../../plan/make-plan.ts';
-import type { Pipeline } from '../../pipeline/spec.ts';
+import type { Pipeline, StageId } from '../../pipeline/spec.ts';
 import { readPipelineLock } from '../../store/lock-file.ts';
 import type { PipelineLock } from '../../store/pipeline-lock.ts';
 import { openStore } from '../../store/store.ts';
@@ -9,12 +9,15 @@ import { collectTables } from '../../tables/collect-tables.ts';
 import type { ComparisonTable } from '../../tables/comparison.ts';
 import { renderCsv } from '../../tables/csv.ts';
 import { renderMarkdown } from '../../tables/markdown.ts';
-import { findStaleStages } from '../../tables/stale-stages.ts';
+import { findStaleStages, staleRemarks, type Staleness } from '../../tables/stale-stages.ts';
 import { tableToJson } from '../../tables/table-json.ts';
 import { renderTerminalTable } from '../../tables/terminal.ts';
 import type { CommandCall } from '../command-context.ts';
 import { loadPipelineFile } from '../load-pipeline-file.ts';
 import { machineFingerprint } from '../machine-fingerprint.ts';
+
+/** Stages that a note names; the rest are counted. */
+const SHOWN_STAGES = 10;
 
 /** `drq table`: the figures of the last run; works from the lock file alone, as in a fresh clone. */
 export async function table(call: CommandCall): Promise<number> {
@@ -30,28 +33,49 @@ export async function table(call: CommandCall): Promise<number> {
     });
   }
   const store = await openStore(pipeline.projectRoot);
-  const tables = await collectTables({ pipeline, lock, store });
-  const chosen = chooseTables(tables, options.tableName, pipeline.name);
   const stale = await staleStages(pipeline, lock);
-  if (stale.length > 0) {
-    const profile = lock.profile === null ? '' : `, with --profile ${lock.profile}`;
-    context.say(
-      `note: these are the figures of the last run${profile}; changed since: ${stale.join(', ')}`,
-    );
-  }
+  const remarks = staleRemarks(stale, 'shown');
+  const tables = await collectTables({ pipeline, lock, store, remarks });
+  const chosen = chooseTables(tables, options.tableName, pipeline.name);
+  for (const note of describeStale(stale, lock.profile)) context.say(`note: ${note}`);
   context.print(renderTables(chosen, options.tableFormat, context.stdoutWidth));
   return 0;
 }
 
-async function staleStages(pipeline: Pipeline, lock: PipelineLock): Promise<string[]> {
+async function staleStages(
+  pipeline: Pipeline,
+  lock: PipelineLock,
+): Promise<ReadonlyMap<StageId, Staleness>> {
   try {
     const plan = await planPipeline(pipeline, { stages: [], force: false, machineFingerprint });
-    return [...findStaleStages(plan, lock).keys()];
+    return findStaleStages(plan, lock);
   } catch (error) {
     // Figures can be read where the images are not; then nothing can be said of what changed.
-    if (error instanceof DataError && error.code.startsWith('data/')) return [];
+    if (error instanceof DataError && error.code.startsWith('data/')) return new Map();
     throw error;
   }
+}
+
+function describeStale(
+  stale: ReadonlyMap<StageId, Staleness>,
+  lastProfile: string | null,
+): string[] {
+  const named = (staleness: Staleness): string[] =>
+    [...stale].flatMap(([id, each]) => (each === staleness ? [id] : []));
+  const changed = named('changed');
+  const neverRun = named('never-run');
+  const profile = lastProfile === null ? '' : ` (the last with --profile ${lastProfile})`;
+  return [
+    ...(changed.length === 0
+      ? []
+      : [`figures of earlier runs${profile} are shown of what changed since: ${shorten(changed)}`]),
+    ...(neverRun.length === 0 ? [] : [`not run yet: ${shorten(neverRun)}`]),
+  ];
+}
+
+function shorten(ids: readonly string[]): string {
+  const rest = ids.length - SHOWN_STAGES;
+  return `${ids.slice(0, SHOWN_STAGES).join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`;
 }
 
 function chooseTables(

@@ -11,7 +11,7 @@ import { readPipelineLock } from '../../../src/store/lock-file.ts';
 import type { PipelineLock } from '../../../src/store/pipeline-lock.ts';
 import { openStore } from '../../../src/store/store.ts';
 import { collectTables } from '../../../src/tables/collect-tables.ts';
-import { findStaleStages } from '../../../src/tables/stale-stages.ts';
+import { findStaleStages, staleRemarks } from '../../../src/tables/stale-stages.ts';
 import { tableToJson } from '../../../src/tables/table-json.ts';
 import { writeTables } from '../../../src/tables/write-tables.ts';
 import { runTiny, tinyPipeline } from '../../support/in-memory-pipeline.ts';
@@ -113,6 +113,35 @@ test('withheld figures leave their cells empty and say why', async (context) => 
   assert.ok(table !== undefined);
   assert.equal(tableToJson(table).rows[0]?.['top1_percent'], null);
   assert.deepEqual(table.notes, ['measure failed']);
+  assert.equal(table.hasFigures, false);
+});
+
+test('figures of before are shown with a remark; a stage that never ran has the remark alone', async (context) => {
+  const { pipeline, lock } = await measured(context);
+  const store = await openStore(pipeline.projectRoot);
+  const cell = 'measure@width=2' as StageId;
+  const sources = [{ stageId: cell, output: 'metrics', subject: null }];
+  const rows = pipeline.tables.flatMap((table) => table.rows).slice(0, 1);
+  const tables = [{ name: 't', rows: [...rows, { labels: { model: 'new' }, sources }], notes: [] }];
+  const remarks = staleRemarks(
+    new Map([
+      ['measure' as StageId, 'changed'],
+      [cell, 'never-run'],
+    ]),
+    'shown',
+  );
+  const [table] = await collectTables({ pipeline: { ...pipeline, tables }, lock, store, remarks });
+  assert.ok(table !== undefined);
+  assert.deepEqual(
+    tableToJson(table).rows.map((row) => row['top1_percent']),
+    [50, null],
+  );
+  assert.deepEqual(table.notes, [
+    'baseline: few images',
+    'baseline: figures of an earlier run, before the pipeline changed',
+    'new: measure has not been run',
+  ]);
+  assert.equal(table.hasFigures, true);
 });
 
 test('tables are written once and left alone while nothing changes', async (context) => {
@@ -163,5 +192,12 @@ test('stale: another key, or fed by what is stale; a result missing on this mach
       waiting: locked('f'),
     },
   };
-  assert.deepEqual([...findStaleStages(plan, lock).keys()], ['changed', 'fed']);
+  assert.deepEqual(
+    [...findStaleStages(plan, lock)],
+    [
+      ['changed', 'changed'],
+      ['fed', 'changed'],
+      ['new', 'never-run'],
+    ],
+  );
 });
