@@ -184,7 +184,7 @@ const FORMS: readonly Form[] = [
         Float32Array.from({ length: 81 }, (_, i) => (i % 9 > Math.floor(i / 9) ? value : 0)),
       ),
     ],
-    float: { masked: /beyond 100000/, p: /faster, and more exactly, in float/ },
+    float: { masked: /beyond 100000/, p: /QLinearSoftmax, loses small probabilities/ },
   })),
   {
     name: 'a Resize of two axes between layers',
