@@ -1,36 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { makeModel, makeNode, makeTensor, makeValueInfo } from '../../../src/onnx/build.ts';
 import {
   nameMaker,
   pruneInitializers,
   pruneNodes,
   sortNodes,
 } from '../../../src/onnx/graph-edit.ts';
-import { graphOf, type OnnxGraph } from '../../../src/onnx/model.ts';
-
-/** Edges as [from, to] name tensors t0, t1, …; node i makes ti. */
-function graphWith(
-  inputsOf: readonly (readonly string[])[],
-  outputs: readonly string[],
-): OnnxGraph {
-  return graphOf(
-    makeModel({
-      graphName: 'g',
-      opset: 17,
-      inputs: [makeValueInfo('x', [1])],
-      outputs: outputs.map((name) => makeValueInfo(name, [1])),
-      initializers: [
-        makeTensor('k', [1], Float32Array.of(1)),
-        makeTensor('u', [1], Float32Array.of(1)),
-      ],
-      nodes: inputsOf.map((inputs, i) =>
-        makeNode({ opType: 'Sum', name: `n${i}`, inputs, outputs: [`t${i}`] }),
-      ),
-    }),
-  );
-}
+import { graphWith } from '../../support/sum-graph.ts';
 
 test('sorted nodes make every tensor before it is read, whatever the order was', () => {
   const dag = fc

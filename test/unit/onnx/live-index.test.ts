@@ -1,29 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { makeModel, makeNode, makeTensor, makeValueInfo } from '../../../src/onnx/build.ts';
+import { makeNode, makeTensor } from '../../../src/onnx/build.ts';
 import { indexGraph } from '../../../src/onnx/graph-edit.ts';
 import { createLiveIndex } from '../../../src/onnx/live-index.ts';
-import { graphOf, type OnnxGraph } from '../../../src/onnx/model.ts';
-
-/** Node i makes ti. */
-function graphWith(
-  inputsOf: readonly (readonly string[])[],
-  outputs: readonly string[],
-): OnnxGraph {
-  return graphOf(
-    makeModel({
-      graphName: 'g',
-      opset: 17,
-      inputs: [makeValueInfo('x', [1])],
-      outputs: outputs.map((name) => makeValueInfo(name, [1])),
-      initializers: [makeTensor('k', [1], Float32Array.of(1))],
-      nodes: inputsOf.map((inputs, i) =>
-        makeNode({ opType: 'Sum', name: `n${i}`, inputs, outputs: [`t${i}`] }),
-      ),
-    }),
-  );
-}
+import { graphWith } from '../../support/sum-graph.ts';
 
 test('a bypassed node leaves graph outputs their names', () => {
   const bypassed = (inputsOf: string[][], outputs: string[], node: number, source: string) => {
