@@ -17,6 +17,9 @@ export const DEFAULT_LIMIT_PIXELS = 0x3fff * 0x3fff;
 /** Formats that hold photographs; SVG and PDF, which libvips also renders, are not among them. */
 const PHOTOGRAPH_FORMATS = new Set(['jpeg', 'png', 'webp', 'tiff', 'gif', 'heif', 'jp2', 'jxl']);
 
+/** Values of known range: 8 and 16 bits. What is black and white of others (float TIFF), no header tells. */
+const PIXEL_DEPTHS = new Set(['uchar', 'ushort']);
+
 /** Short side of the small decode in which the retina is looked for. */
 const RETINA_SEARCH_PX = 128;
 
@@ -113,9 +116,10 @@ async function readAnySize(bytes: Uint8Array, shownName: string): Promise<ImageH
   } catch (cause) {
     throw unsupportedFormat(bytes, shownName) ?? unreadable(shownName, cause);
   }
-  const { format, width, height, hasAlpha } = metadata;
-  if (PHOTOGRAPH_FORMATS.has(format)) return { width, height, hasAlpha };
-  throw unsupported(shownName, format);
+  const { format, width, height, hasAlpha, depth } = metadata;
+  if (!PHOTOGRAPH_FORMATS.has(format)) throw unsupported(shownName, format);
+  if (!PIXEL_DEPTHS.has(depth)) throw unsupportedDepth(shownName, depth);
+  return { width, height, hasAlpha };
 }
 
 /** @throws DataError `data/unreadable-image` */
@@ -256,6 +260,14 @@ function unsupported(shownName: string, format: string): DataError {
     code: 'data/unreadable-image',
     message: `${shownName} is a ${format.toUpperCase()} file, a format that is not read`,
     hint: 'convert it to JPEG, PNG, TIFF, WebP, GIF or AVIF, or remove it',
+  });
+}
+
+function unsupportedDepth(shownName: string, depth: string): DataError {
+  return new DataError({
+    code: 'data/unreadable-image',
+    message: `${shownName} has pixels of type ${depth}, whose range is not known`,
+    hint: 'convert it to 8 or 16 bits a channel, or remove it',
   });
 }
 

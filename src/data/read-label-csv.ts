@@ -6,7 +6,7 @@ import { decodeLeniently, decodeUtf8 } from './csv-encoding.ts';
 import type { Split } from './dataset-index.ts';
 import { findLabelColumns, type ColumnRequest } from './label-columns.ts';
 import { listImageFiles } from './list-image-files.ts';
-import { parseSplitName, type SourceImage } from './source-image.ts';
+import { parseSplitName, readClassName, type SourceImage } from './source-image.ts';
 
 /** Problems of one kind shown by name. */
 const SHOWN = 5;
@@ -93,6 +93,8 @@ async function readCsvTable(
     records = parse(text, {
       bom: true,
       delimiter: guessDelimiter(text),
+      // Files that were joined or edited on two systems have more than one kind.
+      record_delimiter: ['\r\n', '\n', '\r'],
       relax_column_count: true,
       skip_empty_lines: true,
       skip_records_with_empty_values: true,
@@ -135,7 +137,7 @@ function guessDelimiter(text: string): string {
 
 /** `3.0`, as pandas writes a column with gaps, is class `3`. */
 function normaliseLabel(cell: string): string {
-  return cell.trim().replace(/^(-?\d+)\.0+$/, '$1');
+  return readClassName(cell.trim()).replace(/^(-?\d+)\.0+$/, '$1');
 }
 
 function readSplit(

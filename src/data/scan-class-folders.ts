@@ -1,7 +1,12 @@
 import { join } from 'node:path';
 import type { Split } from './dataset-index.ts';
 import { hasImageExtension, listFolder, listImageFiles } from './list-image-files.ts';
-import { parseSplitName, type SourceContent, type SourceImage } from './source-image.ts';
+import {
+  parseSplitName,
+  readClassName,
+  type SourceContent,
+  type SourceImage,
+} from './source-image.ts';
 
 /**
  * The images of class folders, with or without train, validation and test folders above them; null
@@ -51,8 +56,9 @@ async function scanSplit(
   const { folders } = await listFolder(join(root, prefix));
   const images: SourceImage[] = [];
   const emptyClasses: string[] = [];
-  for (const className of folders) {
-    const folder = `${prefix}${className}`;
+  for (const name of folders) {
+    const folder = `${prefix}${name}`;
+    const className = readClassName(name);
     const files = await listImageFiles(join(root, folder));
     if (files.length === 0) emptyClasses.push(folder);
     for (const file of files) {

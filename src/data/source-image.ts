@@ -6,6 +6,7 @@ export interface SourceImage {
   readonly id: string;
   /** Absolute path. */
   readonly path: string;
+  /** As `readClassName` gives it. */
   readonly className: string;
   /** Absent when the source gives no splits. */
   readonly split?: Split;
@@ -30,6 +31,14 @@ const SPLIT_NAMES: Readonly<Record<string, Split>> = {
   test: 'test',
   testing: 'test',
 };
+
+/**
+ * A class's name in the one Unicode form (NFC) that names are compared in: macOS writes those of folders
+ * decomposed, and a class spelt both ways would be two.
+ */
+export function readClassName(text: string): string {
+  return text.normalize('NFC');
+}
 
 /** The split a folder or a cell means (`Training`, `val`, `TEST`), or undefined. */
 export function parseSplitName(name: string): Split | undefined {

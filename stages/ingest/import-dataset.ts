@@ -4,6 +4,7 @@ import { extname, join } from 'node:path';
 import { findProblems, type Finding, type FindingKind } from '../../src/data/dataset-findings.ts';
 import type { DatasetImage, Split } from '../../src/data/dataset-index.ts';
 import { compareNatural } from '../../src/data/natural-order.ts';
+import { readClassName } from '../../src/data/source-image.ts';
 import { datasetFile, IMAGE_FOLDER } from '../../src/data/write-dataset.ts';
 import { DataError, InternalError, InterruptedError } from '../../src/diagnostics/errors.ts';
 import type { StageContext } from '../../src/stage/definition.ts';
@@ -35,7 +36,9 @@ export async function importDataset(
   if (unread !== null) context.warn(unread);
   const opened = await checkImages(context, source.images);
   const { kept, findings } = findProblems(opened, parameters.findings);
-  const emptyNames = source.emptyClasses.map((name) => name.slice(name.lastIndexOf('/') + 1));
+  const emptyNames = source.emptyClasses.map((name) =>
+    readClassName(name.slice(name.lastIndexOf('/') + 1)),
+  );
   const classes = chooseClasses(opened, emptyNames, parameters.classes);
   const labels = new Map(kept.map(({ id, className }) => [id, classes.indexOf(className)]));
   const splits = chooseSplits(kept, labels, parameters);
@@ -63,8 +66,9 @@ function sourceName(
 function chooseClasses(
   images: readonly OpenedImage[],
   emptyNames: readonly string[],
-  wanted: readonly string[] | undefined,
+  named: readonly string[] | undefined,
 ): readonly string[] {
+  const wanted = named?.map(readClassName);
   const found = [...new Set([...images.map((image) => image.className), ...emptyNames])];
   found.sort(compareNatural);
   if (wanted === undefined) return found;

@@ -9,7 +9,7 @@ import { writeReport } from './report.ts';
 
 export const ingest = defineStage({
   kind: 'ingest',
-  version: 3,
+  version: 4,
   description:
     'Makes a dataset of labelled images with splits, from class folders, a CSV, an archive, or drawn by the program; finds duplicates, leaks, conflicting labels and unreadable files.',
   parameters: ingestParameters,

@@ -181,3 +181,29 @@ test('what libvips could render but is no photograph is refused', async () => {
     hint: 'convert it to JPEG, PNG, TIFF, WebP, GIF or AVIF, or remove it',
   });
 });
+
+test('pixels in floating point are refused: nothing tells what is white', async () => {
+  // A little-endian TIFF of one strip: 2 x 1 pixels, one channel, 32 bits, SampleFormat 3 (IEEE float).
+  const entries: readonly (readonly [tag: number, value: number])[] = [
+    ...[[256, 2] as const, [257, 1] as const, [258, 32] as const, [259, 1] as const],
+    ...[[262, 1] as const, [273, 8] as const, [277, 1] as const, [278, 1] as const],
+    ...[[279, 8] as const, [339, 3] as const],
+  ];
+  const tiff = Buffer.alloc(16 + 2 + entries.length * 12 + 4);
+  tiff.write('II*\0', 'latin1');
+  tiff.writeUInt32LE(16, 4);
+  tiff.writeFloatLE(0.25, 8);
+  tiff.writeFloatLE(0.75, 12);
+  tiff.writeUInt16LE(entries.length, 16);
+  entries.forEach(([tag, value], i) => {
+    const at = 18 + i * 12;
+    tiff.writeUInt16LE(tag, at);
+    tiff.writeUInt16LE(4, at + 2); // LONG
+    tiff.writeUInt32LE(1, at + 4);
+    tiff.writeUInt32LE(value, at + 8);
+  });
+  await assert.rejects(decodeImage(tiff, { ...SIZE, shownName: 'a.tif' }), {
+    message: 'a.tif has pixels of type float, whose range is not known',
+    hint: 'convert it to 8 or 16 bits a channel, or remove it',
+  });
+});

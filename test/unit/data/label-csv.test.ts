@@ -166,3 +166,12 @@ test('blank lines above the header do not hide the delimiter', async (t) => {
     );
   }
 });
+
+test('a file with more than one kind of line end is read row by row', async (t) => {
+  const csv = 'image,label\r\na.jpg,0\nb.jpg,1\r\nc.jpg,"x\ny"\rd.jpg,2\n';
+  const found = await read(t, csv, ['a.jpg', 'b.jpg', 'c.jpg', 'd.jpg']);
+  assert.deepEqual(
+    found.map(({ className }) => className),
+    ['0', '1', 'x\ny', '2'],
+  );
+});

@@ -73,3 +73,13 @@ test('ids lose the extension where that keeps them apart', () => {
     ['0/a.jpg', '0/a.png', '0/b'],
   );
 });
+
+test('a class spelt composed in one split and decomposed in another is one', async (t) => {
+  const composed = 'K\u00fche';
+  const root = await tree(t, `train/${composed}/a.jpg`, `test/${composed.normalize('NFD')}/b.jpg`);
+  const content = await scanClassFolders(root);
+  assert.deepEqual(
+    content?.images.map(({ className }) => className),
+    [composed, composed],
+  );
+});
