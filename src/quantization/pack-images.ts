@@ -2,7 +2,7 @@ import { open, writeFile, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { decodeImage } from '../data/decode-image.ts';
 import type { ImageShards, Normalization } from '../data/image-shards.ts';
-import { InterruptedError } from '../diagnostics/errors.ts';
+import { DataError, InterruptedError } from '../diagnostics/errors.ts';
 
 export interface PackOptions {
   /** Photographs, in the order they shall have. */
@@ -18,6 +18,8 @@ export interface PackOptions {
 /**
  * Decodes photographs into an image-shards folder with one shard, split `train`, image i being file i.
  * Pixels go to the disk as they come, so memory does not grow with the number of images.
+ *
+ * @throws DataError `data/unreadable-image`, `data/image-too-large`, of all images (up to ten) at once
  */
 export async function packImages(options: PackOptions): Promise<void> {
   const { files, folder, width, height, normalization } = options;
@@ -26,18 +28,25 @@ export async function packImages(options: PackOptions): Promise<void> {
   try {
     let next = 0;
     let done = 0;
+    const faults = new Map<number, DataError>();
     const worker = async (): Promise<void> => {
-      while (next < files.length) {
+      while (next < files.length && faults.size < SHOWN_FAULTS) {
         if (options.signal?.aborted === true) throw new InterruptedError();
         const position = next;
         next += 1;
-        const pixels = await decodeImage(files[position]!, { width, height }); // position < length
-        await writeWhole(shard, pixels, position * byteCount);
+        try {
+          const pixels = await decodeImage(files[position]!, { width, height }); // position < length
+          await writeWhole(shard, pixels, position * byteCount);
+        } catch (error) {
+          if (!(error instanceof DataError)) throw error;
+          faults.set(position, error);
+        }
         done += 1;
         options.onProgress?.(done, files.length);
       }
     };
     await Promise.all(Array.from({ length: DECODES_IN_FLIGHT }, worker));
+    refuse(faults, next < files.length);
   } finally {
     await shard.close();
   }
@@ -60,6 +69,25 @@ export async function packImages(options: PackOptions): Promise<void> {
     },
   };
   await writeFile(join(folder, 'images.json'), JSON.stringify(shards));
+}
+
+/** So many broken images are named before the rest is left unread. */
+const SHOWN_FAULTS = 10;
+
+/** @throws DataError naming every image, in their order */
+function refuse(faults: ReadonlyMap<number, DataError>, isCutShort: boolean): void {
+  const inOrder = [...faults].sort(([a], [b]) => a - b).map(([, fault]) => fault);
+  const [first] = inOrder;
+  if (first === undefined) return;
+  if (inOrder.length === 1) throw first;
+  const hints = new Set(inOrder.flatMap(({ hint }) => (hint === undefined ? [] : [hint])));
+  const lines = inOrder.map(({ message }) => `  ${message}`);
+  throw new DataError({
+    code: first.code,
+    message: `${inOrder.length}${isCutShort ? ' and maybe more' : ''} photographs cannot be used:\n${lines.join('\n')}`,
+    hint: [...hints].join('; '),
+    cause: first,
+  });
 }
 
 /** libvips decodes in libuv's threads; two keep two cores busy and memory small. */

@@ -1,6 +1,7 @@
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { listImageFiles } from '../data/list-image-files.ts';
-import { DataError } from '../diagnostics/errors.ts';
+import { DataError, UsageError } from '../diagnostics/errors.ts';
 import { evenlySpaced } from '../numeric/evenly-spaced.ts';
 import { spacedWithoutCopies } from './without-copies.ts';
 
@@ -16,9 +17,18 @@ export const NONE_LEFT =
 
 /**
  * Paths of all photographs below `folder`, in natural order.
- * @throws DataError `quantize/no-photographs`
+ * @throws UsageError `quantize/no-folder`, DataError `quantize/no-photographs`, `data/no-folder` where it
+ *   may not be read
  */
 export async function findPhotographs(folder: string): Promise<string[]> {
+  const found = await stat(folder).catch(() => null); // null: nothing there that could be looked at
+  if (!found?.isDirectory()) {
+    throw new UsageError({
+      code: 'quantize/no-folder',
+      message: found === null ? `there is no folder ${folder}` : `${folder} is no folder`,
+      hint: 'give a folder with photographs like those the model will see',
+    });
+  }
   const files = await listImageFiles(folder);
   if (files.length > 0) return files.map((file) => join(folder, file));
   throw new DataError({

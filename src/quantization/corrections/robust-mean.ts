@@ -20,7 +20,7 @@ export function robustMean(rows: Float32Array, columnCount: number): Float64Arra
   const lengths = Float64Array.from({ length: rows.length / columnCount }, (_, n) =>
     Math.sqrt(rowAt(n).reduce((sum, value) => sum + value * value, 0)),
   );
-  const longest = Math.max(...lengths);
+  const longest = lengths.reduce((most, length) => Math.max(most, length), 0);
   if (lengths.length === 0 || longest === 0) return new Float64Array(columnCount);
   const usual = quantileOfSorted(lengths.toSorted(), 0.5) || longest; // most rows can be zero
   const sums = new Float64Array(columnCount);

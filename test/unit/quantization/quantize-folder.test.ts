@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, readlink, symlink, writeFile } from 'node:fs/
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import sharp from 'sharp';
+import { DataError } from '../../../src/diagnostics/errors.ts';
 import { createRandom } from '../../../src/numeric/random.ts';
 import { makeNode } from '../../../src/onnx/build.ts';
 import { classifierSignature } from '../../../src/onnx/model-signature.ts';
@@ -48,6 +49,23 @@ test('a folder of photographs is enough', async (t) => {
   assert.deepEqual([...phases], ['decode', 'calibrate', 'correct biases', 'compare']);
   assert.equal((await readFile(paths.outputPath)).length, result.sizeBytes);
   assert.deepEqual(await readdir(join(folder, 'out')), ['int8.onnx']);
+});
+
+test('every broken photograph is named at once', async (t) => {
+  const { folder, dataFolder, ...paths } = await prepared(t);
+  for (const name of ['0/2.png', '1/5.png']) await writeFile(join(dataFolder, name), 'no image');
+  await assert.rejects(
+    quantizeFolder({ ...paths, dataFolder, count: 8, preset: 'unit', workerCount: 1 }),
+    (error) => {
+      assert.ok(error instanceof DataError);
+      assert.equal(error.code, 'data/unreadable-image');
+      const [head, ...lines] = error.message.replaceAll(folder, '').split('\n');
+      assert.equal(head, '2 photographs cannot be used:');
+      assert.match(lines.join('\n'), /^ {2}\/data\/0\/2\.png cannot .*\n {2}\/data\/1\/5\.png cannot .*$/);
+      assert.match(error.hint ?? '', /^replace or remove the file/);
+      return true;
+    },
+  );
 });
 
 test('channels last and channels first give the same', async (t) => {
@@ -132,7 +150,8 @@ test('what cannot be done is refused with the next step', async (t) => {
     assert.rejects(quantizeFolder({ ...paths, preset: 'tf', workerCount: 1, ...change }), { code });
   await refused({ outputPath: paths.modelPath }, 'quantize/overwrites-input');
   await refused({ modelPath: join(folder, 'none.onnx') }, 'quantize/no-model');
-  await refused({ dataFolder: join(folder, 'none') }, 'data/no-folder');
+  await refused({ dataFolder: join(folder, 'none') }, 'quantize/no-folder');
+  await refused({ dataFolder: paths.modelPath }, 'quantize/no-folder');
   await refused({ preset: undefined }, 'quantize/normalization');
   await refused({ preset: undefined, mean: [0, 0, 0], std: [1, 0, 1] }, 'quantize/normalization');
   await refused(
