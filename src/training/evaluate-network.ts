@@ -60,7 +60,7 @@ export async function evaluateNetwork(options: EvaluationOptions): Promise<Evalu
 
 /** log(sum(exp(x))) - x[label], shifted by the largest logit so that nothing overflows. */
 function crossEntropy(logits: Float32Array, label: number): number {
-  const largest = Math.max(...logits);
+  const largest = logits.reduce((most, value) => Math.max(most, value), -Infinity);
   const sum = logits.reduce((total, value) => total + Math.exp(value - largest), 0);
   return Math.log(sum) + largest - (logits[label] ?? NaN);
 }
