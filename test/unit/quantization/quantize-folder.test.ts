@@ -61,7 +61,10 @@ test('every broken photograph is named at once', async (t) => {
       assert.equal(error.code, 'data/unreadable-image');
       const [head, ...lines] = error.message.replaceAll(folder, '').split('\n');
       assert.equal(head, '2 photographs cannot be used:');
-      assert.match(lines.join('\n'), /^ {2}\/data\/0\/2\.png cannot .*\n {2}\/data\/1\/5\.png cannot .*$/);
+      assert.match(
+        lines.join('\n'),
+        /^ {2}\/data\/0\/2\.png cannot .*\n {2}\/data\/1\/5\.png cannot .*$/,
+      );
       assert.match(error.hint ?? '', /^replace or remove the file/);
       return true;
     },
