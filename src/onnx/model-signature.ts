@@ -1,6 +1,7 @@
 import { OnnxError } from '../diagnostics/errors.ts';
 import { TensorProto_DataType as DataType } from './generated/onnx_pb.ts';
 import { graphOf, type OnnxGraph, type OnnxModel, type ValueInfo } from './model.ts';
+import { RESHAPING } from './reshaping.ts';
 
 /** What an image classifier takes and gives; null where a dimension is dynamic or not declared. */
 export interface ClassifierSignature {
@@ -124,11 +125,9 @@ export function dimsOf(info: ValueInfo): (number | null)[] {
 /** Operators that pass values on: what stands before them decides what the output means. */
 const PASSING = ['Identity', 'Cast', 'QuantizeLinear', 'DequantizeLinear'];
 
-/** They may change what a row is, which each value by itself does not mind. */
-const RESHAPING = ['Flatten', 'Reshape', 'Squeeze', 'Unsqueeze'];
-
 function scoresOf(graph: OnnxGraph, outputName: string): ClassifierSignature['scores'] {
   if (operatorBefore(graph, outputName, PASSING) === 'Softmax') return 'probabilities';
+  // Reshaping may change what a row is, which each value by itself does not mind.
   const operator = operatorBefore(graph, outputName, [...PASSING, ...RESHAPING]);
   return operator === 'Sigmoid' ? 'sigmoids' : 'logits';
 }

@@ -1,6 +1,7 @@
 import { floatOf, integerOf } from '../onnx/attributes.ts';
 import { indexGraph, type GraphIndex } from '../onnx/graph-edit.ts';
 import type { OnnxGraph, OnnxNode } from '../onnx/model.ts';
+import { RESHAPING } from '../onnx/reshaping.ts';
 import { inferGraph } from '../onnx/shape-inference.ts';
 import { joinHistograms, mapHistogram } from './observers/histogram.ts';
 import type { ObserverState } from './observers/observer.ts';
@@ -26,8 +27,6 @@ export interface ValueMap {
 const SIGMOID: ValueMap = { valueOf: (x) => 1 / (1 + Math.exp(-x)), turn: -Infinity };
 /** x · sigmoid(x) is least where its slope is 0: 1 + x (1 - sigmoid(x)) = 0. */
 const SILU: ValueMap = { valueOf: (x) => x / (1 + Math.exp(-x)), turn: -1.2784645427610738 };
-
-const RESHAPES = new Set(['Flatten', 'Reshape', 'Transpose', 'Squeeze', 'Unsqueeze']);
 
 /**
  * Derivations of those of `tensors` that have one, each from tensors before it in the graph. In a
@@ -57,7 +56,7 @@ function derivationOf(
   shapes: ReadonlyMap<string, readonly number[]>,
 ): Derivation | null {
   const [input = '', other = ''] = node.input;
-  if (RESHAPES.has(node.opType)) return { kind: 'same', input };
+  if (RESHAPING.has(node.opType) || node.opType === 'Transpose') return { kind: 'same', input };
   if (node.opType === 'Sigmoid') return { kind: 'mapped', input, map: SIGMOID };
   if (node.opType === 'HardSigmoid') return { kind: 'mapped', input, map: hardSigmoid(node) };
   if (node.opType === 'Concat') {

@@ -1,11 +1,9 @@
 import { pruneNodes, type GraphIndex } from '../graph-edit.ts';
 import { createLiveIndex } from '../live-index.ts';
 import type { OnnxGraph, OnnxNode } from '../model.ts';
+import { RESHAPING } from '../reshaping.ts';
 import { inferGraph, type Shape } from '../shape-inference.ts';
 import { readIntegers } from '../tensor-data.ts';
-
-/** Operators that keep all values in their order and only name other sizes. */
-const RESHAPING = new Set(['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze']);
 
 /**
  * Lets what reads a tensor in the shape that it had some reshapes ago read that: a linear layer's
