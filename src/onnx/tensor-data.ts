@@ -102,13 +102,15 @@ export function typeName(tensor: Initializer): string {
 /**
  * Moves all weights into one buffer, in place: where some are views of the file that they were read from,
  * all of it lives as long as one of them. Buffers of 32 MB and more go back to the system when they are
- * dropped; of smaller ones glibc keeps the places, which were 100 MB after a ResNet-50's.
+ * dropped; of smaller ones glibc keeps the places, which were 100 MB after a ResNet-50's. Tensors whose
+ * values lie in typed fields stay as they are: bytes that are set, if only to none, hide those.
  */
 export function moveWeightsTogether(tensors: readonly Initializer[]): void {
-  const sizes = tensors.map(({ rawData }) => Math.ceil(rawData.length / ALIGNMENT) * ALIGNMENT);
+  const moved = tensors.filter(({ rawData }) => rawData.length > 0);
+  const sizes = moved.map(({ rawData }) => Math.ceil(rawData.length / ALIGNMENT) * ALIGNMENT);
   const together = new ArrayBuffer(sizes.reduce((sum, size) => sum + size, 0));
   let start = 0;
-  for (const [i, tensor] of tensors.entries()) {
+  for (const [i, tensor] of moved.entries()) {
     const place = new Uint8Array(together, start, tensor.rawData.length);
     place.set(tensor.rawData);
     tensor.rawData = place;

@@ -44,7 +44,10 @@ interface AwayTensor {
 function drop(model: OnnxModel, away: readonly AwayTensor[]): void {
   for (const { tensor } of away) tensor.rawData = NO_BYTES;
   // The rest may be views of the same buffer. No slice: that of a Buffer is a view again.
-  for (const tensor of graphOf(model).initializer) tensor.rawData = Uint8Array.from(tensor.rawData);
+  for (const tensor of graphOf(model).initializer) {
+    // Values may lie in typed fields, which bytes that are set hide, if only to none.
+    if (tensor.rawData.length > 0) tensor.rawData = Uint8Array.from(tensor.rawData);
+  }
 }
 
 async function readBack(away: readonly AwayTensor[], path: string): Promise<void> {

@@ -1,10 +1,16 @@
 import assert from 'node:assert/strict';
+import { create } from '@bufbuild/protobuf';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { makeNode, makeTensor, makeValueInfo } from '../../../src/onnx/build.ts';
-import { TensorProto_DataType as DataType } from '../../../src/onnx/generated/onnx_pb.ts';
+import {
+  TensorProto_DataType as DataType,
+  TensorProtoSchema,
+} from '../../../src/onnx/generated/onnx_pb.ts';
 import { graphOf, type OnnxModel } from '../../../src/onnx/model.ts';
+import { readFloats } from '../../../src/onnx/tensor-data.ts';
+import { encodeOnnx } from '../../../src/onnx/writer.ts';
 import { withThreadsOf } from '../../../src/quantization/image-pass.ts';
 import { calibrateModel, quantizeModel } from '../../../src/quantization/library.ts';
 import { nodeSpec, normalValues } from '../../support/quantize-one.ts';
@@ -330,4 +336,29 @@ test('with one scale for all weights channels are not brought to like ranges una
   };
   assert.equal(await chosenFor('per-tensor'), 'none');
   assert.equal(await chosenFor('per-channel'), 'activations');
+});
+
+test('weights in typed fields, as helper functions of the Python package write them, give the same model', async () => {
+  // With a sigmoid before it the last layer is one that equalization leaves alone.
+  const withSigmoid = (): OnnxModel => {
+    const model = tinyConvnet();
+    const clip = graphOf(model).node.find(({ name }) => name === 'clip')!; // it is in that network
+    clip.opType = 'Sigmoid';
+    clip.input = clip.input.slice(0, 1);
+    return model;
+  };
+  const typed = withSigmoid();
+  const graph = graphOf(typed);
+  graph.initializer = graph.initializer.map((tensor) =>
+    create(TensorProtoSchema, {
+      ...{ name: tensor.name, dims: tensor.dims, dataType: tensor.dataType },
+      floatData: [...readFloats(tensor)],
+    }),
+  );
+  for (const equalization of ['activations', 'cross-layer'] as const) {
+    const options = { images: inputs, method: 'mse', equalization, ...shared } as const;
+    const expected = await quantizeModel(withSigmoid(), options);
+    const { model } = await quantizeModel(typed, options);
+    assert.deepEqual(encodeOnnx(model), encodeOnnx(expected.model), equalization);
+  }
 });
