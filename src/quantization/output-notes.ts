@@ -1,6 +1,19 @@
 import { classifierSignature, dimsOf } from '../onnx/model-signature.ts';
 import { graphOf, type OnnxModel } from '../onnx/model.ts';
 
+/** `scores`: each image's are those of its classes; `values`: anything else, such as a map of features or boxes. */
+export type OutputForm = 'scores' | 'values';
+
+export function outputFormOf(model: OnnxModel): OutputForm {
+  const [first] = graphOf(model).output;
+  return first !== undefined &&
+    dimsOf(first)
+      .slice(2)
+      .some((dim) => dim !== 1)
+    ? 'values'
+    : 'scores';
+}
+
 /** What a reader of the figures has to know of the model's outputs. */
 export function outputNotes(model: OnnxModel): string[] {
   const [first, ...others] = graphOf(model).output;
@@ -9,7 +22,7 @@ export function outputNotes(model: OnnxModel): string[] {
   return [
     ...(others.length === 0 ? [] : [firstAlone(first.name, others)]),
     ...(isOneScore(dims) ? [decision(model)] : []),
-    ...(dims.slice(2).some((dim) => dim !== 1) ? [noClasses(first.name, dims)] : []),
+    ...(outputFormOf(model) === 'values' ? [noClasses(first.name, dims)] : []),
   ];
 }
 
@@ -34,5 +47,5 @@ function decision(model: OnnxModel): string {
 
 function noClasses(name: string, dims: Dims): string {
   const shape = dims.map((dim) => dim ?? '?').join(', ');
-  return `output "${name}" is [${shape}], no row of class scores: SQNR is of all its values; top-1 and KL, over the same values, mean nothing there`;
+  return `output "${name}" is [${shape}], no row of class scores: SQNR is of all its values; top-1 and KL would mean nothing there and are left out`;
 }

@@ -2,6 +2,7 @@ import type { Equalization, Rounding, BiasCorrection, InputType, Target } from '
 import type { Granularity, WeightRange } from './choices.ts';
 import { LARGEST_PAIR_SUM } from './code-bounds.ts';
 import type { Fidelity } from './fidelity.ts';
+import type { OutputForm } from './output-notes.ts';
 import type { FloatNode } from './mark-graph.ts';
 import type { MixedPrecision } from './mixed-precision.ts';
 import type { OperatorTime } from './operator-times.ts';
@@ -51,6 +52,8 @@ export interface QuantizationReport {
   readonly floatSizeBytes: number;
   readonly sizeBytes: number;
   readonly sizeRatio: number;
+  /** Of the first output; with `values` there are no classes to agree on, whatever `fidelity` counts. */
+  readonly outputForm: OutputForm;
   /** Null when there were no images to compare on. */
   readonly fidelity: Fidelity | null;
   /** Which images fidelity was measured on; why it was not, where it is null. */
@@ -74,7 +77,7 @@ export interface QuantizationReport {
 export interface QuantizationReportInput
   extends
     Pick<QuantizationReport, 'floatSizeBytes' | 'sizeBytes' | 'fidelity' | 'comparedOn'>,
-    Pick<QuantizationReport, 'sensitivity' | 'operatorTimes' | 'notes'> {
+    Pick<QuantizationReport, 'sensitivity' | 'operatorTimes' | 'notes' | 'outputForm'> {
   readonly quantized: Pick<QuantizedModel, 'plan' | 'source'>;
   readonly mixedPrecision: MixedPrecision | null;
   readonly optimized: OptimizedGraph;

@@ -29,15 +29,19 @@ export function reportMarkdown(report: QuantizationReport, tradePlot: string | n
   ].join('\n');
 }
 
-function fidelitySection({ fidelity, comparedOn }: QuantizationReport): string[] {
+function fidelitySection({ fidelity, comparedOn, outputForm }: QuantizationReport): string[] {
   const title = ['## Fidelity to the float model', ''];
   if (fidelity === null) return [...title, `Not measured: ${comparedOn}.`, ''];
   const { accuracy, klDivergence } = fidelity;
   const notFinite = notFiniteText(fidelity);
   const percent = (fraction: number): string => `${(100 * fraction).toFixed(2)} %`;
   const rows = [
-    ['top-1 agreement', percent(fidelity.agreementFraction)],
-    ['KL divergence, mean (nats)', klDivergence?.toExponential(2) ?? notFinite ?? NOT_FINITE],
+    ...(outputForm === 'values'
+      ? []
+      : [
+          ['top-1 agreement', percent(fidelity.agreementFraction)],
+          ['KL divergence, mean (nats)', klDivergence?.toExponential(2) ?? notFinite ?? NOT_FINITE],
+        ]),
     ['SQNR of the outputs, pooled (dB)', decibelsText(fidelity.logitsSqnrDb, notFinite)],
     [
       'SQNR of the outputs, mean over images (dB)',

@@ -1,4 +1,5 @@
 import type { Fidelity } from './fidelity.ts';
+import type { OutputForm } from './output-notes.ts';
 import type { QuantizationReport } from './quantization-report.ts';
 import type { Sensitivity } from './sensitivity.ts';
 
@@ -14,7 +15,7 @@ export function reportMetrics(report: QuantizationReport) {
       metric('floatOperatorCount', report.floatNodes.length, '', 'lower-is-better'),
       metric('biasCorrection', report.settings.biasCorrection, '', 'neutral'),
       metric('worstPairSum', report.worstPairSum.sum, '', 'neutral'),
-      ...(fidelity === null ? [] : fidelityMetrics(fidelity)),
+      ...(fidelity === null ? [] : fidelityMetrics(fidelity, report.outputForm)),
     ],
     notes: [...report.notes],
     details: {
@@ -51,13 +52,17 @@ function metric(name: string, value: number | string, unit: Unit, direction: Dir
 }
 
 /** `heldOut…`, so that no table takes them for the evaluation's figures on the test split. */
-function fidelityMetrics(fidelity: Fidelity): ReturnType<typeof metric>[] {
+function fidelityMetrics(fidelity: Fidelity, form: OutputForm): ReturnType<typeof metric>[] {
   const { logitsSqnrDb, logitsSqnrPerImageDb, accuracy } = fidelity;
   const higher = 'higher-is-better';
   return [
     metric('heldOutImageCount', fidelity.imageCount, 'images', 'neutral'),
-    metric('heldOutAgreementFraction', fidelity.agreementFraction, 'fraction', higher),
-    ...finiteMetric('heldOutKlDivergence', fidelity.klDivergence, '', 'lower-is-better'),
+    ...(form === 'values'
+      ? []
+      : [
+          metric('heldOutAgreementFraction', fidelity.agreementFraction, 'fraction', higher),
+          ...finiteMetric('heldOutKlDivergence', fidelity.klDivergence, '', 'lower-is-better'),
+        ]),
     ...finiteMetric('heldOutLogitsSqnrDb', logitsSqnrDb, 'dB', higher),
     ...finiteMetric('heldOutLogitsSqnrPerImageDb', logitsSqnrPerImageDb, 'dB', higher),
     ...(accuracy === undefined

@@ -18,7 +18,8 @@ import {
   type QuantizationReport,
 } from './quantization-report.ts';
 import type { QuantizedModel } from './quantize-model.ts';
-import { outputNotes } from './output-notes.ts';
+import { outputFormOf, outputNotes } from './output-notes.ts';
+import { poorAgreementNote } from './poor-agreement-note.ts';
 import { reportMarkdown } from './report-markdown.ts';
 import type { QuantizationRun } from './run-quantization.ts';
 import { plotTrade } from './trade-plot.ts';
@@ -89,8 +90,10 @@ export async function reportQuantization(
           ...(signal === undefined ? {} : { signal }),
         });
   const tradeSvg = mixedPrecision === null ? null : await plotTrade(mixedPrecision);
+  const outputForm = outputFormOf(quantized.model);
   const report = makeQuantizationReport({
     quantized,
+    outputForm,
     settings: options.settings,
     optimized,
     floatSizeBytes: await floatBytes(floatPath, quantized),
@@ -104,6 +107,7 @@ export async function reportQuantization(
       ...outputNotes(quantized.model),
       ...(options.notes ?? []),
       ...(fidelity === null ? [] : notFiniteNotes(fidelity)),
+      ...(fidelity === null || outputForm === 'values' ? [] : poorAgreementNote(fidelity)),
       ...floatWeightsNote(quantized.model),
       ...notesOf(mixedPrecision),
     ],

@@ -150,7 +150,11 @@ function describeResult(result: QuantizeFolderResult): string {
       milliseconds(result.latencyMs),
       `${result.speedup.toFixed(2)} times as fast (median, batch 1, 1 thread)`,
     ],
-    ['agreement with fp32', '', ...describeFidelity(result)],
+    [
+      result.outputForm === 'values' ? 'outputs against fp32' : 'agreement with fp32',
+      '',
+      ...describeFidelity(result),
+    ],
     [
       'calibration images',
       '',
@@ -181,7 +185,11 @@ function describeResult(result: QuantizeFolderResult): string {
   );
 }
 
-function describeFidelity({ fidelity, comparedOn }: QuantizeFolderResult): [string, string] {
+function describeFidelity({
+  fidelity,
+  comparedOn,
+  outputForm,
+}: QuantizeFolderResult): [string, string] {
   if (fidelity === null) return ['', `not measured: ${comparedOn}`];
   const { agreementFraction, imageCount, logitsSqnrDb, logitsSqnrPerImageDb } = fidelity;
   // A few images with large errors decide the pooled one.
@@ -190,12 +198,10 @@ function describeFidelity({ fidelity, comparedOn }: QuantizeFolderResult): [stri
   const notFinite = notFiniteText(fidelity);
   const sqnr =
     logitsSqnrDb === null
-      ? notFinite === null
-        ? ''
-        : `, SQNR of the outputs ${notFinite}`
+      ? `, outputs ${notFinite === null ? 'exact' : `of SQNR ${notFinite}`}`
       : `, outputs ${logitsSqnrDb.toFixed(1)} dB SQNR${mean}`;
-  return [
-    `${(agreementFraction * 100).toFixed(2)} %`,
-    `top-1, on ${imageCount} images not used for calibration${sqnr}`,
-  ];
+  const images = `on ${imageCount} images not used for calibration${sqnr}`;
+  return outputForm === 'values'
+    ? ['', images]
+    : [`${(agreementFraction * 100).toFixed(2)} %`, `top-1, ${images}`];
 }

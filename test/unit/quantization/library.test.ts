@@ -13,6 +13,7 @@ import { readFloats } from '../../../src/onnx/tensor-data.ts';
 import { encodeOnnx } from '../../../src/onnx/writer.ts';
 import { withThreadsOf } from '../../../src/quantization/image-pass.ts';
 import { calibrateModel, quantizeModel } from '../../../src/quantization/library.ts';
+import { reportMetrics } from '../../../src/quantization/report-metrics.ts';
 import { nodeSpec, normalValues } from '../../support/quantize-one.ts';
 import { temporaryFolder } from '../../support/stage-context.ts';
 import { makeJpeg, writeFiles } from '../../support/picture-fixtures.ts';
@@ -361,4 +362,20 @@ test('weights in typed fields, as helper functions of the Python package write t
     const { model } = await quantizeModel(typed, options);
     assert.deepEqual(encodeOnnx(model), encodeOnnx(expected.model), equalization);
   }
+});
+
+test('a map of features is compared by its values alone', async () => {
+  const model = tinyConvnet();
+  const graph = graphOf(model);
+  graph.node = graph.node.filter(({ name }) => !['pool', 'flatten', 'dense'].includes(name));
+  graph.output = [makeValueInfo('r2', ['N', 16, TINY_SIZE / 2, TINY_SIZE / 2])];
+  const images = inputs.slice(0, 6);
+  const options = { images, compare: inputs.slice(6), method: 'mse', ...shared } as const;
+  const { report, reportMarkdown } = await quantizeModel(model, options);
+  assert.equal(report.outputForm, 'values');
+  assert.doesNotMatch(reportMarkdown, /top-1 agreement|KL divergence/);
+  assert.match(reportMarkdown, /SQNR of the outputs, pooled \(dB\) \| \d+\.\d/);
+  const names = reportMetrics(report).values.map(({ name }) => name);
+  assert.ok(names.includes('heldOutLogitsSqnrDb'));
+  assert.ok(!names.includes('heldOutAgreementFraction'));
 });
