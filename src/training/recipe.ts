@@ -24,7 +24,7 @@ export interface Recipe extends LearningRateOptions, OptimizerOptions {
   readonly frozenLayerCount: number;
   /** Of the moving average of the weights that is scored and kept in their place; null: the weights themselves. */
   readonly averageDecay: number | null;
-  /** Epochs without a better validation after which the training ends; null: it goes on. */
+  /** Epochs without a better validation, after `headEpochs` and the warm-up, that end the training; null: none do. */
   readonly patience: number | null;
   /** No epoch is begun that would, at the pace so far, end beyond it; null: none. */
   readonly timeLimitMs: number | null;

@@ -174,7 +174,7 @@ async function trainEpochs(
   const { recipe } = options;
   try {
     while (state.epoch <= recipe.epochs) {
-      if (state.step === 0 && hasStalled(state.epochs, recipe.patience)) return 'early-stopping';
+      if (state.step === 0 && hasStalled(state.epochs, recipe)) return 'early-stopping';
       if (state.step === 0 && !fitsTimeLimit(recipe, state)) return 'time-limit';
       const trained = await trainEpoch(options, parts, state, () => saver.whenDue());
       const validation = await validate(options, parts);

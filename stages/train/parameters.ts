@@ -166,7 +166,9 @@ const fields = z.strictObject({
     .min(1)
     .nullable()
     .default(null)
-    .describe('Ends the training after so many epochs without a better validation; null: never.'),
+    .describe(
+      'Ends the training after so many epochs without a better validation; those of headEpochs and warmupEpochs are not counted, though the best may be one of them. null: never.',
+    ),
   classWeights: z
     .enum(['none', 'balanced', 'square-root'])
     .default('none')

@@ -234,11 +234,17 @@ test('patience ends a training that no longer gets better', async (context) => {
   const tf = await tensorflowOrSkip(context);
   if (tf === null) return;
   // Frozen, the network stays what it is but for a rate that changes nothing in float32.
-  const recipe = { headEpochs: 9, learningRate: 1e-30, patience: 2, epochs: 9 };
+  const recipe = { frozenLayerCount: 1, learningRate: 1e-30, patience: 2, epochs: 9 };
   const result = await trainNetwork(await smallTraining(context, tf, recipe));
   assert.equal(result.stoppedBy, 'early-stopping');
   assert.equal(result.epochs.length, 3);
   assert.equal(result.chosenEpoch.epoch, 1);
+  const headFirst = await trainNetwork(
+    await smallTraining(context, tf, { ...recipe, headEpochs: 4 }),
+  );
+  assert.equal(headFirst.stoppedBy, 'early-stopping');
+  assert.equal(headFirst.epochs.length, 6);
+  assert.equal(headFirst.chosenEpoch.epoch, 1);
 });
 
 test('an average that follows at once is the weights, one that is slow is kept in their place', async (context) => {
