@@ -36,6 +36,11 @@ export interface TrainingPlace {
   readonly doneFraction: number;
 }
 
+/** Whether a time limit shortens the schedule: it has then come to its end with the time, and a step more would have rate 0. */
+export function goesByTime({ kind }: Schedule): boolean {
+  return kind === 'cosine' || kind === 'one-cycle';
+}
+
 /** The rate for the step that begins now. */
 export function learningRateAt(
   { learningRate, schedule, warmupEpochs }: LearningRateOptions,

@@ -4,25 +4,32 @@ import { epochBatches } from './batch-order.ts';
 import type { BatchSource } from './batches.ts';
 import { createEpochForecast } from './epoch-forecast.ts';
 import type { Recipe } from './recipe.ts';
-import { learningRateAt } from './schedule.ts';
+import { goesByTime, learningRateAt } from './schedule.ts';
 import type { TrainingOptions } from './training-loop.ts';
 import type { EpochRecord, TrainedParts, TrainingState } from './training-state.ts';
 import { trainStep } from './training-step.ts';
 import { classWeightsOf } from './training-targets.ts';
 
+/** What is known of an epoch before its validation. */
+export interface TrainedEpoch {
+  readonly trained: Omit<EpochRecord, 'validation' | 'durationMs' | 'endedAtSeconds'>;
+  /** Of the whole training. */
+  readonly stepsDone: number;
+}
+
 /**
  * Trains from where `state` stands to the end of its epoch and moves it along with every step, so that at
- * each wait it says exactly what the weights have seen. `afterStep` may save both.
+ * each wait it says exactly what the weights have seen. `afterStep` may save both. Where the time limit ends
+ * the schedule it ends the epoch, too.
  */
 export async function trainEpoch(
   options: TrainingOptions,
   { runner, optimizer, average }: TrainedParts,
   state: TrainingState,
   afterStep: () => Promise<void>,
-): Promise<Omit<EpochRecord, 'validation' | 'durationMs' | 'endedAtSeconds'>> {
+): Promise<TrainedEpoch> {
   const { source, shards, recipe, signal } = options;
   const { epoch } = state;
-  const imageCount = shards.splits.train.entries.length;
   const labels = shards.splits.train.entries.map(({ label }) => label);
   const batches = epochBatches(labels, recipe, epoch);
   const classWeights = classWeightsOf(labels, shards.classes.length, recipe.classWeights);
@@ -33,7 +40,7 @@ export async function trainEpoch(
   };
   const report = progressReporter(options, state);
   let pending = request(state.step);
-  while (state.step < batches.length) {
+  while (state.step < batches.length && !isScheduleOver(recipe, state)) {
     const { step } = state;
     const waitFrom = performance.now();
     const batch = await pending.finish();
@@ -62,14 +69,17 @@ export async function trainEpoch(
   }
   await pending.finish();
   const trainingMs = performance.now() - state.epochStartedAt;
-  return {
+  const { imagesDone } = state;
+  const trained = {
     epoch,
     learningRate: state.learningRate,
-    trainLoss: state.lossSum / imageCount,
-    trainTop1Fraction: state.correctCount / imageCount,
-    imagesPerSecond: imageCount / (trainingMs / 1000),
+    imageCount: imagesDone,
+    trainLoss: state.lossSum / imagesDone,
+    trainTop1Fraction: state.correctCount / imagesDone,
+    imagesPerSecond: imagesDone / (trainingMs / 1000),
     dataWaitFraction: state.dataWaitMs / trainingMs,
   };
+  return { trained, stepsDone: (epoch - 1) * batches.length + state.step };
 }
 
 function progressReporter(options: TrainingOptions, state: TrainingState): () => void {
@@ -100,8 +110,20 @@ function progressReporter(options: TrainingOptions, state: TrainingState): () =>
   };
 }
 
-/** By steps, or by time when the limit will end the training first: a cosine then still reaches zero. */
+/** Whether the steps that are left would have rate 0, since the time is over. An epoch has one step at least. */
+function isScheduleOver(
+  { timeLimitMs, schedule }: Recipe,
+  { step, startedAt }: TrainingState,
+): boolean {
+  if (timeLimitMs === null || step === 0 || !goesByTime(schedule)) return false;
+  return performance.now() - startedAt >= timeLimitMs;
+}
+
+/**
+ * By steps, or by time when the limit will end the training first: a cosine then still reaches zero. The first
+ * step begins the schedule, however long its batch took.
+ */
 function doneFraction(recipe: Recipe, bySteps: number, startedAt: number): number {
-  if (recipe.timeLimitMs === null) return bySteps;
+  if (recipe.timeLimitMs === null || bySteps === 0) return bySteps;
   return Math.max(bySteps, (performance.now() - startedAt) / recipe.timeLimitMs);
 }

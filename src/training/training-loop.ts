@@ -176,10 +176,10 @@ async function trainEpochs(
     while (state.epoch <= recipe.epochs) {
       if (state.step === 0 && hasStalled(state.epochs, recipe)) return 'early-stopping';
       if (state.step === 0 && !fitsTimeLimit(recipe, state)) return 'time-limit';
-      const trained = await trainEpoch(options, parts, state, () => saver.whenDue());
+      const { trained, stepsDone } = await trainEpoch(options, parts, state, () => saver.whenDue());
       const validation = await validate(options, parts);
-      const { epoch, step, learningRate } = state;
-      const place = { epoch, learningRate, stepsDone: epoch * step }; // all epochs have as many
+      const { epoch, learningRate } = state;
+      const place = { epoch, learningRate, stepsDone };
       if (validation === null) requireFinite(await finiteProbe(options), place, recipe);
       else requireSoundValidation(validation.loss, place, recipe);
       const now = performance.now();
@@ -213,7 +213,9 @@ async function trainEpochs(
     }
     throw error;
   }
-  return 'epochs';
+  // The limit may have ended the last epoch.
+  const { length } = options.shards.splits.train.entries;
+  return state.epochs.every(({ imageCount }) => imageCount === length) ? 'epochs' : 'time-limit';
 }
 
 /** What shows whether weights are ruined where nothing is validated: they, and outputs of a few images. */

@@ -18,6 +18,7 @@ const evaluationSchema = z.strictObject({
 const epochRecordSchema = z.strictObject({
   epoch: z.int(),
   learningRate: z.number(),
+  imageCount: z.int(),
   trainLoss: z.number(),
   trainTop1Fraction: z.number(),
   validation: evaluationSchema.nullable(),
@@ -32,6 +33,9 @@ export interface EpochRecord {
   readonly epoch: number;
   /** Of the epoch's last step. */
   readonly learningRate: number;
+  /** Images trained on: fewer than there are where the time limit ended the epoch. */
+  readonly imageCount: number;
+  /** Mean over them. */
   readonly trainLoss: number;
   /** Measured during training, on changed images and with dropout. */
   readonly trainTop1Fraction: number;

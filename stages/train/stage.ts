@@ -34,7 +34,7 @@ import { recipeOf } from './recipe-of.ts';
 import { recipeWarnings } from './recipe-problems.ts';
 import { imagesAtATime, startNetwork } from './start-network.ts';
 import { unusedWarnings } from './unused-parameters.ts';
-import { writeMetrics } from './write-metrics.ts';
+import { endedWithin, writeMetrics } from './write-metrics.ts';
 
 /** Kernels whose time a run shows. */
 const SHOWN_KERNELS = 10;
@@ -159,6 +159,9 @@ export const train = defineStage({
           context.log(JSON.stringify(record));
         },
       });
+      const trainImageCount = shards.splits.train.entries.length;
+      const within = endedWithin(result, trainImageCount);
+      if (within !== null && result.epochs.length === 1) context.warn(shorterThanEpoch(within));
       await writeOutputs(context, runner, details, result);
       const exportError = await exportCheckedOnnx({
         ...{ tf, runner, source, shards },
@@ -169,7 +172,7 @@ export const train = defineStage({
       const kernelTimes = times?.read() ?? null;
       if (kernelTimes !== null) showKernelTimes(context, kernelTimes);
       await writeMetrics(context, {
-        ...{ result, initial, network, exportError, kernelTimes },
+        ...{ result, initial, network, exportError, kernelTimes, trainImageCount },
       });
       runner.dispose();
     } finally {
@@ -188,6 +191,10 @@ function checkpointOf(context: Context, shards: ImageShards): 'best' | 'last' {
     `there are no ${validationSplit} images to choose a checkpoint by; the last epoch's weights are kept`,
   );
   return 'last';
+}
+
+function shorterThanEpoch(within: string): string {
+  return `the first epoch takes longer than "timeLimitMinutes" allows, and with the time the schedule was over: the training ended ${within}; raise the limit, or set "schedule" to constant, which goes on to the end of the epoch`;
 }
 
 function illConditioned(exportError: number): string {

@@ -17,13 +17,16 @@ export interface MetricsSource {
   /** Largest relative difference between the ONNX file's logits and the network's own. */
   readonly exportError: number;
   readonly kernelTimes: readonly KernelTime[] | null;
+  /** Images of a whole epoch. */
+  readonly trainImageCount: number;
 }
 
 /** Writes what the training came to, for the table and for people. */
 export async function writeMetrics(context: Context, source: MetricsSource): Promise<void> {
-  const { result, initial, network, exportError, kernelTimes } = source;
+  const { result, initial, network, exportError, kernelTimes, trainImageCount } = source;
   const { chosenEpoch, epochs } = result;
-  const imageCount = epochs.reduce((sum, { imagesPerSecond }) => sum + 1 / imagesPerSecond, 0);
+  const imageCount = epochs.reduce((sum, epoch) => sum + epoch.imageCount, 0);
+  const seconds = epochs.reduce((sum, epoch) => sum + epoch.imageCount / epoch.imagesPerSecond, 0);
   const { validation } = chosenEpoch;
   const neutral = 'neutral' as const;
   await writeMetricsFile(context.outputs['metrics']!, {
@@ -49,8 +52,7 @@ export async function writeMetrics(context: Context, source: MetricsSource): Pro
       { name: 'trainLoss', value: chosenEpoch.trainLoss, unit: '', direction: neutral },
       {
         name: 'imagesPerSecond',
-        // The harmonic mean: every epoch has the same images.
-        value: epochs.length / imageCount,
+        value: imageCount / seconds,
         unit: 'imagesPerSecond',
         direction: 'higher-is-better',
       },
@@ -62,7 +64,7 @@ export async function writeMetrics(context: Context, source: MetricsSource): Pro
         direction: 'lower-is-better',
       },
     ],
-    notes: [trainingNote(context, result, initial)],
+    notes: [trainingNote(context, result, initial, endedWithin(result, trainImageCount))],
     details: {
       network: { ...network.options },
       precision: precisionOf(context.parameters),
@@ -74,16 +76,24 @@ export async function writeMetrics(context: Context, source: MetricsSource): Pro
   });
 }
 
+/** Where in an epoch a time limit ended the training, such as `after 12 of 347 images of epoch 1`; null: after one. */
+export function endedWithin({ epochs }: TrainingResult, trainImageCount: number): string | null {
+  const last = epochs.at(-1);
+  if (last === undefined || last.imageCount === trainImageCount) return null;
+  return `after ${last.imageCount} of ${trainImageCount} images of epoch ${last.epoch}`;
+}
+
 /** One line for the table: `trained 14 epochs from random weights (time limit 60 min)`. */
 function trainingNote(
   { parameters }: Context,
   { epochs, stoppedBy }: TrainingResult,
   initial: MetricsSource['initial'],
+  within: string | null,
 ): string {
   const plural = epochs.length === 1 ? 'epoch' : 'epochs';
   const limit =
     stoppedBy === 'time-limit'
-      ? ` (time limit ${String(parameters.timeLimitMinutes)} min)`
+      ? ` (time limit ${String(parameters.timeLimitMinutes)} min${within === null ? '' : `, ${within}`})`
       : stoppedBy === 'early-stopping'
         ? ` (nothing better in the last ${String(parameters.patience)})`
         : '';

@@ -80,6 +80,7 @@ function recordOf(epoch: number): EpochRecord {
   return {
     epoch,
     learningRate: 1e-4 / epoch,
+    imageCount: 344,
     trainLoss: 1.6 / Math.sqrt(epoch),
     trainTop1Fraction: 1 - 0.8 / epoch,
     // Every second epoch without validation images.

@@ -6,7 +6,7 @@ import type { EpochRecord } from '../../../src/training/training-state.ts';
 /** One record an epoch; null: not validated. */
 function epochsOf(...accuracies: (number | null)[]): EpochRecord[] {
   return accuracies.map((top1Fraction, i) => ({
-    ...{ epoch: i + 1, learningRate: 0.1, trainLoss: 1, trainTop1Fraction: 0.5 },
+    ...{ epoch: i + 1, learningRate: 0.1, imageCount: 16, trainLoss: 1, trainTop1Fraction: 0.5 },
     validation: top1Fraction === null ? null : { imageCount: 10, loss: 1, top1Fraction },
     ...{ imagesPerSecond: 10, dataWaitFraction: 0, durationMs: 1000, endedAtSeconds: 100 + i },
   }));

@@ -106,7 +106,7 @@ test('the weights that were not chosen are given too', async (context) => {
 
 function recordOf(epoch: number): EpochRecord {
   return {
-    ...{ epoch, learningRate: 0.1, trainLoss: 1 / epoch, trainTop1Fraction: 0.5 },
+    ...{ epoch, learningRate: 0.1, imageCount: 16, trainLoss: 1 / epoch, trainTop1Fraction: 0.5 },
     validation: { imageCount: 4, loss: 2 / epoch, top1Fraction: 0.25 },
     ...{ imagesPerSecond: 10, dataWaitFraction: 0, durationMs: 1000, endedAtSeconds: 100 + epoch },
   };

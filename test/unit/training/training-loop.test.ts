@@ -7,6 +7,7 @@ import { createCheckpoints } from '../../../src/training/checkpoints.ts';
 import { evaluateNetwork } from '../../../src/training/evaluate-network.ts';
 import { relativeDifference } from '../../../src/training/export-checked-onnx.ts';
 import type { Recipe } from '../../../src/training/recipe.ts';
+import type { Schedule } from '../../../src/training/schedule.ts';
 import { trainNetwork, type TrainingOptions } from '../../../src/training/training-loop.ts';
 import type { EpochRecord } from '../../../src/training/training-state.ts';
 import { smallTraining } from '../../support/small-training.ts';
@@ -61,8 +62,49 @@ test('the time limit ends the training after the epoch it falls in', async (cont
   if (tf === null) return;
   const result = await trainNetwork(await smallTraining(context, tf, { timeLimitMs: 1e-3 }));
   assert.equal(result.epochs.length, 1);
+  assert.equal(result.epochs[0]?.imageCount, 16);
   assert.equal(result.stoppedBy, 'time-limit');
 });
+
+const BY_TIME: readonly Schedule[] = [
+  { kind: 'cosine' },
+  { kind: 'one-cycle', riseFraction: 0.25 }, // of four steps the first has the full rate
+];
+
+for (const schedule of BY_TIME) {
+  test(`a schedule that is over with the time ends the first epoch, too: ${schedule.kind}`, async (context) => {
+    const tf = await tensorflowOrSkip(context);
+    if (tf === null) return;
+    const recipe: Partial<Recipe> = { schedule, timeLimitMs: 1e-3, epochs: 1 };
+    const whole = await smallTraining(context, tf, recipe);
+    const result = await trainNetwork(whole);
+    assert.equal(result.stoppedBy, 'time-limit');
+    const [epoch] = result.epochs;
+    // The first step is taken at the full rate, the others would have none.
+    assert.equal(epoch?.imageCount, 4);
+    assert.equal(epoch.learningRate, 0.1);
+    assert.ok(epoch.trainLoss > 0.1 && epoch.trainLoss < 3);
+    assert.equal(epoch.validation?.imageCount, 6);
+
+    const folder = await temporaryFolder(context);
+    const controller = new AbortController();
+    const interrupted = {
+      checkpoints: createCheckpoints({ folder, onFailure: (message) => assert.fail(message) }),
+      signal: controller.signal,
+      onProgress: () => {
+        controller.abort();
+      },
+    };
+    const stopped = trainNetwork({ ...(await smallTraining(context, tf, recipe)), ...interrupted });
+    await assert.rejects(stopped, { code: 'run/interrupted' });
+    const resumed = await smallTraining(context, tf, recipe);
+    const { checkpoints } = interrupted;
+    const again = await trainNetwork({ ...resumed, checkpoints });
+    assert.deepEqual(again.epochs.map(withoutTimes), result.epochs.map(withoutTimes));
+    assert.equal(again.stoppedBy, 'time-limit');
+    assert.deepEqual(resumed.runner.readWeights(), whole.runner.readWeights());
+  });
+}
 
 test('a loss that is no number stops with the step and the rate', async (context) => {
   const tf = await tensorflowOrSkip(context);

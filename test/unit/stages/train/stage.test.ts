@@ -152,6 +152,23 @@ test('without validation images the last epoch is kept, and a bad weights file i
   );
 });
 
+test('a time limit within the first epoch is told with what the schedule had no time for', async (context) => {
+  if ((await tensorflowOrSkip(context)) === null) return;
+  const images = await temporaryFolder(context);
+  await writeColouredShards(images, { size: 32, imagesPerClass: { train: 8, validation: 4 } });
+  const run = await runStage(context, train, {
+    parameters: { ...PARAMETERS, schedule: 'cosine', timeLimitMinutes: 1e-9 },
+    inputs: { images: { kind: 'image-shards', path: images } },
+  });
+  assert.match(
+    run.warnings.join('\n'),
+    /"timeLimitMinutes".* ended after 8 of 16 images of epoch 1;/,
+  );
+  assert.deepEqual((await readMetricsFile(run.outputs['metrics']!)).notes, [
+    'trained 1 epoch from random weights (time limit 1e-9 min, after 8 of 16 images of epoch 1)',
+  ]);
+});
+
 test("the defaults are the paper's recipe, and unknown parameters are refused", () => {
   const defaults = trainParameters.parse({ architecture: 'alexnet' });
   assert.equal(defaults.learningRate, 1e-4);
