@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import type { ImageShards } from '../data/image-shards.ts';
+import { InterruptedError } from '../diagnostics/errors.ts';
 import { BATCH_NORM_EPSILON, type ConvolutionLayer } from '../models/network.ts';
 import { createRandom, shuffled } from '../numeric/random.ts';
 import type { Tensorflow } from '../runtime/tensorflow.ts';
@@ -17,6 +18,7 @@ export interface RebuildOptions {
   readonly shards: ImageShards;
   readonly batchSize: number;
   readonly seed: number;
+  readonly signal: AbortSignal;
   onImages(done: number, total: number): void;
 }
 
@@ -25,15 +27,17 @@ export interface RebuildOptions {
  * norm holds the folded bias b as beta and identity statistics when this is called. With z the
  * convolution's output on training images: mean = E[z], variance = Var[z],
  * gamma = sqrt(Var[z] + epsilon), beta = b + E[z], so that gamma (z - mean) / sqrt(variance + epsilon) + beta = z + b.
+ * @throws InterruptedError at the next batch after an abort; nothing is changed then.
  */
 export async function rebuildBatchNorm(options: RebuildOptions): Promise<void> {
-  const { tf, runner, source, shards, batchSize, seed } = options;
+  const { tf, runner, source, shards, batchSize, seed, signal } = options;
   const indices = shuffled(
     firstCopies(shards, 'train'),
     createRandom(seed, 'batch-norm-statistics'),
   ).slice(0, IMAGE_LIMIT);
   const sums = new Map<string, ChannelSums>();
   for (let start = 0; start < indices.length; start += batchSize) {
+    if (signal.aborted) throw new InterruptedError();
     const batchIndices = indices.slice(start, start + batchSize);
     const { imagesNhwc } = await source.request('train', batchIndices, NO_CHANGES, '').finish();
     tf.tidy(() => {

@@ -137,6 +137,7 @@ export const train = defineStage({
           await rebuildBatchNorm({
             ...{ tf, runner, source, shards, seed },
             batchSize: imagesAtATime(parameters),
+            signal: context.signal,
             onImages: (done, total) => {
               context.progress({ done, total, unit: 'images', label: 'batch-norm statistics' });
             },
