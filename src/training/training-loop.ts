@@ -50,7 +50,7 @@ export interface TrainingProgress {
 export interface TrainingOptions {
   readonly tf: Tensorflow;
   readonly runner: NetworkRunner;
-  /** Told of every operation of the optimizer. */
+  /** Told of every operation of the optimizer, of sums of gradients and of the average of the weights. */
   readonly observe?: OperationObserver;
   readonly source: BatchSource;
   readonly shards: ImageShards;
@@ -145,7 +145,7 @@ function createParts({ tf, runner, recipe, observe }: TrainingOptions): TrainedP
   return {
     runner,
     optimizer: createOptimizer(tf, runner, recipe, observe),
-    average: averageDecay === null ? null : createWeightAverage(tf, runner, averageDecay),
+    average: averageDecay === null ? null : createWeightAverage(tf, runner, averageDecay, observe),
   };
 }
 

@@ -7,6 +7,7 @@ import { inGroups } from './batch-order.ts';
 import type { Batch } from './batches.ts';
 import { requireSoundLoss, type StepPlace } from './divergence.ts';
 import { frozenLayers } from './frozen-layers.ts';
+import { nativeOperations, type OperationObserver } from './native-operations.ts';
 import type { NetworkRunner } from './network-runner.ts';
 import type { Recipe } from './recipe.ts';
 import type { TrainingPass } from './training-pass.ts';
@@ -21,6 +22,8 @@ export interface StepOptions {
   readonly optimizer: Optimizer;
   /** One a class; null: all count the same. */
   readonly classWeights: readonly number[] | null;
+  /** Told of the sums of gradients. */
+  readonly observe?: OperationObserver;
 }
 
 /**
@@ -42,7 +45,10 @@ export function trainStep(
 /** Loss and gradients of the whole batch, through the network in parts where `microBatchSize` says so. */
 function passOver(options: StepOptions, batch: Batch, place: StepPlace): TrainingPass {
   const { labelSmoothing, microBatchSize } = options.recipe;
-  const { classWeights, shards, tf } = options;
+  const { classWeights, shards, tf, observe } = options;
+  const native = nativeOperations(tf, observe);
+  const add = (a: Tensor, b: Tensor): Tensor =>
+    native.execute('AddV2', [native.type('T', native.float32)], [a, b], 1)[0]!; // one was asked for
   const classCount = shards.classes.length;
   const targets = trainingTargets(batch.labels, { classCount, labelSmoothing, classWeights });
   const positions = [...batch.labels.keys()];
@@ -55,7 +61,7 @@ function passOver(options: StepOptions, batch: Batch, place: StepPlace): Trainin
     correctCount += pass.correctCount;
     for (const [name, gradient] of pass.gradients) {
       const sum = gradients.get(name);
-      gradients.set(name, sum === undefined ? gradient : tf.keep(tf.add(sum, gradient)));
+      gradients.set(name, sum === undefined ? gradient : tf.keep(add(sum, gradient)));
       if (sum !== undefined) tf.dispose([sum, gradient]);
     }
   }

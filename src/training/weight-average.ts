@@ -1,7 +1,7 @@
 import type { Tensor } from '@tensorflow/tfjs-node';
 import type { Tensorflow } from '../runtime/tensorflow.ts';
 import type { WeightLookup } from '../models/weights.ts';
-import { nativeOperations } from './native-operations.ts';
+import { nativeOperations, type OperationObserver } from './native-operations.ts';
 import { createVariable } from './native-variables.ts';
 import type { NetworkRunner } from './network-runner.ts';
 
@@ -27,8 +27,9 @@ export function createWeightAverage(
   tf: Tensorflow,
   runner: Pick<NetworkRunner, 'parameters' | 'replace' | 'take'>,
   decay: number,
+  observe?: OperationObserver,
 ): WeightAverage {
-  const native = nativeOperations(tf);
+  const native = nativeOperations(tf, observe);
   // The average being updated: one after the other takes its place in it.
   const updated = createVariable(tf, native);
   const averages = new Map<string, Tensor>();

@@ -71,7 +71,7 @@ const fields = z.strictObject({
     .enum(['skip', 'measure'])
     .default('skip')
     .describe(
-      'measure: reports how long each kind of TensorFlow kernel took in forward and backward passes, updates and validation, the costliest first.',
+      'measure: reports how long each kind of TensorFlow kernel took in forward and backward passes, updates, the average of the weights and validation, the costliest first.',
     ),
   optimizer: z
     .enum(OPTIMIZERS)
