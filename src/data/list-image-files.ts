@@ -48,7 +48,18 @@ export async function listFolder(folder: string): Promise<FolderContent> {
  */
 export async function listImageFiles(
   folder: string,
-  repeats: 'each-file-once' | 'every-path' = 'each-file-once',
+  repeats: FileRepeats = 'each-file-once',
+): Promise<string[]> {
+  return listFiles(folder, hasImageExtension, repeats);
+}
+
+type FileRepeats = 'each-file-once' | 'every-path';
+
+/** As `listImageFiles`, the files whose names are wanted. */
+export async function listFiles(
+  folder: string,
+  isWanted: (name: string) => boolean,
+  repeats: FileRepeats,
 ): Promise<string[]> {
   const found: string[] = [];
   const seen = new Set<string>();
@@ -60,7 +71,7 @@ export async function listImageFiles(
     const realOf = ({ name, isLink }: Entry): string | Promise<string> =>
       isLink ? realpath(join(real, name)) : join(real, name);
     for (const entry of entries) {
-      if (entry.kind !== 'file' || !hasImageExtension(entry.name)) continue;
+      if (entry.kind !== 'file' || !isWanted(entry.name)) continue;
       if (isNew(await realOf(entry))) found.push(joinPosix(below, entry.name));
     }
     for (const entry of entries) {

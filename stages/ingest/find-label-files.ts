@@ -1,11 +1,11 @@
 import { basename, extname, join } from 'node:path';
-import type { Split } from '../../src/data/dataset-index.ts';
 import { findLabelColumns, isLabelHeader } from '../../src/data/label-columns.ts';
 import { listFolder, listImageFiles } from '../../src/data/list-image-files.ts';
 import { surveyCsv, type CsvTable } from '../../src/data/read-label-csv.ts';
-import { parseSplitName, type SourceContent } from '../../src/data/source-image.ts';
+import type { SourceContent } from '../../src/data/source-image.ts';
 import { DataError } from '../../src/diagnostics/errors.ts';
 import type { IngestParameters } from './parameters.ts';
+import { guessSplit } from './place-label-file.ts';
 
 /** CSV files shown by name; the rest are counted. */
 const SHOWN_FILES = 5;
@@ -34,15 +34,18 @@ export interface FoundCsv {
   readonly others: readonly OtherCsv[];
 }
 
+/** Whether a file can be one of labels by its name. */
+export function isCsvName(name: string): boolean {
+  return /\.csv$/i.test(name) && !/sample_?submission/i.test(name);
+}
+
 /** The CSV files at the top of a source, by whether they can be read for labels. */
 export async function findLabelFiles(
   root: string,
   parameters: IngestParameters,
 ): Promise<FoundCsv> {
   const { files } = await listFolder(root);
-  const csvFiles = files.filter(
-    (name) => /\.csv$/i.test(name) && !/sample_?submission/i.test(name),
-  );
+  const csvFiles = files.filter(isCsvName);
   const areColumnsNamed =
     parameters.imageColumn !== undefined || parameters.labelColumn !== undefined;
   const labelFiles: string[] = [];
@@ -152,13 +155,4 @@ function nameOf(path: string): string {
 
 function stemOf(path: string): string {
   return basename(nameOf(path), extname(path));
-}
-
-/** `Training_Labels.csv` → train. */
-function guessSplit(file: string): Split | undefined {
-  for (const word of file.split(/[^A-Za-z]+/)) {
-    const split = parseSplitName(word);
-    if (split !== undefined) return split;
-  }
-  return undefined;
 }

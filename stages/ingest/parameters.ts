@@ -26,7 +26,7 @@ export const ingestParameters = z
       .enum(['auto', 'class-folders', 'csv', 'generated'])
       .default('auto')
       .describe(
-        'How the source is laid out. auto: class folders below train, validation or test; else label CSV files at the top (one that names images in columns that are not recognised is an error); else class folders; generated when there is no source.',
+        'How the source is laid out. auto: class folders below train, validation or test; else label CSV files at the top (one that names images in columns that are not recognised is an error); else label CSV files in folders, where it is clear which images and split each is of (an error where it is not); else class folders; generated when there is no source.',
       ),
     url: z
       .url({ protocol: /^https?$/ })
@@ -42,7 +42,7 @@ export const ingestParameters = z
       .min(1)
       .exactOptional()
       .describe(
-        'Label files, one a split or one for all; without it, every CSV at the top of the source.',
+        'Label files, one a split or one for all; without it, every CSV at the top of the source, else those in folders that name its images.',
       ),
     imageColumn: z.string().exactOptional().describe('CSV column of the image; found by its name.'),
     labelColumn: z.string().exactOptional().describe('CSV column of the label; found by its name.'),

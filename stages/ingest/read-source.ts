@@ -11,6 +11,11 @@ import {
 } from '../../src/data/source-image.ts';
 import { DataError, UsageError } from '../../src/diagnostics/errors.ts';
 import {
+  chooseLabelFiles,
+  describeLabelFiles,
+  findDeeperLabelFiles,
+} from './find-deeper-label-files.ts';
+import {
   describeUnreadCsv,
   findLabelFiles,
   refuseUnknownColumns,
@@ -60,6 +65,12 @@ async function readByLayout(
   const notes = describeUnreadCsv(found);
   if (found.labelFiles.length > 0) {
     return withNotes(await readLabelFiles(root, found.labelFiles, parameters), notes);
+  }
+  const deeper = await findDeeperLabelFiles(root, parameters);
+  if (deeper.length > 0) {
+    const labelFiles = chooseLabelFiles(deeper);
+    const content = await readLabelFiles(root, labelFiles, parameters);
+    return withNotes(content, [...notes, describeLabelFiles(labelFiles)]);
   }
   // A CSV that is no label file is told as such only where there is nothing else to read.
   const [first] = found.others;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { parse } from 'yaml';
 import { DataError } from '../../../../src/diagnostics/errors.ts';
 import { ingestParameters } from '../../../../stages/ingest/parameters.ts';
 import { readSource } from '../../../../stages/ingest/read-source.ts';
@@ -113,5 +114,146 @@ test('beside a label file, a CSV of images without labels is left out and told',
   assert.match(
     notes[0] ?? '',
     /^test\.csv is not read: no columns of image and label .* train\.csv/,
+  );
+});
+
+const GRADING = 'B. Disease Grading';
+const TRAINING_SET = `${GRADING}/1. Original Images/a. Training Set`;
+const TESTING_SET = `${GRADING}/1. Original Images/b. Testing Set`;
+const TRAINING_LABELS = `${GRADING}/2. Groundtruths/a. IDRiD_Disease Grading_Training Labels.csv`;
+const TESTING_LABELS = `${GRADING}/2. Groundtruths/b. IDRiD_Disease Grading_Testing Labels.csv`;
+
+/** IDRiD with the names it ships with, ids of training and test alike; three and two photographs. */
+const IDRID = {
+  files: {
+    [TRAINING_LABELS]:
+      'Image name,Retinopathy grade,Risk of macular edema ,,\nIDRiD_001,3,2,,\nIDRiD_002,1,0,,\nIDRiD_003,0,0,,\n',
+    [TESTING_LABELS]:
+      'Image name,Retinopathy grade,Risk of macular edema \nIDRiD_001,4,0\nIDRiD_002,2,1\n',
+    'C. Localization/2. Groundtruths/a. IDRiD_Fovea_Center_Training Set_Markups.csv':
+      'Image No,X- Coordinate,Y - Coordinate\nIDRiD_001,2068,1900\n',
+  },
+  images: [
+    'A. Segmentation/1. Original Images/a. Training Set/IDRiD_01.jpg',
+    'A. Segmentation/2. All Segmentation Groundtruths/a. Training Set/IDRiD_01_MA.tif',
+    ...['001', '002', '003'].flatMap((id) => [
+      `${TRAINING_SET}/IDRiD_${id}.jpg`,
+      `C. Localization/1. Original Images/a. Training Set/IDRiD_${id}.jpg`,
+    ]),
+    ...['001', '002'].flatMap((id) => [
+      `${TESTING_SET}/IDRiD_${id}.jpg`,
+      `C. Localization/1. Original Images/b. Testing Set/IDRiD_${id}.jpg`,
+    ]),
+  ],
+};
+
+for (const layout of ['auto', 'csv']) {
+  test(`IDRiD as it ships is read by its labels, whatever its folders are called: ${layout}`, async (t) => {
+    const { files, images } = IDRID;
+    const found = await read(t, files, { images, parameters: { layout } });
+    assert.deepEqual(
+      found.images.map(({ id, className, split }) => [id, className, split]),
+      [
+        [`${TRAINING_SET}/IDRiD_001`, '3', 'train'],
+        [`${TRAINING_SET}/IDRiD_002`, '1', 'train'],
+        [`${TRAINING_SET}/IDRiD_003`, '0', 'train'],
+        [`${TESTING_SET}/IDRiD_001`, '4', 'test'],
+        [`${TESTING_SET}/IDRiD_002`, '2', 'test'],
+      ],
+    );
+    const [note] = found.notes;
+    assert.match(note ?? '', /^labels are read from CSV files found in the folders, as with csv: /);
+    assert.ok(
+      note?.includes(
+        `{ file: "${TESTING_LABELS}", split: test, imageFolder: "${TESTING_SET}" }]; set csv`,
+      ),
+    );
+  });
+}
+
+test('metadata.csv beside the images of each split, or one for all, is read', async (t) => {
+  const rows = 'file_name,label\n0.jpg,x\n1.jpg,y\n';
+  const names = ['0.jpg', '1.jpg'];
+  const images = names.flatMap((name) => [`train/${name}`, `test/${name}`]);
+  const both = await read(t, { 'train/metadata.csv': rows, 'test/metadata.csv': rows }, { images });
+  assert.deepEqual(
+    both.images.map(({ id, className, split }) => [id, className, split]),
+    ['test', 'train'].flatMap((split) => [
+      [`${split}/0`, 'x', split],
+      [`${split}/1`, 'y', split],
+    ]),
+  );
+  const one = await read(
+    t,
+    { 'data/metadata.csv': rows, 'readme/a.csv': 'a,b\n1,2\n' },
+    { images: ['data/0.jpg', 'data/1.jpg', 'other/2.jpg'] },
+  );
+  assert.deepEqual(
+    one.images.map(({ id, split }) => [id, split]),
+    [
+      ['data/0', undefined],
+      ['data/1', undefined],
+    ],
+  );
+});
+
+for (const [name, files, says] of [
+  [
+    'no split',
+    { 'part_1/l.csv': 'image,grade\na1,0\na2,1\n', 'part_2/l.csv': 'image,grade\na3,0\na4,1\n' },
+    /part_1\/l\.csv tells no split by its name; part_2\/l\.csv tells/,
+  ],
+  [
+    'two of one split',
+    { 'x/train_1.csv': 'image,grade\na1,0\n', 'x/train_2.csv': 'image,grade\na3,0\n' },
+    /x\/train_1\.csv is one of several of train; /,
+  ],
+  ['images that are not there', { 'x/l.csv': 'image,grade\na1,0\nb7,0\n' }, /2 images, 1 found/],
+  [
+    'images in two folders',
+    { 'x/l.csv': 'image,grade\ncopy,0\n' },
+    /l\.csv fits the images of part_1\/ and part_2\/$/,
+  ],
+] as const) {
+  test(`label files in folders that may mean several things are refused with the parameter to copy: ${name}`, async (t) => {
+    const images = [...PARTS, 'part_1/copy.jpg', 'part_2/copy.jpg'];
+    const error = await refused(read(t, files, { images }));
+    assert.equal(error.code, 'data/unclear-labels');
+    assert.match(error.message, says);
+    const parameter = /csv: \[.*\]/.exec(error.hint ?? '')?.[0] ?? '';
+    const { csv } = parse(parameter) as { csv: { file: string }[] };
+    assert.deepEqual(
+      csv.map(({ file }) => file),
+      Object.keys(files),
+    );
+    // What is printed is valid, and where nothing is missing or copied it works.
+    const parameters = ingestParameters.parse({ csv });
+    if (name === 'no split') {
+      assert.equal((await read(t, files, { images, parameters })).images.length, 4);
+    }
+    const folders = { parameters: { layout: 'class-folders' }, images };
+    assert.equal((await read(t, files, folders)).images[0]?.className, 'part_1');
+  });
+}
+
+test('CSV files in folders that name no images, or only numbers as classes do, change nothing', async (t) => {
+  const images = ['cat/0.jpg', 'cat/1.jpg', 'cat/2.jpg', 'dog/3.jpg', 'dog/4.jpg'];
+  const files = {
+    'docs/classes.csv': 'id,class\n0,cat\n1,dog\n',
+    'docs/ages.csv': 'name,grade\nAnna,2\n',
+    'docs/broken.csv': 'image,grade\n"0,',
+  };
+  const { images: found, notes } = await read(t, files, { images });
+  assert.equal(found[0]?.className, 'cat');
+  assert.deepEqual(notes, []);
+});
+
+test('a tree of splits and classes is read as such whatever CSV lies in it', async (t) => {
+  const images = ['train/cat/a.jpg', 'train/dog/b.jpg', 'test/cat/c.jpg', 'test/dog/d.jpg'];
+  const files = { 'train/labels.csv': 'image,label\na.jpg,x\nb.jpg,y\n' };
+  const found = await read(t, files, { images });
+  assert.deepEqual(
+    new Set(found.images.map(({ className }) => className)),
+    new Set(['cat', 'dog']),
   );
 });
