@@ -10,8 +10,8 @@ import {
 
 /**
  * The images of class folders, with or without train, validation and test folders above them; null
- * when the folder is not laid out so. Files beside the class folders are ignored, and so are
- * folders beside those of the splits, of which those with images are told.
+ * when the folder is not laid out so. Images beside the class folders are not read but told, and so are
+ * folders with images beside those of the splits.
  */
 export async function scanClassFolders(root: string): Promise<SourceContent | null> {
   const { folders } = await listFolder(root);
@@ -19,13 +19,13 @@ export async function scanClassFolders(root: string): Promise<SourceContent | nu
     const split = parseSplitName(name);
     return split === undefined ? [] : [{ name, split }];
   });
-  if (splitFolders.length === 0) return scanSplit(root, '', undefined);
-  const parts: SourceContent[] = [];
-  for (const { name, split } of splitFolders) {
-    const part = await scanSplit(root, `${name}/`, split);
-    if (part !== null) parts.push(part);
+  if (splitFolders.length === 0) {
+    const content = await scanSplit(root, '', undefined);
+    return content.images.length === 0 ? null : content;
   }
-  if (parts.length === 0) return null;
+  const parts: SourceContent[] = [];
+  for (const { name, split } of splitFolders) parts.push(await scanSplit(root, name, split));
+  if (parts.every(({ images }) => images.length === 0)) return null;
   const unreadFolders: string[] = [];
   for (const name of folders) {
     if (parseSplitName(name) === undefined && (await mayHoldImages(join(root, name)))) {
@@ -35,7 +35,8 @@ export async function scanClassFolders(root: string): Promise<SourceContent | nu
   return {
     unreadFolders,
     images: parts.flatMap((part) => part.images),
-    emptyClasses: parts.flatMap((part) => part.emptyClasses),
+    emptyClasses: parts.flatMap((part) => (part.images.length === 0 ? [] : part.emptyClasses)),
+    looseImages: parts.flatMap((part) => part.looseImages),
   };
 }
 
@@ -47,17 +48,18 @@ async function mayHoldImages(folder: string): Promise<boolean> {
   );
 }
 
-/** Null when no folder holds an image. */
+/** The folders in `parent`, which is below the root, as classes. */
 async function scanSplit(
   root: string,
-  prefix: string,
+  parent: string,
   split: Split | undefined,
-): Promise<SourceContent | null> {
-  const { folders } = await listFolder(join(root, prefix));
+): Promise<SourceContent> {
+  const { files: beside, folders } = await listFolder(join(root, parent));
+  const looseCount = beside.filter(hasImageExtension).length;
   const images: SourceImage[] = [];
   const emptyClasses: string[] = [];
   for (const name of folders) {
-    const folder = `${prefix}${name}`;
+    const folder = parent === '' ? name : `${parent}/${name}`;
     const className = readClassName(name);
     const files = await listImageFiles(join(root, folder));
     if (files.length === 0) emptyClasses.push(folder);
@@ -70,7 +72,12 @@ async function scanSplit(
       });
     }
   }
-  return images.length === 0 ? null : { images, emptyClasses, unreadFolders: [] };
+  return {
+    images,
+    emptyClasses,
+    unreadFolders: [],
+    looseImages: looseCount === 0 ? [] : [{ folder: parent, count: looseCount }],
+  };
 }
 
 /**

@@ -20,6 +20,14 @@ export interface SourceContent {
   readonly emptyClasses: readonly string[];
   /** Folders with images beside those of the splits; none of their images is read. */
   readonly unreadFolders: readonly string[];
+  /** Images that lie beside the class folders, which name no class; none of them is read. */
+  readonly looseImages: readonly LooseImages[];
+}
+
+export interface LooseImages {
+  /** Below the source; '' for the source itself. */
+  readonly folder: string;
+  readonly count: number;
 }
 
 const SPLIT_NAMES: Readonly<Record<string, Split>> = {

@@ -1,4 +1,4 @@
-import { SPLITS } from '../../src/data/dataset-index.ts';
+import { SPLITS, type Split } from '../../src/data/dataset-index.ts';
 import { readImageShards, type ImageShards } from '../../src/data/image-shards.ts';
 import { StageError } from '../../src/diagnostics/errors.ts';
 import { argmax } from '../../src/metrics/ranking.ts';
@@ -92,8 +92,8 @@ export const evaluate = defineStage({
   },
 });
 
-function requireImages(shards: ImageShards, split: (typeof SPLITS)[number]): void {
-  const countOf = (name: (typeof SPLITS)[number]): number =>
+function requireImages(shards: ImageShards, split: Split): void {
+  const countOf = (name: Split): number =>
     shards.splits[name].entries.filter(({ copy }) => copy === 0).length;
   if (countOf(split) > 0) return;
   const others = SPLITS.filter((name) => countOf(name) > 0);
@@ -101,11 +101,19 @@ function requireImages(shards: ImageShards, split: (typeof SPLITS)[number]): voi
   throw new StageError({
     code: 'evaluate/empty-split',
     message: `split "${split}" has no images; splits with images: ${shown === '' ? 'none' : shown}`,
-    hint:
-      others[0] === undefined
-        ? 'check the ingest stage: it found no images at all'
-        : `set the parameter "split" to ${others[0]}, or give the ingest stage images for "${split}"`,
+    hint: adviseOnEmptySplit(split, others),
   });
+}
+
+/** Figures on training images look like an accuracy and are none: train is not what to turn to. */
+function adviseOnEmptySplit(split: Split, others: readonly Split[]): string {
+  const other = others.find((name) => name !== 'train');
+  const [first] = others;
+  if (first === undefined) return 'check the ingest stage: it found no images at all';
+  const give = `give the ingest stage images for "${split}"`;
+  return other === undefined
+    ? `${give}; split: train would score the images that the model was trained on, which says little about others`
+    : `set the parameter "split" to ${other}, or ${give}`;
 }
 
 function requireFit(signature: ClassifierSignature, shards: ImageShards, path: string): void {

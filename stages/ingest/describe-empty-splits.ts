@@ -6,10 +6,29 @@ type Fractions = Pick<IngestParameters, 'validationFraction' | 'testFraction'>;
 const PARAMETER_OF = { validation: 'validationFraction', test: 'testFraction' } as const;
 
 /**
- * What to say on each split that was to get a share of the images and got none; `givenSplits` are
- * those of the source, empty where it gives none.
+ * What to say on each split that was to get a share of the images and got none, and on a test split
+ * that the source does not give; `givenSplits` are those of the source, empty where it gives none.
  */
 export function describeEmptySplits(
+  images: readonly DatasetImage[],
+  givenSplits: ReadonlySet<Split>,
+  parameters: Fractions,
+): string[] {
+  const unmade = describeMissingTest(givenSplits);
+  if (unmade !== null) return [unmade, ...describeEmptyShares(images, givenSplits, parameters)];
+  return describeEmptyShares(images, givenSplits, parameters);
+}
+
+/** Unlike validation, test is never taken from train: a published split would not be the same. */
+function describeMissingTest(givenSplits: ReadonlySet<Split>): string | null {
+  if (givenSplits.size === 0 || givenSplits.has('test')) return null;
+  const instead = givenSplits.has('validation')
+    ? 'set their parameter split to validation, or give'
+    : 'give';
+  return `the source gives splits (${SPLITS.filter((split) => givenSplits.has(split)).join(', ')}) but no labelled image of test, and test is not taken from another: stages that score a model on test, which is their default, will fail once it is trained; ${instead} the source images for test, as test/CLASS/IMAGE or by a CSV`;
+}
+
+function describeEmptyShares(
   images: readonly DatasetImage[],
   givenSplits: ReadonlySet<Split>,
   parameters: Fractions,

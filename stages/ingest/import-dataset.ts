@@ -12,7 +12,7 @@ import { checkImages, findNearDuplicates, type OpenedImage } from './check-image
 import { chooseSplits } from './choose-splits.ts';
 import { describeEmptySplits } from './describe-empty-splits.ts';
 import { describeUngrouped } from './describe-ungrouped.ts';
-import { describeUnreadFolders } from './describe-unread-folders.ts';
+import { describeUnreadImages } from './describe-unread-images.ts';
 import type { LabelledDataset } from './labelled-dataset.ts';
 import type { IngestParameters } from './parameters.ts';
 import { readSource } from './read-source.ts';
@@ -32,8 +32,7 @@ export async function importDataset(
   for (const note of source.notes) context.warn(note);
   const ungrouped = describeUngrouped(source.images, parameters);
   if (ungrouped !== null) context.warn(ungrouped);
-  const unread = describeUnreadFolders(source.unreadFolders);
-  if (unread !== null) context.warn(unread);
+  for (const unread of describeUnreadImages(source)) context.warn(unread);
   const opened = await checkImages(context, source.images);
   const { kept, findings } = findProblems(opened, parameters.findings);
   const emptyNames = source.emptyClasses.map((name) =>

@@ -128,7 +128,9 @@ async function readLabelFiles(
     // One by one: as arguments of one push, a hundred thousand images overflow the stack.
     for (const image of labelled) images.push(image);
   }
-  return images.length === 0 ? null : { images, emptyClasses: [], unreadFolders: [] };
+  return images.length === 0
+    ? null
+    : { images, emptyClasses: [], unreadFolders: [], looseImages: [] };
 }
 
 /** The folder at the top that is called like the split, when there is one. */

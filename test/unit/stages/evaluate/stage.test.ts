@@ -185,8 +185,27 @@ test('an empty split names those that have images', async (t) => {
   await assert.rejects(runStage(t, evaluate, { inputs, parameters: { split: 'validation' } }), {
     code: 'evaluate/empty-split',
     message: 'split "validation" has no images; splits with images: train (3), test (103)',
+    hint: 'set the parameter "split" to test, or give the ingest stage images for "validation"',
   });
 });
+
+for (const [splits, hint] of [
+  [['train', 'validation'], /^set the parameter "split" to validation, or give /],
+  [['train'], /^give the ingest stage images for "test"; split: train would .* trained on/],
+] as const) {
+  test(`in place of an empty test split, training images are no advice: ${splits.join()}`, async (t) => {
+    const { folder, inputs } = await prepare(t, GRADER);
+    const path = join(folder, 'others');
+    await writeShardFixture(path, {
+      size: 1,
+      classes: CLASSES,
+      imagesPerShard: 16,
+      splits: Object.fromEntries(splits.map((split) => [split, [image(0, 1, 1)]])),
+    });
+    const images = { kind: 'image-shards', path } as const;
+    await assert.rejects(runStage(t, evaluate, { inputs: { ...inputs, images } }), { hint });
+  });
+}
 
 test('another class count, another size and NaN for every image are refused', async (t) => {
   const few = await prepare(t, {

@@ -2,67 +2,12 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
-import { readDatasetIndex, type DatasetIndex } from '../../../../src/data/dataset-index.ts';
-import { DrqError } from '../../../../src/diagnostics/errors.ts';
+import { test } from 'node:test';
 import { readMetricsFile } from '../../../../src/stage/metrics-file.ts';
 import { ingest } from '../../../../stages/ingest/stage.ts';
-import { makeJpeg, makePngHeader, makeZip, writeFiles } from '../../../support/picture-fixtures.ts';
-import { runStage, temporaryFolder, type StageRun } from '../../../support/stage-context.ts';
-
-interface Ingested extends StageRun {
-  readonly index: DatasetIndex;
-  /** Names of counts → values. */
-  readonly counts: Readonly<Record<string, unknown>>;
-}
-
-async function run(
-  t: TestContext,
-  source: string | undefined,
-  parameters: object = {},
-): Promise<Ingested> {
-  const kind = source !== undefined && /\.(zip|gz|csv)$/.test(source) ? 'file' : 'folder';
-  const result = await runStage(t, ingest, {
-    parameters,
-    inputs: source === undefined ? {} : { source: { kind, path: source } },
-  });
-  // Declared outputs of the stage.
-  const index = await readDatasetIndex(result.outputs['dataset']!);
-  const { values } = await readMetricsFile(result.outputs['report']!);
-  return { ...result, index, counts: Object.fromEntries(values.map((v) => [v.name, v.value])) };
-}
-
-/** A source folder; numbers are the seeds of pictures, equal numbers are equal files. */
-async function makeSource(
-  t: TestContext,
-  files: Readonly<Record<string, number | string | Uint8Array>>,
-): Promise<string> {
-  const root = await temporaryFolder(t);
-  const content: Record<string, string | Uint8Array> = {};
-  for (const [name, value] of Object.entries(files)) {
-    content[join(root, name)] = typeof value === 'number' ? await makeJpeg(value) : value;
-  }
-  await writeFiles(content);
-  return root;
-}
-
-/** `count` different pictures for each class folder. */
-function fill(folders: readonly string[], count: number): Record<string, number> {
-  return Object.fromEntries(
-    folders.flatMap((folder, f) =>
-      Array.from({ length: count }, (_, i) => [`${folder}/p${i}.jpg`, 100 * f + i] as const),
-    ),
-  );
-}
-
-async function refused(running: Promise<unknown>): Promise<DrqError> {
-  const error: unknown = await running.then(
-    () => null,
-    (reason: unknown) => reason,
-  );
-  assert.ok(error instanceof DrqError, `expected a DrqError, got ${String(error)}`);
-  return error;
-}
+import { fill, makeSource, refused, runIngest as run } from '../../../support/ingest-source.ts';
+import { makeJpeg, makePngHeader, makeZip } from '../../../support/picture-fixtures.ts';
+import { runStage, temporaryFolder } from '../../../support/stage-context.ts';
 
 test('class folders without splits are shared out, and the files are there', async (t) => {
   const source = await makeSource(t, fill(['10', '9'], 10));
@@ -357,42 +302,4 @@ test('unreadable images are left out by warn too, which says so', async (t) => {
   assert.deepEqual(warnings, ['1 x unreadable image (excluded); see the report']);
   const { details } = await readMetricsFile(outputs['report']!);
   assert.match(JSON.stringify(details), /"unreadable":\{"count":1,.*"action":"exclude"/);
-});
-
-test('folders with images beside the split folders are told of', async (t) => {
-  const source = await makeSource(t, {
-    ...fill(['train/0', 'train/1', 'val/0', 'val/1', 'holdout/0', 'bird'], 3),
-    'docs/readme.txt': '',
-  });
-  const { index, warnings } = await run(t, source);
-  assert.equal(index.images.length, 12);
-  assert.equal(warnings.length, 1);
-  assert.match(
-    warnings[0] ?? '',
-    /^images in bird\/, holdout\/ are left out: .*SPLIT\/CLASS\/IMAGE$/,
-  );
-});
-
-test('a split that would stay empty is told of, with what would fill it', async (t) => {
-  const source = await makeSource(t, fill(['0', '1', '2'], 3));
-  const { counts, warnings } = await run(t, source);
-  assert.deepEqual([counts['validationImageCount'], counts['testImageCount']], [0, 0]);
-  assert.equal(warnings.length, 2);
-  assert.match(
-    warnings[0] ?? '',
-    /^validation gets no image though validationFraction is 0\.15: .* from 4 images on, but the largest has 3;/,
-  );
-  assert.match(warnings[1] ?? '', /^test gets no image though testFraction is 0\.15: /);
-  const none = { validationFraction: 0, testFraction: 0 };
-  assert.deepEqual((await run(t, source, none)).warnings, []);
-  const given = await makeSource(t, fill(['train/0', 'train/1', 'test/0', 'test/1'], 3));
-  assert.match(
-    (await run(t, given)).warnings.join('\n'),
-    /^validation gets no image .*largest has 3;.*$/,
-  );
-  const grouped = await makeSource(t, fill(['P1', 'P2'], 8));
-  assert.match(
-    (await run(t, grouped, { groupPattern: '(P[0-9])/' })).warnings[0] ?? '',
-    /^validation gets no image .*: groups and equal images stay together/,
-  );
 });
