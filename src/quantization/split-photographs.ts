@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { listImageFiles } from '../data/list-image-files.ts';
+import { countUnreadImages, listUnreadFiles } from '../data/unread-files.ts';
 import { DataError, UsageError } from '../diagnostics/errors.ts';
 import { evenlySpaced } from '../numeric/evenly-spaced.ts';
 import { spacedWithoutCopies } from './without-copies.ts';
@@ -31,10 +32,14 @@ export async function findPhotographs(folder: string): Promise<string[]> {
   }
   const files = await listImageFiles(folder);
   if (files.length > 0) return files.map((file) => join(folder, file));
+  const unread = countUnreadImages(await listUnreadFiles(folder));
   throw new DataError({
     code: 'quantize/no-photographs',
-    message: `${folder} holds no photographs`,
-    hint: 'give a folder with photographs like those the model will see',
+    message: `${folder} holds no photographs${unread === null ? '' : ` of a format that is read; it holds ${unread}`}`,
+    hint:
+      unread === null
+        ? 'give a folder with photographs like those the model will see'
+        : 'convert them to PNG or JPEG, or give a folder with photographs like those the model will see',
   });
 }
 

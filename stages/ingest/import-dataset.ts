@@ -15,6 +15,7 @@ import { describeUngrouped } from './describe-ungrouped.ts';
 import { describeUnreadImages } from './describe-unread-images.ts';
 import type { LabelledDataset } from './labelled-dataset.ts';
 import type { IngestParameters } from './parameters.ts';
+import type { OpenSource } from './open-source.ts';
 import { readSource } from './read-source.ts';
 import { findSmallClasses } from './small-classes.ts';
 
@@ -24,11 +25,14 @@ const SHOWN_ERRORS = 10;
 /** Copies the images of a source folder into the artifact's folder, labelled, split and checked. */
 export async function importDataset(
   context: StageContext<IngestParameters>,
-  sourceFolder: string,
+  { folder: sourceFolder, skipped }: OpenSource,
   folder: string,
 ): Promise<{ dataset: LabelledDataset; findings: readonly Finding[] }> {
   const { parameters } = context;
-  const source = await readSource(sourceFolder, parameters, sourceName(context, sourceFolder));
+  const source = await readSource(sourceFolder, parameters, {
+    shownName: sourceName(context, sourceFolder),
+    skipped,
+  });
   for (const note of source.notes) context.warn(note);
   const ungrouped = describeUngrouped(source.images, parameters);
   if (ungrouped !== null) context.warn(ungrouped);

@@ -6,11 +6,17 @@ import { DataError, UsageError } from '../../src/diagnostics/errors.ts';
 import type { StageContext } from '../../src/stage/definition.ts';
 import type { IngestParameters } from './parameters.ts';
 
-/**
- * The folder that holds the source's images: the input itself, or what an archive, given or
- * downloaded, unpacks to; null when there is no source.
- */
-export async function openSource(context: StageContext<IngestParameters>): Promise<string | null> {
+export interface OpenSource {
+  /** Holds the images: the input itself, or what an archive, given or downloaded, unpacks to. */
+  readonly folder: string;
+  /** Files of an archive that were not unpacked. */
+  readonly skipped: readonly string[];
+}
+
+/** The folder of the source, an archive being unpacked; null when there is no source. */
+export async function openSource(
+  context: StageContext<IngestParameters>,
+): Promise<OpenSource | null> {
   const { parameters, scratchPath } = context;
   const source = context.inputs['source'];
   if (source === undefined) {
@@ -23,18 +29,20 @@ export async function openSource(context: StageContext<IngestParameters>): Promi
   const shownName = relative(context.projectRoot, source.path);
   if (stats.isDirectory()) {
     if (parameters.sha256 !== undefined) throw digestOfFolder(shownName);
-    return source.path;
+    return { folder: source.path, skipped: [] };
   }
   if (/\.csv$/i.test(source.path)) throw bareCsv(shownName);
   if (parameters.sha256 !== undefined) {
     checkSha256(shownName, await hashFile(source.path, context.signal), parameters.sha256);
   }
   const folder = join(scratchPath, 'source');
-  await unpack(context, { archive: source.path, shownName, folder });
-  return folder;
+  return unpack(context, { archive: source.path, shownName, folder });
 }
 
-async function openDownload(context: StageContext<IngestParameters>, url: string): Promise<string> {
+async function openDownload(
+  context: StageContext<IngestParameters>,
+  url: string,
+): Promise<OpenSource> {
   const { parameters, scratchPath, signal } = context;
   const archive = join(scratchPath, 'download');
   await downloadFile({
@@ -54,17 +62,20 @@ async function openDownload(context: StageContext<IngestParameters>, url: string
     },
   });
   const folder = join(scratchPath, 'source');
-  await unpack(context, { archive, shownName: url, folder });
-  return folder;
+  return unpack(context, { archive, shownName: url, folder });
 }
 
 async function unpack(
   { parameters, signal }: StageContext<IngestParameters>,
   files: { readonly archive: string; readonly shownName: string; readonly folder: string },
-): Promise<void> {
+): Promise<OpenSource> {
   const { maximumEntries, maximumGigabytes } = parameters.archive;
   const limits = { maximumEntries, maximumBytes: maximumGigabytes * 1e9 };
-  await extractArchive({ ...files, limits, signal });
+  const skipped = await extractArchive({ ...files, limits, signal });
+  return {
+    folder: files.folder,
+    skipped: skipped.filter((path) => !/(^|\/)(\.|__MACOSX\/)/.test(path)),
+  };
 }
 
 function missingSource(path: string, cause: unknown): DataError {

@@ -1,8 +1,13 @@
 import { relative } from 'node:path';
 import type { Split } from '../../src/data/dataset-index.ts';
 import { shortenIds } from '../../src/data/image-ids.ts';
-import { listFolder } from '../../src/data/list-image-files.ts';
+import { listFolder, listImageFiles } from '../../src/data/list-image-files.ts';
 import { readLabelCsv } from '../../src/data/read-label-csv.ts';
+import {
+  describeUnreadImages,
+  describeUnreadTables,
+  listUnreadFiles,
+} from '../../src/data/unread-files.ts';
 import { scanClassFolders, skipSingleFolders } from '../../src/data/scan-class-folders.ts';
 import {
   parseSplitName,
@@ -10,6 +15,7 @@ import {
   type SourceImage,
 } from '../../src/data/source-image.ts';
 import { DataError, UsageError } from '../../src/diagnostics/errors.ts';
+import { describeRepeatedFolders } from './describe-repeated-folders.ts';
 import {
   chooseLabelFiles,
   describeLabelFiles,
@@ -23,27 +29,37 @@ import {
 } from './find-label-files.ts';
 import type { IngestParameters } from './parameters.ts';
 
+export interface SourceNames {
+  /** What the user gave. */
+  readonly shownName: string;
+  /** Files of an archive that were not unpacked. */
+  readonly skipped: readonly string[];
+}
+
 /** What a source holds, with what to say of the CSV files that are not read. */
 type ReadSource = SourceContent & { readonly notes: readonly string[] };
 
 /**
- * Every labelled image of a source folder, after its layout; `shownName` is what the user gave.
+ * Every labelled image of a source folder, after its layout.
  * @throws DataError, with what was expected when nothing usable is there
  */
 export async function readSource(
   folder: string,
   parameters: IngestParameters,
-  shownName: string,
+  { shownName, skipped }: SourceNames,
 ): Promise<ReadSource> {
   const root = await skipSingleFolders(folder);
   const content = await readByLayout(root, parameters);
+  const unread = [...skipped, ...(await listUnreadFiles(root))];
   if (content === null || content.images.length === 0) {
     const below = relative(folder, root);
-    throw await notADataset(root, below === '' ? shownName : `${shownName}/${below}`);
+    const name = below === '' ? shownName : `${shownName}/${below}`;
+    throw await notADataset(root, name, unread);
   }
   const images = shortenIds(content.images);
   refuseRepeatedIds(images);
-  return { ...content, images: addGroups(images, root, parameters.groupPattern) };
+  const notes = [...content.notes, ...describeUnread(content, unread)];
+  return { ...content, notes, images: addGroups(images, root, parameters.groupPattern) };
 }
 
 async function readByLayout(
@@ -168,12 +184,40 @@ function refuseRepeatedIds(images: readonly SourceImage[]): void {
   }
 }
 
-async function notADataset(root: string, shownName: string): Promise<DataError> {
+/** A single class is what is left where a table that is not read has the labels. */
+function describeUnread({ images }: SourceContent, unread: readonly string[]): string[] {
+  const formats = describeUnreadImages(unread);
+  const classes = new Set(images.map(({ className }) => className));
+  const tables = classes.size > 1 ? null : describeUnreadTables(unread);
+  const [name = ''] = classes;
+  return [
+    ...(formats === null ? [] : [formats]),
+    ...(classes.size > 1
+      ? []
+      : [
+          `all ${images.length} images are of one class, ${name}: a model trained on them names it for every image; give one folder a class, or a CSV of image and label${tables === null ? '' : `; ${tables}`}`,
+        ]),
+    ...describeRepeatedFolders(images),
+  ];
+}
+
+async function notADataset(
+  root: string,
+  shownName: string,
+  unread: readonly string[],
+): Promise<DataError> {
   const { files, folders } = await listFolder(root);
   const shown = [...folders.map((name) => `${name}/`), ...files].slice(0, 8).join(', ');
+  const formats = describeUnreadImages(unread);
+  const hasImages = formats !== null || (await listImageFiles(root)).length > 0;
+  const tables = hasImages ? describeUnreadTables(unread) : null;
   return new DataError({
     code: 'data/no-images',
-    message: `${shownName} is not a dataset; it holds ${shown || 'no images and no CSV'}`,
+    message: [
+      `${shownName} is not a dataset; it holds ${shown || 'no images and no CSV'}`,
+      ...(formats === null ? [] : [formats]),
+      ...(tables === null ? [] : [tables]),
+    ].join('; '),
     hint: 'expected one folder a class with images in it (with or without train, validation and test folders above), or a CSV of image and label beside the images',
   });
 }

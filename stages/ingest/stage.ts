@@ -33,13 +33,13 @@ export const ingest = defineStage({
   async run(context) {
     // Declared above, so the engine has made it.
     const folder = context.outputs['dataset']!;
-    const sourceFolder = await openSource(context);
-    checkLayout(context.parameters, sourceFolder !== null);
-    const isGenerated = sourceFolder === null;
+    const source = await openSource(context);
+    checkLayout(context.parameters, source !== null);
+    const isGenerated = source === null;
     const { dataset, findings } =
-      sourceFolder === null
+      source === null
         ? { dataset: await generateDataset(context, folder), findings: [] }
-        : await importDataset(context, sourceFolder, folder);
+        : await importDataset(context, source, folder);
     await writeDatasetIndex(folder, dataset);
     await writeReport(context.outputs['report']!, { dataset, findings, isGenerated });
   },

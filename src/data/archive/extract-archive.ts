@@ -14,6 +14,8 @@ export interface ExtractionContext {
   readonly folder: string;
   readonly budget: ExtractionBudget;
   readonly signal: AbortSignal;
+  /** Takes the paths of entries that are not unpacked. */
+  readonly skipped: string[];
 }
 
 type ArchiveFormat = 'zip' | 'gzip' | 'tar';
@@ -22,24 +24,26 @@ type ArchiveFormat = 'zip' | 'gzip' | 'tar';
 const DISK_ERRORS = new Set(['ENOSPC', 'EDQUOT', 'EACCES', 'EPERM', 'EROFS', 'EMFILE', 'EIO']);
 
 /**
- * Unpacks the images and label files of a zip, tar or tar.gz into `folder`. Refused as a whole when an
+ * Unpacks the images and label files of a zip, tar or tar.gz into `folder`, and returns the paths of
+ * the files that are left packed. Refused as a whole when an
  * entry would lie outside it, is a link or a device, or when there are more entries or bytes than
  * allowed.
  *
  * @throws DataError `data/invalid-archive`, `data/unsafe-archive`, `data/archive-too-large`
  */
 export async function extractArchive(
-  request: Omit<ExtractionContext, 'budget'> & { readonly limits: ArchiveLimits },
-): Promise<void> {
+  request: Omit<ExtractionContext, 'budget' | 'skipped'> & { readonly limits: ArchiveLimits },
+): Promise<readonly string[]> {
   const { archive, shownName, folder, limits, signal } = request;
   const format = await detectFormat(archive);
   if (format === null) throw invalidArchive(shownName, 'it is neither a zip nor a tar file');
   await mkdir(folder, { recursive: true });
   const budget = createBudget(shownName, limits);
-  const context: ExtractionContext = { archive, shownName, folder, budget, signal };
+  const context: ExtractionContext = { archive, shownName, folder, budget, signal, skipped: [] };
   try {
     if (format === 'zip') await extractZip(context);
     else await extractTar(context, format === 'gzip');
+    return context.skipped;
   } catch (error) {
     if (signal.aborted) throw new InterruptedError();
     if (error instanceof DrqError || isDiskError(error)) throw error;

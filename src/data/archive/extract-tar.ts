@@ -41,6 +41,7 @@ async function extractEntry(context: ExtractionContext, entry: TarEntry): Promis
     throw unsafeEntry(shownName, name, `is a ${type}, not a file`);
   }
   if (type === 'directory' || !isWantedEntry(path)) {
+    if (type !== 'directory') context.skipped.push(path);
     entry.resume();
     return;
   }

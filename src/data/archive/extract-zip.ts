@@ -36,7 +36,11 @@ async function extractEntry(context: ExtractionContext, zip: ZipFile, entry: Ent
   if (type !== 0 && type !== FILE_TYPE && type !== FOLDER_TYPE) {
     throw unsafeEntry(shownName, entry.fileName, 'is a link or a device, not a file');
   }
-  if (entry.fileName.endsWith('/') || !isWantedEntry(path)) return;
+  if (entry.fileName.endsWith('/')) return;
+  if (!isWantedEntry(path)) {
+    context.skipped.push(path);
+    return;
+  }
   if ((entry.generalPurposeBitFlag & 1) === 1) {
     throw invalidArchive(shownName, `entry "${entry.fileName}" is encrypted`);
   }

@@ -10,18 +10,24 @@ import { temporaryFolder } from '../../../support/stage-context.ts';
 
 const PARTS = ['part_1/a1.jpg', 'part_1/a2.jpg', 'part_2/a3.jpg', 'part_2/a4.jpg'];
 
+interface ReadOptions {
+  readonly images?: readonly string[];
+  readonly parameters?: object;
+  readonly skipped?: readonly string[];
+}
+
 /** What is read of a source with these files; images need no content to be found. */
 async function read(
   t: TestContext,
   files: Readonly<Record<string, string>>,
-  { images = PARTS, parameters = {} }: { images?: readonly string[]; parameters?: object } = {},
+  { images = PARTS, parameters = {}, skipped = [] }: ReadOptions = {},
 ): ReturnType<typeof readSource> {
   const root = await temporaryFolder(t);
   const all = { ...files, ...Object.fromEntries(images.map((name) => [name, ''])) };
   await writeFiles(
     Object.fromEntries(Object.entries(all).map(([name, text]) => [join(root, name), text])),
   );
-  return readSource(root, ingestParameters.parse(parameters), 'source');
+  return readSource(root, ingestParameters.parse(parameters), { shownName: 'source', skipped });
 }
 
 async function refused(running: Promise<unknown>): Promise<DataError> {
@@ -256,4 +262,53 @@ test('a tree of splits and classes is read as such whatever CSV lies in it', asy
     new Set(found.images.map(({ className }) => className)),
     new Set(['cat', 'dog']),
   );
+});
+
+test('label files that are no CSV are named where nothing is read, or but one class', async (t) => {
+  const says = /is not read; labels in such a file have to be given as a CSV with a header line/;
+  const flat = { images: ['train/0.jpg', 'train/1.jpg'] };
+  const jsonl = await refused(read(t, { 'train/metadata.jsonl': '{}' }, flat));
+  assert.match(jsonl.message, /is not a dataset; .*; train\/metadata\.jsonl is not read/);
+  const txt = await refused(read(t, { 'train.txt': '0.jpg 1' }, flat));
+  assert.match(txt.message, says);
+  const one = await read(t, { 'grades.xlsx': '' }, { images: ['Images/a.jpg', 'Images/b.jpg'] });
+  assert.match(
+    one.notes.join(),
+    /^all 2 images are of one class, Images: a model .*; grades\.xlsx is not read/,
+  );
+  assert.deepEqual((await read(t, { 'grades.xlsx': '' })).notes, []);
+});
+
+test('files of formats that are not read are counted, in folders and archives', async (t) => {
+  const files = { 'part_1/x.ppm': '', 'part_1/y.PPM': '', 'part_2/z.dcm': '', 'part_2/raw': '' };
+  const others = { 'part_1/notes.txt': '', 'part_2/Thumbs.db': '', LICENSE: '', 'a.json': '' };
+  const { notes } = await read(t, { ...files, ...others });
+  const note =
+    'files of formats that are not read are left out: 2 .ppm, 1 without extension, 1 .dcm; convert photographs among them to PNG or JPEG';
+  assert.deepEqual(notes, [note]);
+  assert.deepEqual((await read(t, {}, { skipped: Object.keys(files) })).notes, [note]);
+  assert.deepEqual((await read(t, others)).notes, []);
+  const none = await refused(read(t, files, { images: [] }));
+  assert.match(none.message, /is not a dataset; it holds part_1\/, part_2\/; .*left out: 2 \.ppm/);
+});
+
+test('class folders that all hold the same folders are told of', async (t) => {
+  const tree = (...folders: string[]): string[] =>
+    folders.flatMap((name) => [`${name}/cat/a.jpg`, `${name}/dog/b.jpg`]);
+  const { notes } = await read(t, {}, { images: tree('images', 'masks') });
+  assert.equal(notes.length, 1);
+  assert.match(notes[0] ?? '', /^the class folders images, masks all hold .*, cat, dog: /);
+  const splits = await read(t, {}, { images: tree('train/images', 'train/masks', 'test/images') });
+  assert.match(splits.notes.join(), /^the class folders images, masks all hold/);
+  for (const images of [
+    ['cat/images/a.jpg', 'dog/images/b.jpg'],
+    [...tree('images', 'masks'), 'masks/c.jpg'],
+    [...tree('images', 'masks'), 'masks/cow/c.jpg'],
+  ]) {
+    assert.deepEqual((await read(t, {}, { images })).notes, []);
+  }
+  const csv =
+    'image,label\nimages/cat/a.jpg,x\nmasks/cat/a.jpg,y\nimages/dog/b.jpg,x\nmasks/dog/b.jpg,y\n';
+  const labelled = await read(t, { 'labels.csv': csv }, { images: tree('images', 'masks') });
+  assert.deepEqual(labelled.notes, []);
 });
