@@ -34,16 +34,17 @@ export async function startNetwork(
   const { parameters, inputs } = context;
   requireClasses(shards);
   const network = buildNetwork(networkOptions(parameters, shards));
-  const { weights, ...initial } = await loadInitialWeights(
-    network,
-    inputs['weights']?.path,
-    parameters.seed,
-    parameters.initialization,
-  );
+  const { seed, initialization } = parameters;
+  const { weights, ...initial } = await loadInitialWeights(network, inputs['weights']?.path, {
+    classes: shards.classes,
+    ...{ seed, initialization },
+  });
   describeStart(context, initial);
   const unlike = [
     kerasWarning(initial.origin, parameters.padding, shards.normalization),
     paddingWarning(initial, parameters.padding),
+    normalizationWarning(initial, shards.normalization),
+    classesWarning(initial),
   ];
   for (const warning of unlike) if (warning !== null) context.warn(warning);
   const { averageDecay, optimizer } = parameters;
@@ -91,11 +92,37 @@ export function kerasWarning(
 
 /** Weights of an earlier training give other answers with other padding: 4.04 of loss instead of 0.00005. */
 export function paddingWarning(
-  initial: Pick<InitialWeights, 'padding'>,
+  { trained }: Pick<InitialWeights, 'trained'>,
   padding: Parameters['padding'],
 ): string | null {
-  if (initial.padding === undefined || initial.padding === padding) return null;
-  return `the initial weights were trained with "padding: ${initial.padding}", this training has "padding: ${padding}": they fit the former`;
+  if (trained === undefined || trained.network.padding === padding) return null;
+  return `the initial weights were trained with "padding: ${trained.network.padding}", this training has "padding: ${padding}": they fit the former`;
+}
+
+/** The same of pixels that are scaled otherwise. */
+export function normalizationWarning(
+  { trained }: Pick<InitialWeights, 'trained'>,
+  { mean, std }: Normalization,
+): string | null {
+  if (trained === undefined) return null;
+  const was = trained.normalization;
+  const recorded = [...was.mean, ...was.std];
+  if ([...mean, ...std].every((value, i) => value === recorded[i])) return null;
+  return `the initial weights were trained on images normalized by mean [${was.mean.join(', ')}] and std [${was.std.join(', ')}], these are by mean [${mean.join(', ')}] and std [${std.join(', ')}]: they fit the former, which the augment stage takes as "normalization"`;
+}
+
+/** A head keeps its meaning by position only: of other classes it would begin far off. */
+export function classesWarning({ headFit }: Pick<InitialWeights, 'headFit'>): string | null {
+  if (headFit.kind !== 'other-classes') return null;
+  const { gone, added } = headFit;
+  return `the initial weights were trained on other classes, with ${listed(gone)} and without ${listed(added)}: the last layer is drawn anew`;
+}
+
+const MOST_SHOWN = 8;
+
+function listed(names: readonly string[]): string {
+  const shown = names.slice(0, MOST_SHOWN).map((name) => `"${name}"`);
+  return [...shown, ...(names.length > MOST_SHOWN ? ['…'] : [])].join(', ');
 }
 
 /** Images that go through the network at once. */
@@ -126,7 +153,13 @@ function networkOptions(parameters: Parameters, shards: ImageShards): Network['o
 function describeStart(context: Context, initial: StartedNetwork['initial']): void {
   context.log(`initial weights: ${initial.description}`);
   if (initial.replaced.length > 0) {
-    context.log(`drawn anew, since their shapes differ: ${initial.replaced.join(', ')}`);
+    const reason = initial.headFit.kind === 'other-classes' ? 'shapes or classes' : 'shapes';
+    context.log(`drawn anew, since their ${reason} differ: ${initial.replaced.join(', ')}`);
+  }
+  if (initial.headFit.kind === 'reordered') {
+    context.notice(
+      'the initial weights were trained on the same classes in another order: the last layer is put into the order of this training',
+    );
   }
 }
 

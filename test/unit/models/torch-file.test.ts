@@ -334,7 +334,10 @@ test('a network starts from a PyTorch file as from safetensors', async (context)
       'features.18.1.num_batches_tracked': cast,
     }),
   );
-  const initial = await loadInitialWeights(network, path, 0, 'published');
+  const initial = await loadInitialWeights(network, path, {
+    classes: [],
+    ...{ seed: 0, initialization: 'published' },
+  });
   assert.equal(initial.description, 'pretrained weights (torchvision names)');
   assert.deepEqual(initial.replaced, []);
   assert.deepEqual(

@@ -1,19 +1,49 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { NORMALIZATION_PRESETS } from '../../../../src/data/normalization-presets.ts';
+
 import {
+  classesWarning,
   imagesAtATime,
   kerasWarning,
+  normalizationWarning,
   paddingWarning,
   requireClasses,
 } from '../../../../stages/train/start-network.ts';
+import { NETWORK_OPTIONS } from '../../../support/formula-weights.ts';
+
+/** Of weights that were trained on three classes, with torchvision's padding. */
+const TRAINED = {
+  network: { ...NETWORK_OPTIONS, padding: 'torch' },
+  classes: ['a', 'b', 'c'],
+  normalization: { mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25] },
+} as const satisfies Parameters<typeof normalizationWarning>[0]['trained'];
 
 test('weights of an earlier training want its padding', () => {
-  assert.equal(paddingWarning({ padding: 'same' }, 'same'), null);
+  assert.equal(paddingWarning({ trained: TRAINED }, 'torch'), null);
   assert.equal(paddingWarning({}, 'same'), null);
   assert.match(
-    paddingWarning({ padding: 'torch' }, 'same') ?? '',
+    paddingWarning({ trained: TRAINED }, 'same') ?? '',
     /trained with "padding: torch", this training has "padding: same"/,
+  );
+});
+
+test('weights of an earlier training want its pixels', () => {
+  const { normalization } = TRAINED;
+  assert.equal(normalizationWarning({ trained: TRAINED }, normalization), null);
+  assert.equal(normalizationWarning({}, normalization), null);
+  assert.match(
+    normalizationWarning({ trained: TRAINED }, { ...normalization, std: [1, 0.25, 0.25] }) ?? '',
+    /by mean \[0\.5, 0\.5, 0\.5\] and std \[0\.25, .*, these are by mean .* and std \[1, 0\.25, 0\.25\]/,
+  );
+});
+
+test('a head of other classes is told, by the classes that differ', () => {
+  assert.equal(classesWarning({ headFit: { kind: 'by-shape' } }), null);
+  assert.equal(classesWarning({ headFit: { kind: 'reordered', from: [1, 0] } }), null);
+  assert.equal(
+    classesWarning({ headFit: { kind: 'other-classes', gone: ['cat'], added: ['zebra'] } }),
+    'the initial weights were trained on other classes, with "cat" and without "zebra": the last layer is drawn anew',
   );
 });
 

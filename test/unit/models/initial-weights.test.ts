@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import { headFit } from '../../../src/models/head-for-classes.ts';
+import { loadInitialWeights, type InitialWeights } from '../../../src/models/initial-weights.ts';
+import { writeWeightsFolder } from '../../../src/models/weights-folder.ts';
+import { initialValues, randomWeights, weightOf } from '../../../src/models/weights.ts';
+import { headOf, parameterSpecs } from '../../../src/models/network.ts';
+import { buildNetwork } from '../../../src/models/zoo.ts';
+import { NETWORK_OPTIONS } from '../../support/formula-weights.ts';
+import { temporaryFolder } from '../../support/stage-context.ts';
+
+const NETWORK = buildNetwork({ ...NETWORK_OPTIONS, widthMultiplier: 0.1, classCount: 3 });
+const NORMALIZATION = { mean: [0, 0, 0], std: [1, 1, 1] } satisfies InitialNormalization;
+type InitialNormalization = NonNullable<InitialWeights['trained']>['normalization'];
+const TRAINED_CLASSES = ['cat', 'dog', 'zebra'];
+const WEIGHT = 'classifier.1.weight';
+const BIAS = 'classifier.1.bias';
+
+/** Weights with a bias of 1, 2 and 3, and a weight whose column is that of the bias, for `TRAINED_CLASSES`. */
+function trainedWeights(): Map<string, Float32Array> {
+  return randomWeights(NETWORK, 1)
+    .set(BIAS, Float32Array.of(1, 2, 3))
+    .set(
+      WEIGHT,
+      Float32Array.from({ length: 3 * 1280 }, (_, i) => 10 * Math.floor(i / 3) + (i % 3) + 1),
+    );
+}
+
+async function startFromFolder(
+  context: TestContext,
+  classes: readonly string[],
+): Promise<InitialWeights> {
+  const folder = await temporaryFolder(context);
+  await writeWeightsFolder(folder, NETWORK, trainedWeights(), {
+    classes: TRAINED_CLASSES,
+    normalization: NORMALIZATION,
+  });
+  return loadInitialWeights(NETWORK, folder, { classes, seed: 5, initialization: 'published' });
+}
+
+test('heads are compared by their classes, where there are as many', () => {
+  assert.deepEqual(headFit(['a', 'b'], ['a', 'b']), { kind: 'by-shape' });
+  assert.deepEqual(headFit(['a', 'b'], ['b', 'a', 'c']), { kind: 'by-shape' });
+  assert.deepEqual(headFit(['a', 'b', 'c'], ['c', 'a', 'b']), {
+    kind: 'reordered',
+    from: [2, 0, 1],
+  });
+  assert.deepEqual(headFit(['a', 'b'], ['b', 'c']), {
+    kind: 'other-classes',
+    ...{ gone: ['a'], added: ['c'] },
+  });
+  // One name, decomposed and composed.
+  assert.deepEqual(headFit(['Ku\u0308he', 'b'], ['K\u00fche', 'b']), { kind: 'by-shape' });
+});
+
+test('the head of the same classes in another order is put into the new order', async (context) => {
+  const { weights, replaced, trained } = await startFromFolder(context, ['zebra', 'cat', 'dog']);
+  assert.deepEqual(replaced, []);
+  assert.deepEqual(trained?.classes, TRAINED_CLASSES);
+  assert.deepEqual(weights.get(BIAS), Float32Array.of(3, 1, 2));
+  // [in, out]: the rows of the first two inputs
+  assert.deepEqual(
+    weights.get(WEIGHT)?.subarray(0, 6),
+    Float32Array.of(...[3, 1, 2], ...[13, 11, 12]),
+  );
+});
+
+test('the head of other classes is drawn anew, and only the head', async (context) => {
+  const { weights, replaced } = await startFromFolder(context, ['cat', 'dog', 'newt']);
+  assert.deepEqual(replaced, [WEIGHT, BIAS]);
+  for (const spec of parameterSpecs(NETWORK)) {
+    const expected =
+      spec.layer === headOf(NETWORK)
+        ? initialValues(NETWORK, spec, 5)
+        : weightOf(trainedWeights(), spec.name);
+    assert.deepEqual(weights.get(spec.name), expected, spec.name);
+  }
+});
+
+test('the head of the same classes stays as it is', async (context) => {
+  const { weights, replaced } = await startFromFolder(context, TRAINED_CLASSES);
+  assert.deepEqual(replaced, []);
+  assert.deepEqual(weights.get(BIAS), Float32Array.of(1, 2, 3));
+});
