@@ -2,7 +2,8 @@ import { stat } from 'node:fs/promises';
 import { headFit, withFittingHead, type HeadFit } from './head-for-classes.ts';
 import { loadWeights } from './load-weights.ts';
 import type { Network } from './network.ts';
-import { readWeightsFolder, weightsFromFolder, type WeightsTopology } from './weights-folder.ts';
+import { readWeightsFolder, weightsFromFolder } from './weights-folder.ts';
+import type { WeightsTopology } from './weights-topology.ts';
 import { randomWeights, type Initialization } from './weights.ts';
 
 export interface InitialWeights {
@@ -58,11 +59,15 @@ export async function loadInitialWeights(
       foldedBatchNorm: false,
     };
   }
-  const loaded = await loadWeights(network, path, seed);
+  const { topology, ...loaded } = await loadWeights(network, path, seed);
+  const fit: HeadFit =
+    topology === null ? { kind: 'by-shape' } : headFit(topology.classes, classes);
   const names = loaded.origin === 'keras' ? 'Keras' : 'torchvision';
   return {
     ...loaded,
-    headFit: { kind: 'by-shape' },
+    ...withFittingHead(network, loaded, fit, seed),
+    ...(topology === null ? {} : { trained: topology }),
+    headFit: fit,
     description: `pretrained weights (${names} names)`,
   };
 }

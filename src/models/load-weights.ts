@@ -12,6 +12,7 @@ import { negativeVariance } from './negative-variance.ts';
 import { readWeightsFile } from './read-weights-file.ts';
 import type { StoredTensor } from './safetensors.ts';
 import { torchLayout } from './torch-layout.ts';
+import { requireArchitecture, type WeightsTopology } from './weights-topology.ts';
 import { initialValues } from './weights.ts';
 
 export interface LoadedWeights {
@@ -27,21 +28,29 @@ export interface LoadedWeights {
   readonly foldedBatchNorm: boolean;
 }
 
+/** The same with what the file records of the training that wrote it. */
+export interface LoadedFile extends LoadedWeights {
+  readonly topology: WeightsTopology | null;
+}
+
 /**
  * Weights of `network` from a safetensors or PyTorch file with torchvision's names (any network) or
  * Keras's (MobileNetV2). Layers that depend on the class count, and AlexNet's first dense layer in the paper's
  * variant, are drawn anew when their shape differs.
- * @throws DataError naming the tensor for missing names, unknown names, wrong shapes and negative variances.
+ * @throws DataError naming the tensor for missing names, unknown names, wrong shapes and negative variances;
+ * `models/other-architecture` where the file says so.
  */
 export async function loadWeights(
   network: Network,
   path: string,
   seed: number,
-): Promise<LoadedWeights> {
-  return weightsFromTensors(network, await readWeightsFile(path), { path, seed });
+): Promise<LoadedFile> {
+  const { tensors, topology } = await readWeightsFile(path);
+  if (topology !== null) requireArchitecture(network, topology);
+  return { ...weightsFromTensors(network, tensors, { path, seed }), topology };
 }
 
-/** The same from tensors already read; `path` is for messages. */
+/** Weights from tensors already read; `path` is for messages. */
 export function weightsFromTensors(
   network: Network,
   tensors: Tensors,

@@ -2,7 +2,14 @@ import { open } from 'node:fs/promises';
 import { DataError } from '../diagnostics/errors.ts';
 import { readSafetensors, type StoredTensor } from './safetensors.ts';
 import { readTorchFile } from './torch-file.ts';
+import { topologyOfMetadata, type WeightsTopology } from './weights-topology.ts';
 import { withoutWrappers } from './wrapper-prefixes.ts';
+
+export interface WeightsFile {
+  readonly tensors: ReadonlyMap<string, StoredTensor>;
+  /** Of the training that wrote the file, where it was a train stage. */
+  readonly topology: WeightsTopology | null;
+}
 
 /** Signature of a zip's first entry (APPNOTE.TXT 4.3.7); as a safetensors length it would be 67 MB of header. */
 const ZIP_SIGNATURE = Buffer.from('PK\x03\x04', 'latin1');
@@ -17,10 +24,11 @@ const TORCH_NAME = /\.(pth|pt|bin|ckpt)$/i;
  * the model's own names.
  * @throws DataError `models/malformed-weights` or `models/unsafe-pickle`.
  */
-export async function readWeightsFile(path: string): Promise<ReadonlyMap<string, StoredTensor>> {
+export async function readWeightsFile(path: string): Promise<WeightsFile> {
   const signature = await firstBytes(path, 9);
   if (signature.length === 0) throw malformed(path, 'is empty', DOWNLOAD_AGAIN);
-  if (startsWith(signature, ZIP_SIGNATURE)) return readTorchFile(path);
+  if (startsWith(signature, ZIP_SIGNATURE))
+    return { tensors: await readTorchFile(path), topology: null };
   if (startsWith(signature, LEGACY_SIGNATURE)) {
     throw malformed(
       path,
@@ -37,7 +45,8 @@ export async function readWeightsFile(path: string): Promise<ReadonlyMap<string,
       DOWNLOAD_AGAIN,
     );
   }
-  return withoutWrappers((await readSafetensors(path)).tensors);
+  const { tensors, metadata } = await readSafetensors(path);
+  return { tensors: withoutWrappers(tensors), topology: topologyOfMetadata(metadata, path) };
 }
 
 const DOWNLOAD_AGAIN =

@@ -2,41 +2,27 @@ import { open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { DataError } from '../diagnostics/errors.ts';
-import { ARCHITECTURES, elementCount, headOf, parameterSpecs, type Network } from './network.ts';
+import { elementCount, headOf, parameterSpecs, type Network } from './network.ts';
 import { negativeVariance } from './negative-variance.ts';
 import { torchStateDict } from './torch-weights.ts';
 import { initialValues, weightOf, type WeightLookup } from './weights.ts';
+import {
+  requireArchitecture,
+  topologyMetadata,
+  weightsTopologySchema,
+  type WeightsTopology,
+} from './weights-topology.ts';
 import { writeSafetensors } from './write-safetensors.ts';
 
 const WEIGHTS_FILE = 'weights.bin';
 /** The same weights for PyTorch; not read here. */
 export const TORCH_WEIGHTS_FILE = 'model.safetensors';
 
-const networkOptionsSchema = z.strictObject({
-  architecture: z.enum(ARCHITECTURES),
-  variant: z.enum(['paper', 'torchvision']),
-  widthMultiplier: z.number(),
-  padding: z.enum(['torch', 'same']),
-  batchNorm: z.enum(['standard', 'none']),
-  dropout: z.number(),
-  classCount: z.int().min(1),
-  imageSize: z.int().min(1),
-});
-
-const normalizationSchema = z.strictObject({
-  mean: z.tuple([z.number(), z.number(), z.number()]),
-  std: z.tuple([z.number(), z.number(), z.number()]),
-});
-
 /** `model.json`, laid out as tf.io's; `modelTopology` is ours, since the network is no tf.layers model. */
 const modelJsonSchema = z.strictObject({
   format: z.literal('drq-network'),
   generatedBy: z.string(),
-  modelTopology: z.strictObject({
-    network: networkOptionsSchema,
-    classes: z.array(z.string()),
-    normalization: normalizationSchema,
-  }),
+  modelTopology: weightsTopologySchema,
   weightsManifest: z.tuple([
     z.strictObject({
       paths: z.tuple([z.literal(WEIGHTS_FILE)]),
@@ -50,7 +36,6 @@ const modelJsonSchema = z.strictObject({
     }),
   ]),
 });
-export type WeightsTopology = z.infer<typeof modelJsonSchema>['modelTopology'];
 export type WeightsDetails = Omit<WeightsTopology, 'network'>;
 
 /**
@@ -96,14 +81,11 @@ export async function writeTorchWeights(
   path: string,
   network: Network,
   weights: WeightLookup,
-  { classes, normalization }: WeightsDetails,
+  details: WeightsDetails,
 ): Promise<void> {
   await writeSafetensors(path, torchStateDict(network, weights), {
     format: 'pt',
-    'drq.network': JSON.stringify(network.options),
-    'drq.classes': JSON.stringify(classes),
-    'drq.mean': JSON.stringify(normalization.mean),
-    'drq.std': JSON.stringify(normalization.std),
+    ...topologyMetadata({ network: network.options, ...details }),
   });
 }
 
@@ -158,15 +140,7 @@ export function weightsFromFolder(
   const weights = new Map<string, Float32Array>();
   const replaced: string[] = [];
   const head = headOf(network);
-  const { architecture } = network.options;
-  if (topology.network.architecture !== architecture) {
-    // A smaller ResNet would find all that it needs in a larger one.
-    throw new DataError({
-      code: 'models/other-architecture',
-      message: `the weights are of ${topology.network.architecture}, the network to train is ${architecture}`,
-      hint: 'give the weights of a training of the same architecture, or leave the input "weights" out',
-    });
-  }
+  requireArchitecture(network, topology);
   for (const spec of parameterSpecs(network)) {
     const stored = tensors.get(spec.name);
     if (stored?.shape.join() === spec.shape.join()) {

@@ -175,8 +175,8 @@ async function compareCase(
 
 /** The same tensors as PyTorch's own views and, in order and in float32, as safetensors. */
 async function viewFaults(path: string): Promise<string[]> {
-  const expected = await readWeightsFile(`${path}.safetensors`);
-  const actual = await readWeightsFile(`${path}.pth`);
+  const { tensors: expected } = await readWeightsFile(`${path}.safetensors`);
+  const { tensors: actual } = await readWeightsFile(`${path}.pth`);
   return [...new Set([...expected.keys(), ...actual.keys()])]
     .filter((name) => !isDeepStrictEqual(actual.get(name), expected.get(name)))
     .map((name) => `views.pth: "${name}" is read otherwise than PyTorch holds it`);

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { headFit } from '../../../src/models/head-for-classes.ts';
 import { loadInitialWeights, type InitialWeights } from '../../../src/models/initial-weights.ts';
-import { writeWeightsFolder } from '../../../src/models/weights-folder.ts';
+import { TORCH_WEIGHTS_FILE, writeWeightsFolder } from '../../../src/models/weights-folder.ts';
+import { topologyOfMetadata } from '../../../src/models/weights-topology.ts';
 import { initialValues, randomWeights, weightOf } from '../../../src/models/weights.ts';
 import { headOf, parameterSpecs } from '../../../src/models/network.ts';
 import { buildNetwork } from '../../../src/models/zoo.ts';
@@ -26,8 +28,10 @@ function trainedWeights(): Map<string, Float32Array> {
     );
 }
 
-async function startFromFolder(
+/** A start from what a training on `TRAINED_CLASSES` left, or from one file of it. */
+async function start(
   context: TestContext,
+  source: 'folder' | 'file',
   classes: readonly string[],
 ): Promise<InitialWeights> {
   const folder = await temporaryFolder(context);
@@ -35,7 +39,8 @@ async function startFromFolder(
     classes: TRAINED_CLASSES,
     normalization: NORMALIZATION,
   });
-  return loadInitialWeights(NETWORK, folder, { classes, seed: 5, initialization: 'published' });
+  const path = source === 'folder' ? folder : join(folder, TORCH_WEIGHTS_FILE);
+  return loadInitialWeights(NETWORK, path, { classes, seed: 5, initialization: 'published' });
 }
 
 test('heads are compared by their classes, where there are as many', () => {
@@ -53,32 +58,77 @@ test('heads are compared by their classes, where there are as many', () => {
   assert.deepEqual(headFit(['Ku\u0308he', 'b'], ['K\u00fche', 'b']), { kind: 'by-shape' });
 });
 
-test('the head of the same classes in another order is put into the new order', async (context) => {
-  const { weights, replaced, trained } = await startFromFolder(context, ['zebra', 'cat', 'dog']);
-  assert.deepEqual(replaced, []);
-  assert.deepEqual(trained?.classes, TRAINED_CLASSES);
-  assert.deepEqual(weights.get(BIAS), Float32Array.of(3, 1, 2));
-  // [in, out]: the rows of the first two inputs
-  assert.deepEqual(
-    weights.get(WEIGHT)?.subarray(0, 6),
-    Float32Array.of(...[3, 1, 2], ...[13, 11, 12]),
-  );
+for (const source of ['folder', 'file'] as const) {
+  test(`${source}: the head of the same classes in another order is put into the new order`, async (context) => {
+    const { weights, replaced, trained } = await start(context, source, ['zebra', 'cat', 'dog']);
+    assert.deepEqual(replaced, []);
+    assert.deepEqual(trained, {
+      network: NETWORK.options,
+      ...{ classes: TRAINED_CLASSES, normalization: NORMALIZATION },
+    });
+    assert.deepEqual(weights.get(BIAS), Float32Array.of(3, 1, 2));
+    // [in, out]: the rows of the first two inputs
+    assert.deepEqual(
+      weights.get(WEIGHT)?.subarray(0, 6),
+      Float32Array.of(...[3, 1, 2], ...[13, 11, 12]),
+    );
+  });
+
+  test(`${source}: the head of other classes is drawn anew, and only the head`, async (context) => {
+    const { weights, replaced } = await start(context, source, ['cat', 'dog', 'newt']);
+    assert.deepEqual(replaced, [WEIGHT, BIAS]);
+    for (const spec of parameterSpecs(NETWORK)) {
+      const expected =
+        spec.layer === headOf(NETWORK)
+          ? initialValues(NETWORK, spec, 5)
+          : weightOf(trainedWeights(), spec.name);
+      assert.deepEqual(weights.get(spec.name), expected, spec.name);
+    }
+  });
+
+  test(`${source}: the head of the same classes stays as it is`, async (context) => {
+    const { weights, replaced } = await start(context, source, TRAINED_CLASSES);
+    assert.deepEqual(replaced, []);
+    assert.deepEqual(weights.get(BIAS), Float32Array.of(1, 2, 3));
+  });
+}
+
+test('a file of a training of another architecture is refused', async (context) => {
+  const folder = await temporaryFolder(context);
+  await writeWeightsFolder(folder, NETWORK, trainedWeights(), {
+    classes: TRAINED_CLASSES,
+    normalization: NORMALIZATION,
+  });
+  const resnet = buildNetwork({ ...NETWORK.options, architecture: 'resnet18' });
+  const options = { classes: TRAINED_CLASSES, seed: 5, initialization: 'published' } as const;
+  await assert.rejects(loadInitialWeights(resnet, join(folder, TORCH_WEIGHTS_FILE), options), {
+    code: 'models/other-architecture',
+    message: 'the weights are of mobilenet-v2, the network to train is resnet18',
+  });
 });
 
-test('the head of other classes is drawn anew, and only the head', async (context) => {
-  const { weights, replaced } = await startFromFolder(context, ['cat', 'dog', 'newt']);
-  assert.deepEqual(replaced, [WEIGHT, BIAS]);
-  for (const spec of parameterSpecs(NETWORK)) {
-    const expected =
-      spec.layer === headOf(NETWORK)
-        ? initialValues(NETWORK, spec, 5)
-        : weightOf(trainedWeights(), spec.name);
-    assert.deepEqual(weights.get(spec.name), expected, spec.name);
+test('metadata of other programs say nothing, damaged ones of a training are refused', () => {
+  assert.equal(topologyOfMetadata({ format: 'pt', network: '{' }, 'w.safetensors'), null);
+  const ours = {
+    'drq.network': JSON.stringify(NETWORK.options),
+    'drq.classes': '["a"]',
+    'drq.mean': '[0,0,0]',
+    'drq.std': '[1,1,1]',
+  };
+  assert.deepEqual(topologyOfMetadata(ours, 'w.safetensors')?.classes, ['a']);
+  for (const [changes, message] of [
+    [
+      { 'drq.classes': '["a"' },
+      /^the metadata of w\.safetensors hold "drq\.classes", which is not/,
+    ],
+    [
+      { 'drq.mean': '[0]' },
+      /^the metadata of w\.safetensors are not those of a train stage: .*mean/s,
+    ],
+  ] as const) {
+    assert.throws(() => topologyOfMetadata({ ...ours, ...changes }, 'w.safetensors'), {
+      code: 'models/malformed-weights',
+      message,
+    });
   }
-});
-
-test('the head of the same classes stays as it is', async (context) => {
-  const { weights, replaced } = await startFromFolder(context, TRAINED_CLASSES);
-  assert.deepEqual(replaced, []);
-  assert.deepEqual(weights.get(BIAS), Float32Array.of(1, 2, 3));
 });

@@ -50,7 +50,7 @@ test("the wrappers of PyTorch's models are dropped from every name, or from none
   const tensor = { dtype: 'F32', shape: [1], data: Float32Array.of(1) };
   const namesOf = async (...names: string[]): Promise<string[]> => {
     const bytes = safetensorsBytes(Object.fromEntries(names.map((name) => [name, tensor])));
-    return [...(await readWeightsFile(await fileOf(context, bytes))).keys()];
+    return [...(await readWeightsFile(await fileOf(context, bytes))).tensors.keys()];
   };
   assert.deepEqual(await namesOf('module.a', 'module.b'), ['a', 'b']);
   assert.deepEqual(await namesOf('_orig_mod.a.weight'), ['a.weight']);
