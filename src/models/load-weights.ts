@@ -19,7 +19,7 @@ export interface LoadedWeights {
   readonly weights: Map<string, Float32Array>;
   /** Whose names and layouts the file has. */
   readonly origin: 'torchvision' | 'keras';
-  /** Parameters that were not taken from the file: the head when the class count differs. */
+  /** Parameters that were not taken from the file: the head when the class count differs or there is none. */
   readonly replaced: readonly string[];
   /**
    * The file has no batch norm but the network has: these layers got the folded biases as `beta`, with
@@ -36,7 +36,7 @@ export interface LoadedFile extends LoadedWeights {
 /**
  * Weights of `network` from a safetensors or PyTorch file with torchvision's names (any network) or
  * Keras's (MobileNetV2). Layers that depend on the class count, and AlexNet's first dense layer in the paper's
- * variant, are drawn anew when their shape differs.
+ * variant, are drawn anew when their shape differs; so is a head that the file does not have at all.
  * @throws DataError naming the tensor for missing names, unknown names, wrong shapes and negative variances;
  * `models/other-architecture` where the file says so.
  */
@@ -93,7 +93,12 @@ export function weightsFromTensors(
     if (problem !== null) throw malformed(path, found.storedName, problem);
     weights.set(spec.name, found.convert(tensor.data));
   }
-  if (missing.length > 0) {
+  if (isHeadAlone(network, missing) && unusedNames(tensors, used).length === 0) {
+    for (const { spec } of missing) {
+      replaced.push(spec.name);
+      weights.set(spec.name, initialValues(network, spec, seed));
+    }
+  } else if (missing.length > 0) {
     const neededCount = parameterSpecs(network).length;
     throw missingWeights({
       ...{ path, network, missing, neededCount },
@@ -102,6 +107,13 @@ export function weightsFromTensors(
   }
   rejectUnknown(path, tensors, used);
   return { weights, origin: keras ? 'keras' : 'torchvision', replaced, foldedBatchNorm };
+}
+
+/** Whether all of the head is missing and nothing else, as of a backbone that was saved without it. */
+function isHeadAlone(network: Network, missing: MissingWeights['missing']): boolean {
+  const head = headOf(network);
+  const headCount = parameterSpecs(network).filter(({ layer }) => layer === head).length;
+  return missing.length === headCount && missing.every(({ spec }) => spec.layer === head);
 }
 
 interface StoredParameter extends StoredPlace {

@@ -153,8 +153,11 @@ function networkOptions(parameters: Parameters, shards: ImageShards): Network['o
 function describeStart(context: Context, initial: StartedNetwork['initial']): void {
   context.log(`initial weights: ${initial.description}`);
   if (initial.replaced.length > 0) {
-    const reason = initial.headFit.kind === 'other-classes' ? 'shapes or classes' : 'shapes';
-    context.log(`drawn anew, since their ${reason} differ: ${initial.replaced.join(', ')}`);
+    const reason =
+      initial.headFit.kind === 'other-classes' ? 'shape or for these classes' : 'shape';
+    context.log(
+      `drawn anew, since the initial weights have none of their ${reason}: ${initial.replaced.join(', ')}`,
+    );
   }
   if (initial.headFit.kind === 'reordered') {
     context.notice(

@@ -27,6 +27,34 @@ test('the head is drawn anew when the class count differs, and only the head', (
   assert.deepEqual(weights.get('features.0.1.bias'), tensors.get('features.0.1.bias')?.data);
 });
 
+test('a backbone without a head starts a network, half a head does not', () => {
+  const network = buildNetwork(SMALL);
+  const backbone = formulaStateDict(network);
+  backbone.delete('classifier.1.weight');
+  const bias = backbone.get('classifier.1.bias');
+  assert.ok(bias);
+  const isMissing = {
+    code: 'models/missing-weights',
+    message: /has no tensor "classifier\.1\.weight"/,
+  };
+  assert.throws(() => weightsFromTensors(network, backbone, SOURCE), isMissing);
+  backbone.delete('classifier.1.bias');
+  const { replaced, weights } = weightsFromTensors(network, backbone, SOURCE);
+  assert.deepEqual(replaced, ['classifier.1.weight', 'classifier.1.bias']);
+  assert.equal(weights.size, parameterSpecs(network).length);
+  // What is left over may be the head under another name.
+  const renamed = new Map(backbone).set('classifier.bias', bias);
+  assert.throws(() => weightsFromTensors(network, renamed, SOURCE), {
+    ...isMissing,
+    hint: /a similar name in the file is "classifier\.bias"/,
+  });
+  const torn = new Map(backbone);
+  torn.delete('features.18.0.weight');
+  assert.throws(() => weightsFromTensors(network, torn, SOURCE), {
+    message: /has no tensor "features\.18\.0\.weight"/,
+  });
+});
+
 test("torchvision's AlexNet starts the paper's, but for the layers that cannot fit", () => {
   const torchvision: NetworkOptions = {
     ...NETWORK_OPTIONS,
