@@ -45,8 +45,8 @@ const KNOWN = new Set([
   ...[ORDERED_DICT, COUNTER, SIZE, REBUILD_TENSOR, REBUILD_PARAMETER],
   ...Object.keys(STORAGES),
 ]);
-/** Under which training scripts put the state_dict beside epoch and optimizer. */
-const NESTED_KEYS = ['state_dict', 'model_state_dict', 'model'];
+/** Under which training scripts put the state_dict beside epoch and optimizer; averages only where they are alone. */
+const NESTED_KEYS = ['state_dict', 'model_state_dict', 'model', 'model_ema', 'state_dict_ema'];
 
 /** Objects of their own, so that no text in a pickle can pass for one. */
 class KnownGlobal {

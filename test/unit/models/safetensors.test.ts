@@ -48,14 +48,19 @@ test('floats of four widths are read, counters are left out', async (context) =>
 
 test("the wrappers of PyTorch's models are dropped from every name, or from none", async (context) => {
   const tensor = { dtype: 'F32', shape: [1], data: Float32Array.of(1) };
+  const count = { dtype: 'F32', shape: [], data: Float32Array.of(7) };
   const namesOf = async (...names: string[]): Promise<string[]> => {
-    const bytes = safetensorsBytes(Object.fromEntries(names.map((name) => [name, tensor])));
+    const tensors = names.map((name) => [name, name === 'n_averaged' ? count : tensor] as const);
+    const bytes = safetensorsBytes(Object.fromEntries(tensors));
     return [...(await readWeightsFile(await fileOf(context, bytes))).tensors.keys()];
   };
   assert.deepEqual(await namesOf('module.a', 'module.b'), ['a', 'b']);
   assert.deepEqual(await namesOf('_orig_mod.a.weight'), ['a.weight']);
   assert.deepEqual(await namesOf('module._orig_mod.a'), ['a']);
   assert.deepEqual(await namesOf('module.a', 'b'), ['module.a', 'b']);
+  // A count that was cast to float with all else.
+  assert.deepEqual(await namesOf('n_averaged', 'module.a'), ['a']);
+  assert.deepEqual(await namesOf('n_averaged'), ['n_averaged']);
 });
 
 test('tensors may lie in any order, and empty ones anywhere', async (context) => {

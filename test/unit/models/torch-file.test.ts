@@ -100,7 +100,7 @@ test('memo, long numbers and single items are read as Python writes them', async
   assert.deepEqual(tensors.get('a'), { shape: [6], data: SIX });
 });
 
-for (const key of ['state_dict', 'model_state_dict', 'model']) {
+for (const key of ['state_dict', 'model_state_dict', 'model', 'model_ema', 'state_dict_ema']) {
   test(`the state_dict of a checkpoint's "${key}" is found, without "module."`, async (context) => {
     const state = pickle.dict(
       [
@@ -119,6 +119,29 @@ for (const key of ['state_dict', 'model_state_dict', 'model']) {
     assert.deepEqual(tensors.get('b')?.data, SIX);
   });
 }
+
+test("PyTorch's average of a model is read, without its count", async (context) => {
+  // As torch.optim.swa_utils.AveragedModel(model).state_dict() has it.
+  const counter = { kind: 'Long', data: BigInt64Array.of(7n), shape: [] } as const;
+  const bytes = torchFile({
+    n_averaged: counter,
+    'module.a.weight': { data: SIX, shape: [2, 3] },
+    'module.a.num_batches_tracked': counter,
+  });
+  const tensors = await readTorchFile(await fileOf(context, bytes));
+  assert.deepEqual([...tensors], [['a.weight', { shape: [2, 3], data: SIX }]]);
+});
+
+test("a checkpoint's own weights come before their average", async (context) => {
+  const state = (name: string): Buffer =>
+    pickle.dict([[name, tensorPickle({ data: SIX, shape: [6] }, '0')]]);
+  const root = pickle.dict([
+    ['model_ema', state('average')],
+    ['model', state('last')],
+  ]);
+  const tensors = await readTorchFile(await fileOf(context, torchZip(root, [SIX])));
+  assert.deepEqual([...tensors.keys()], ['last']);
+});
 
 test('a pickle of protocol 4 is read: short texts, frames, numbered memos, globals by texts', async (context) => {
   const short = (text: string): Buffer =>
