@@ -74,6 +74,9 @@ function inOneRow(
   const reasons = new Map(planned.map(({ node, reason }) => [node, reason]));
   const rows = new Map<string, FloatNode>();
   const expanded = new Set<string>();
+  const blocked = new Set(
+    inFloat.flatMap(({ name }) => (BLOCKED.test(name) ? [name.replace(BLOCKED, '')] : [])),
+  );
   for (const node of inFloat) {
     const [, operatorName, token] = PIECE.exec(node.output[0] ?? '') ?? [];
     const part = operatorName ?? token;
@@ -83,7 +86,10 @@ function inOneRow(
     }
     // Of an operator that was taken apart the last piece makes its output.
     const whole = node.name === '' ? originals.producers.get(node.output[0] ?? '') : undefined;
-    const shown = originalName(node, originals, reasons) ?? shownNode(whole ?? node);
+    const known = BLOCKED.test(node.name)
+      ? fusedInto(node, blocked, originals)
+      : originalName(node, originals, reasons);
+    const shown = known ?? shownNode(whole ?? node);
     const reason = reasons.get(shown) ?? reasonOf(node);
     rows.set(shown, { node: shown, operator: (whole ?? node).opType, reason });
   }
@@ -96,31 +102,49 @@ const PIECE = /^_(?:inlfunc_([A-Za-z]+)_|(token)_\d+$)/;
 /** Those whose pieces do not bear their name. */
 const NAMELESS = ['HardSwish', 'Celu', 'Mish', 'Softplus', 'Gelu'];
 
-/** How onnxruntime names a convolution that it gave its own blocked layout: after its output. */
+/** How onnxruntime names what it gave its own blocked layout: after its output. */
 const BLOCKED = /_nchwc(?:_token_\d+)?$/;
 
 /** How it names a layer that took in an activation, and one that took in a Transpose. */
 const FUSED = /^(?:fused (.+)|(.+)\/MatmulTransposeFusion\/)$/;
 
-/**
- * The node whose output, or that of the activation fused to it, such a convolution is named after; of a
- * GELU made of five nodes the last.
- */
+/** The planned node that a layer with an activation or a Transpose is named after; of a GELU the last. */
 function originalName(
   { opType, name, input }: OnnxNode,
-  { producers, gelus }: Originals,
+  { gelus }: Originals,
   reasons: ReadonlyMap<string, string>,
 ): string | undefined {
   const last = opType === 'Gelu' ? gelus.get(input[0] ?? '') : undefined;
   if (last !== undefined) return shownNode(last);
   const [, inFront, behind] = FUSED.exec(name) ?? [];
   const fused = inFront ?? behind;
-  if (fused !== undefined && reasons.has(fused)) return fused;
-  if (!BLOCKED.test(name)) return undefined;
-  const producer = producers.get(name.replace(BLOCKED, ''));
-  const candidates = [producer, producers.get(producer?.input[0] ?? '')];
-  const names = candidates.flatMap((node) => (node === undefined ? [] : [shownNode(node)]));
-  return names.find((candidate) => reasons.has(candidate)) ?? names[0];
+  return fused !== undefined && reasons.has(fused) ? fused : undefined;
+}
+
+/** A sum and an activation. */
+const MOST_FUSED = 2;
+
+/**
+ * The node that became such a one, which is named after its output or that of what was fused to it: of
+ * the same kind, and none that has a name of its own in `blocked`, as the other operand of a sum may.
+ */
+function fusedInto(
+  { opType, name }: OnnxNode,
+  blocked: ReadonlySet<string>,
+  { producers }: Originals,
+): string | undefined {
+  const last = producers.get(name.replace(BLOCKED, ''));
+  if (last === undefined) return undefined;
+  const kind = opType === 'Upsample' ? 'Resize' : opType;
+  let nodes = [last];
+  for (let depth = 0; depth <= MOST_FUSED; depth += 1) {
+    const found = nodes.find(
+      (node) => node.opType === kind && (node === last || !blocked.has(node.output[0] ?? '')),
+    );
+    if (found !== undefined) return shownNode(found);
+    nodes = nodes.flatMap(({ input }) => input.flatMap((tensor) => producers.get(tensor) ?? []));
+  }
+  return shownNode(last);
 }
 
 function reasonOf(node: OnnxNode): string {
