@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { argmax } from '../../../src/metrics/ranking.ts';
+import { makeTensor } from '../../../src/onnx/build.ts';
 import { writeOnnx } from '../../../src/onnx/writer.ts';
 import { calibrate } from '../../../src/quantization/calibrate.ts';
 import { collectRows } from '../../../src/quantization/compare-models.ts';
@@ -16,7 +17,13 @@ import { quantizeModel } from '../../../src/quantization/quantize-model.ts';
 import { returnOrder } from '../../../src/quantization/return-order.ts';
 import { measureSensitivity } from '../../../src/quantization/sensitivity.ts';
 import { temporaryFolder } from '../../support/stage-context.ts';
-import { tinyConvnet, writeNoiseShards } from '../../support/tiny-convnet.ts';
+import {
+  nodeSpec as node,
+  normalTensor,
+  normalValues,
+  smallModel,
+} from '../../support/quantize-one.ts';
+import { TINY_SIZE, tinyConvnet, writeNoiseShards } from '../../support/tiny-convnet.ts';
 
 test('steps are single at first and then longer, and end at the largest', () => {
   assert.deepEqual(stepCounts(0), [0]);
@@ -94,4 +101,66 @@ test('a layer whose range is far too small is found, and the budget frees what i
     budgetPoints: 0,
   });
   assert.equal(nothing.chosen.floatLayerCount, 0);
+});
+
+test('a layer that returned to float before a pool changes the result', async (t) => {
+  const folder = await temporaryFolder(t);
+  const floatPath = join(folder, 'float.onnx');
+  const imagesFolder = join(folder, 'images');
+  await mkdir(imagesFolder);
+  // One output channel of `uneven` is 200 times the others and hardly read: one scale is too few.
+  const isFirst = (row: number) => row === 0;
+  const uneven = makeTensor(
+    'w2',
+    [8, 8, 1, 1],
+    normalValues('w2', 64, 0.3).map((value, i) =>
+      isFirst(Math.floor(i / 8)) ? 200 * value : value,
+    ),
+  );
+  const w3 = makeTensor(
+    'w3',
+    [8, 8, 1, 1],
+    normalValues('w3', 64, 0.3).map((value, i) => (isFirst(i % 8) ? value / 2000 : value)),
+  );
+  const model = smallModel({
+    input: [1, 3, TINY_SIZE, TINY_SIZE],
+    output: 'logits',
+    nodes: [
+      node('Conv', ['input', 'w1'], 'c1'),
+      node('Conv', ['c1', 'w2'], 'uneven'),
+      node('MaxPool', ['uneven'], 'm', { kernel_shape: [2, 2], strides: [2, 2] }),
+      node('Conv', ['m', 'w3'], 'c3'),
+      node('GlobalAveragePool', ['c3'], 'p'),
+      node('Flatten', ['p'], 'logits'),
+    ],
+    tensors: [normalTensor('w1', [8, 3, 1, 1], 0.3), uneven, w3],
+  });
+  await writeOnnx(floatPath, model);
+  await writeNoiseShards(imagesFolder, 8);
+  const images = {
+    folder: imagesFolder,
+    split: 'train' as const,
+    indices: Array.from({ length: 8 }, (_, i) => 2 * i),
+  };
+  const shared = { workerCount: 1, scratchPath: folder };
+  const tensors = await calibrate({
+    ...{ model: prepareModel(model), images, method: 'min-max', percentile: 100, batchSize: 1 },
+    ...shared,
+  });
+  const quantized = quantizeModel(
+    model,
+    { tensors },
+    { granularity: 'per-tensor', weightRange: 'max', target: 'avx2', firstConvolution: 'keep' },
+  );
+  const { steps } = await meetAccuracyBudget({
+    quantized,
+    order: ['uneven', 'c1'],
+    floatPath,
+    images,
+    labels: images.indices.map(() => 0),
+    budgetPoints: -1000, // cannot be met, so that every step is measured
+    ...shared,
+  });
+  const [none, one] = steps.map(({ fidelity }) => fidelity.logitsSqnrDb ?? Infinity);
+  assert.ok(one! > none! + 3, `${none} dB, and ${one} with the layer in float`); // two steps
 });
