@@ -80,7 +80,10 @@ function joinMeans(graph: OnnxGraph): void {
   index.settle();
 }
 
-/** Constant axes in ascending order: an attribute up to opset 17, an input from 18 on. */
+/**
+ * Constant axes in ascending order: an attribute up to opset 17, an input from 18 on. Undefined where
+ * none are named, which means all or, if the node says so, none.
+ */
 function reducedAxes(
   node: OnnxNode,
   initializers: ReadonlyMap<string, Initializer>,
@@ -89,5 +92,6 @@ function reducedAxes(
   const tensor = initializers.get(node.input[1] ?? '');
   const axes =
     integersOf(node, 'axes') ?? (tensor === undefined ? undefined : readIntegers(tensor));
-  return axes?.map((axis) => (axis < 0 ? axis + rank : axis)).sort();
+  if (axes === undefined || axes.length === 0) return undefined;
+  return axes.map((axis) => (axis < 0 ? axis + rank : axis)).sort();
 }

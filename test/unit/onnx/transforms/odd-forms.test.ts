@@ -124,6 +124,17 @@ const FORMS: readonly PreparedForm[] = [
     operators: ['Resize'],
   })),
   {
+    name: 'a mean of opset 18 over empty axes, which are all, and one over two',
+    input: [2, 3, 4, 4],
+    opset: 18,
+    nodes: [
+      nodeSpec('ReduceMean', ['input', 'none'], 'all'),
+      nodeSpec('ReduceMean', ['all', 'places'], 'y'),
+    ],
+    tensors: [integers('none'), integers('places', 2, 3)],
+    operators: ['ReduceMean', 'GlobalAveragePool'],
+  },
+  {
     name: 'a Softmax of opset 11 over the last axis',
     input: [2, 3, 4, 5],
     opset: 11,
