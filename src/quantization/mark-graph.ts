@@ -157,7 +157,11 @@ function verdictOn(
   if (constantOperands.some((tensor) => tensor !== undefined && !hasCodes(tensor)))
     return staysFloat(`an operand holds values beyond ${LARGEST_OPERAND}, as masks do`);
   if (!operands.some((input) => tensors.has(input)))
-    return staysFloat('none of its inputs comes from an operator that runs in integers');
+    return staysFloat(
+      operands.some((input) => index.producers.get(input)?.opType === 'Gemm')
+        ? 'its inputs are float: a Gemm gives float results where nothing reads them in integers'
+        : 'none of its inputs comes from an operator that runs in integers',
+    );
   return verdict;
 }
 

@@ -54,3 +54,20 @@ test('two float layers whose sum is fused to one of them are both named', async 
   assert.equal(reasons['c2'], EXCLUDED, JSON.stringify(reasons));
   assert.equal(reasons['c3'], EXCLUDED, JSON.stringify(reasons));
 });
+
+test('a sum of two linear layers says that their results are float', async (t) => {
+  const model = smallModel({
+    input: [1, 8],
+    output: 'y',
+    nodes: [
+      node('Gemm', ['input', 'w1'], 'g1'),
+      node('Gemm', ['input', 'w2'], 'g2'),
+      node('Add', ['g1', 'g2'], 's'),
+      node('Gemm', ['s', 'w1'], 'y'),
+    ],
+    tensors: ['w1', 'w2'].map((name) => normalTensor(name, [8, 8], 0.3)),
+  });
+  const { optimized } = await quantizeOne(t, model, normalValues('input', 8));
+  const reason = optimized.floatNodes.find(({ node }) => node === 's')?.reason;
+  assert.match(reason ?? '', /^its inputs are float: a Gemm/);
+});
