@@ -29,9 +29,9 @@ const SIGMOID: ValueMap = { valueOf: (x) => 1 / (1 + Math.exp(-x)), turn: -Infin
 const SILU: ValueMap = { valueOf: (x) => x / (1 + Math.exp(-x)), turn: -1.2784645427610738 };
 
 /**
- * Derivations of those of `tensors` that have one, each from tensors before it in the graph. In a
- * DenseNet joined tensors are most of what there is to read, in an EfficientNet two of three tensors
- * are a sigmoid and its product.
+ * Derivations of those of `tensors` that have one, in the order of the graph: what one is derived from
+ * is derived before it, or has to be looked at. In a DenseNet joined tensors are most of what there is
+ * to read, in an EfficientNet two of three tensors are a sigmoid and its product.
  */
 export function derivationsOf(
   graph: OnnxGraph,
@@ -39,15 +39,15 @@ export function derivationsOf(
 ): Map<string, Derivation> {
   const index = indexGraph(graph);
   const { shapes } = inferGraph(graph);
-  return new Map(
-    [...tensors].flatMap((tensor) => {
-      const producer = index.producers.get(tensor);
-      const found = producer === undefined ? null : derivationOf(producer, index, shapes);
-      if (found === null) return [];
-      const inputs = found.kind === 'joined' ? found.inputs : [found.input];
-      return inputs.every((input) => tensors.has(input)) ? [[tensor, found] as const] : [];
-    }),
-  );
+  const derivations = new Map<string, Derivation>();
+  for (const node of graph.node) {
+    const [tensor = ''] = node.output;
+    const found = tensors.has(tensor) ? derivationOf(node, index, shapes) : null;
+    if (found === null) continue;
+    const inputs = found.kind === 'joined' ? found.inputs : [found.input];
+    if (inputs.every((input) => tensors.has(input))) derivations.set(tensor, found);
+  }
+  return derivations;
 }
 
 function derivationOf(
@@ -89,23 +89,20 @@ function hardSigmoid(node: OnnxNode): ValueMap {
   };
 }
 
-/** `observed` with the states of derived tensors, all in the order of `tensors`. */
+/**
+ * `observed` with the states of derived tensors, all in the order of `tensors`. That is no graph order:
+ * a reader of a derived tensor may stand before all others of what it derives from.
+ */
 export function withDerived(
   observed: ReadonlyMap<string, ObserverState>,
   derivations: ReadonlyMap<string, Derivation>,
   tensors: Iterable<string>,
 ): Map<string, ObserverState> {
-  const all = new Map<string, ObserverState>();
-  if (observed.size === 0) return all;
-  for (const tensor of tensors) {
-    const derivation = derivations.get(tensor);
-    const state =
-      derivation === undefined
-        ? observed.get(tensor)!
-        : stateOf(derivation, (input) => all.get(input)!); // its inputs come before it
-    all.set(tensor, state);
-  }
-  return all;
+  if (observed.size === 0) return new Map();
+  const all = new Map(observed);
+  const known = (tensor: string): ObserverState => all.get(tensor)!; // observed, or derived before
+  for (const [tensor, derivation] of derivations) all.set(tensor, stateOf(derivation, known));
+  return new Map(Array.from(tensors, (tensor) => [tensor, known(tensor)]));
 }
 
 function stateOf(derivation: Derivation, of: (tensor: string) => ObserverState): ObserverState {

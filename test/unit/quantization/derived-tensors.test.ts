@@ -99,5 +99,17 @@ test('what follows from other tensors is what would have been seen', async () =>
 test('what some inputs of are not known is looked at', () => {
   const graph = graphOf(prepareModel(network()));
   const derivations = derivationsOf(graph, new Set(['b', 'joined', 'again', 'hard']));
-  assert.deepEqual([...derivations.keys()], ['again', 'hard']);
+  assert.deepEqual([...derivations.keys()], ['hard', 'again']);
+});
+
+test('tensors may be named before those that they derive from', async () => {
+  const model = prepareModel(network());
+  const names = ['turned', 'again', 'silu', 'gate', 'joined', 'hard', 'b', 'a'];
+  const derivations = derivationsOf(graphOf(model), new Set(names));
+  const seen = await states(model);
+  const observed = new Map(['b', 'a'].map((name) => [name, seen.get(name)!]));
+  const derived = withDerived(observed, derivations, names);
+  assert.deepEqual([...derived.keys()], names);
+  assert.deepEqual(derived.get('turned'), derived.get('again'));
+  assert.deepEqual(derived, withDerived(observed, derivations, [...names].reverse()));
 });
