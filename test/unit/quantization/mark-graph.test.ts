@@ -72,6 +72,35 @@ test('a pool shares the parameters of its input, and so does what follows', () =
   assert.deepEqual([tensors.get('p')!.source, tensors.get('y')!.source], ['c', 'c']);
 });
 
+test('what a later layer asks for reaches the nodes before it, in any order of nodes', () => {
+  const reading = [
+    node('MaxPool', ['t'], 'p'),
+    node('Sigmoid', ['t'], 's'),
+    node('Add', ['s', 'h'], 'a'),
+    node('Relu', ['a'], 'r'),
+  ];
+  const inOrder = (...nodes: readonly NodeSpec[]) => {
+    const { tensors, floatNodes } = markGraph(
+      graphWith([
+        node('Tanh', ['input'], 't'),
+        node('Softsign', ['input'], 'h'),
+        ...nodes,
+        node('Concat', ['p', 'c'], 'joined'),
+        node('Concat', ['joined', 'r'], 'y'),
+      ]),
+    );
+    assert.deepEqual(
+      floatNodes.map(({ operator }) => operator),
+      ['Tanh', 'Softsign'],
+    );
+    assert.equal(tensors.get('p')?.source, 't');
+    assert.equal(tensors.has('a'), false); // the Relu is fused into the Add
+    return new Map([...tensors].sort(([a], [b]) => (a < b ? -1 : 1)));
+  };
+  const convolution = node('Conv', ['t', 'w'], 'c');
+  assert.deepEqual(inOrder(...reading, convolution), inOrder(convolution, ...reading));
+});
+
 test('an unsupported operator stays float with its reason, and is joined by a pair', () => {
   const { tensors, floatNodes } = markGraph(
     graphWith([
