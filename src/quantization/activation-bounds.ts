@@ -15,11 +15,28 @@ export interface Bounds {
   readonly high: number;
 }
 
-/** What the values of a tensor are known to obey. */
+/** What the Relu or Clip that makes a tensor leaves of its values. */
 export function boundsOf(tensor: string, index: GraphIndex): Bounds {
   const producer = index.producers.get(tensor);
   const bounds = producer === undefined ? undefined : activationBounds(producer, index);
-  return bounds ?? { low: leastOfHardSwish(tensor, index), high: Infinity };
+  return bounds ?? { low: -Infinity, high: Infinity };
+}
+
+/**
+ * What of a tensor's values its readers tell apart: all of them a Relu or Clip that is not fused, such
+ * as a Hardtanh, or the parts of a HardSwish. Codes for others would be lost.
+ */
+export function readBoundsOf(tensor: string, index: GraphIndex): Bounds {
+  const readers = index.outputs.has(tensor) ? [] : (index.consumers.get(tensor) ?? []);
+  const bounds = readers.flatMap((reader) =>
+    reader.input[0] === tensor ? (activationBounds(reader, index) ?? []) : [],
+  );
+  if (bounds.length === 0 || bounds.length < readers.length)
+    return { low: leastOfHardSwish(tensor, index), high: Infinity };
+  return {
+    low: Math.min(...bounds.map(({ low }) => low)),
+    high: Math.max(...bounds.map(({ high }) => high)),
+  };
 }
 
 /** -c where all that reads x are the parts of x · clip(x + c, 0, …): what is less gives 0 like -c. */

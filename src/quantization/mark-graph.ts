@@ -1,6 +1,6 @@
 import { indexGraph, shownNode } from '../onnx/graph-edit.ts';
 import type { OnnxGraph, OnnxNode } from '../onnx/model.ts';
-import { boundsOf } from './activation-bounds.ts';
+import { boundsOf, readBoundsOf, type Bounds } from './activation-bounds.ts';
 import type { Join } from './align-scales.ts';
 import { decideNodes } from './decide-nodes.ts';
 
@@ -20,6 +20,8 @@ export interface MarkedTensor {
   /** Bounds of the Relu or Clip that makes it; the range is clamped to them. */
   readonly low: number;
   readonly high: number;
+  /** What its readers tell apart of its values (see `readBoundsOf`); the range is clamped to it, too. */
+  readonly read: Bounds;
 }
 
 export interface FloatNode {
@@ -55,7 +57,9 @@ export function markGraph(graph: OnnxGraph, excluded: ReadonlySet<string> = new 
   const floatNodes: FloatNode[] = [];
 
   const quantizeTensor = (tensor: string): void => {
-    if (!tensors.has(tensor)) tensors.set(tensor, { source: tensor, ...boundsOf(tensor, index) });
+    if (tensors.has(tensor)) return;
+    const read = readBoundsOf(tensor, index);
+    tensors.set(tensor, { source: tensor, ...boundsOf(tensor, index), read });
   };
   for (const [node, { verdict, coded }] of decideNodes(graph, index, excluded)) {
     switch (verdict.kind) {

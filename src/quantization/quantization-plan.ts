@@ -110,8 +110,9 @@ export function planQuantization(
 }
 
 /**
- * Scale and zero point of every marked tensor: the table's range inside what its Relu or Clip allows;
- * tensors that are added or concatenated share a scale where that serves (see `alignScales`).
+ * Scale and zero point of every marked tensor: the table's range inside what the Relu or Clip before
+ * it, and those behind it, let through; tensors that are added or concatenated share a scale where that
+ * serves (see `alignScales`).
  * @throws OnnxError `quantization/missing-range`
  */
 export function planActivations(
@@ -120,10 +121,10 @@ export function planActivations(
 ): Map<string, ActivationParameters> {
   const activations = new Map<string, ActivationParameters>();
   const zeros = new Set<string>(); // any scale does for them
-  for (const [tensor, { source, low, high }] of marks.tensors) {
+  for (const [tensor, { source, low, high, read }] of marks.tensors) {
     const range = table.tensors[source];
     if (range === undefined) throw missingRange(source);
-    const clamped = clampRange(range, low, high);
+    const clamped = clampRange(clampRange(range, low, high), read.low, read.high);
     activations.set(tensor, activationParameters(clamped, high));
     if (clamped.min === 0 && clamped.max === 0) zeros.add(tensor);
   }

@@ -22,7 +22,10 @@ function aligned(
       tensors: new Map(
         names.map((name) => [
           name,
-          { source: shared[name] ?? name, low: 0, high: bounds[name] ?? Infinity },
+          {
+            ...{ source: shared[name] ?? name, low: 0, high: bounds[name] ?? Infinity },
+            read: { low: -Infinity, high: Infinity },
+          },
         ]),
       ),
       joins,

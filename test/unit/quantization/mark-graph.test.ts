@@ -17,7 +17,14 @@ const tensors = [
   makeTensor('zero', [], Float32Array.of(0)),
   makeTensor('six', [], Float32Array.of(6)),
   makeTensor('one', [], Float32Array.of(1)),
+  makeTensor('minus', [], Float32Array.of(-1)),
 ];
+const SCHEME = {
+  granularity: 'per-channel',
+  range: 'max',
+  target: 'vnni',
+  firstConvolution: 'keep',
+} as const;
 const graphWith = (nodes: readonly NodeSpec[], output = 'y') =>
   graphOf(smallModel({ nodes, tensors, output, input: [1, 4, 4, 4] }));
 
@@ -31,7 +38,8 @@ test('nothing is quantized between a convolution and its activation', () => {
     ]),
   );
   assert.deepEqual([...marks.tensors.keys()], ['input', 'r', 'y']);
-  assert.deepEqual(marks.tensors.get('r'), { source: 'r', low: 0, high: 6 });
+  const read = { low: -Infinity, high: Infinity };
+  assert.deepEqual(marks.tensors.get('r'), { source: 'r', low: 0, high: 6, read });
   assert.deepEqual(marks.floatNodes, []);
 });
 
@@ -56,9 +64,27 @@ test('what HardSwish makes 0 takes no codes, unless something else reads it', ()
     node('Mul', ['c', 'gate'], 'h'),
   ];
   const alone = markGraph(graphWith(hardSwish, 'h'));
-  assert.deepEqual(alone.tensors.get('c'), { source: 'c', low: -1, high: Infinity });
+  assert.deepEqual(alone.tensors.get('c')?.read, { low: -1, high: Infinity });
   const { tensors } = markGraph(graphWith([...hardSwish, node('Add', ['h', 'c'], 'y')]));
-  assert.equal(tensors.get('c')?.low, -Infinity);
+  assert.equal(tensors.get('c')?.read.low, -Infinity);
+});
+
+test('what no reader lets through takes no codes', () => {
+  const rangeOf = (nodes: readonly NodeSpec[], range = { min: -42, max: 40 }): number[] => {
+    const graph = graphWith([node('Conv', ['input', 'w'], 'c'), ...nodes]);
+    const sources = [...markGraph(graph).tensors.values()].map(({ source }) => source);
+    const table = { tensors: Object.fromEntries(sources.map((source) => [source, range])) };
+    const { scale, zeroPoint } = planQuantization(graph, table, SCHEME).activations.get('c')!;
+    return [-zeroPoint, 255 - zeroPoint].map((code) => Math.round(code * scale * 10) / 10);
+  };
+  const hardtanh = node('Clip', ['c', 'minus', 'one'], 'h');
+  const behind = node('Conv', ['h', 'w'], 'y');
+  assert.deepEqual(rangeOf([hardtanh, behind]), [-1, 1]);
+  assert.deepEqual(rangeOf([hardtanh, behind], { min: -0.5, max: 7 }), [-0.5, 1]);
+  // Of several readers the union counts; any other node tells all values apart.
+  const six = node('Clip', ['c', 'zero', 'six'], 's');
+  assert.deepEqual(rangeOf([hardtanh, six, node('Mul', ['h', 's'], 'y')]), [-1, 6]);
+  assert.deepEqual(rangeOf([hardtanh, node('Mul', ['h', 'c'], 'y')]).map(Math.round), [-42, 40]);
 });
 
 test('a pool shares the parameters of its input, and so does what follows', () => {
@@ -171,17 +197,11 @@ test('with an activation its layer stays float, which it is fused into', () => {
 
 test('a table of another model and unknown names are refused', () => {
   const graph = graphWith([node('Conv', ['input', 'w'], 'y')]);
-  const scheme = {
-    granularity: 'per-channel',
-    range: 'max',
-    target: 'vnni',
-    firstConvolution: 'pad',
-  } as const;
-  assert.throws(() => planQuantization(graph, { tensors: {} }, scheme), {
+  assert.throws(() => planQuantization(graph, { tensors: {} }, SCHEME), {
     code: 'quantization/missing-range',
     message: /tensor "input"/,
   });
-  assert.throws(() => planQuantization(graph, { tensors: {} }, scheme, new Set(['nowhere'])), {
+  assert.throws(() => planQuantization(graph, { tensors: {} }, SCHEME, new Set(['nowhere'])), {
     code: 'quantization/unknown-node',
     message: /nowhere/,
   });
