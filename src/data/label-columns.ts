@@ -33,7 +33,9 @@ const LABEL_COLUMNS = [
 export interface ColumnRequest {
   readonly imageColumn?: string;
   readonly labelColumn?: string;
+  /** '' for none. */
   readonly splitColumn?: string;
+  /** '' for none. */
   readonly groupColumn?: string;
 }
 
@@ -51,7 +53,7 @@ export function isLabelHeader(header: readonly string[]): boolean {
 }
 
 /**
- * Finds the columns by the names asked for, or by the names usual in the field.
+ * Finds the columns by the names asked for, image and label also by the names usual in the field.
  * @throws DataError `data/unknown-column`, listing the columns there are
  */
 export function findLabelColumns(
@@ -62,12 +64,12 @@ export function findLabelColumns(
   const named = (parameter: keyof ColumnRequest): number | undefined => {
     const name = request[parameter];
     if (name === undefined) return undefined;
-    const at = header.findIndex((column) => normalise(column) === normalise(name));
+    const at = header.findIndex((column) => normaliseColumn(column) === normaliseColumn(name));
     if (at < 0) throw unknownColumn(file, header, `no column "${name}" (${parameter})`);
     return at;
   };
-  const split = named('splitColumn');
-  const group = named('groupColumn');
+  const split = request.splitColumn === '' ? undefined : named('splitColumn');
+  const group = request.groupColumn === '' ? undefined : named('groupColumn');
   const image = named('imageColumn') ?? detect(header, IMAGE_COLUMNS);
   const label = named('labelColumn') ?? detect(header, LABEL_COLUMNS);
   if (image < 0 || label < 0) {
@@ -90,7 +92,7 @@ export function findLabelColumns(
 }
 
 function detect(header: readonly string[], usual: readonly string[]): number {
-  const names = header.map(normalise);
+  const names = header.map(normaliseColumn);
   for (const name of usual) {
     const at = names.indexOf(name);
     if (at >= 0) return at;
@@ -98,7 +100,8 @@ function detect(header: readonly string[], usual: readonly string[]): number {
   return -1;
 }
 
-function normalise(name: string): string {
+/** A column's name without case, spaces and punctuation. */
+export function normaliseColumn(name: string): string {
   return name.toLowerCase().replace(/[^\p{L}\p{N}]/gu, '');
 }
 

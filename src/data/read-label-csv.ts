@@ -4,7 +4,8 @@ import { CsvError, parse } from 'csv-parse/sync';
 import { DataError } from '../diagnostics/errors.ts';
 import { decodeLeniently, decodeUtf8 } from './csv-encoding.ts';
 import type { Split } from './dataset-index.ts';
-import { findLabelColumns, type ColumnRequest } from './label-columns.ts';
+import { detectColumns } from './detect-columns.ts';
+import { findLabelColumns, type ColumnRequest, type LabelColumns } from './label-columns.ts';
 import { listImageFiles } from './list-image-files.ts';
 import { parseSplitName, readClassName, type SourceImage } from './source-image.ts';
 
@@ -22,6 +23,16 @@ export interface LabelCsvRequest extends ColumnRequest {
   readonly isFolderGuessed?: boolean;
   /** Split of all rows. */
   readonly split?: Split;
+  /** The split is a guess: a column of splits says more. */
+  readonly isSplitGuessed?: boolean;
+  /** Tells the groups by the paths: then no column is taken for them that is not named. */
+  readonly groupPattern?: string;
+}
+
+export interface LabelledRows {
+  readonly images: readonly SourceImage[];
+  /** What to say of columns that were recognised by their name. */
+  readonly notes: readonly string[];
 }
 
 /** A table as text: header and rows, with the line each row starts on. */
@@ -37,18 +48,18 @@ export interface CsvTable {
  * @throws DataError `data/invalid-csv`, `data/unknown-column`, `data/path-outside`,
  *   `data/missing-images`, `data/missing-label`, `data/unknown-split`
  */
-export async function readLabelCsv(request: LabelCsvRequest): Promise<SourceImage[]> {
+export async function readLabelCsv(request: LabelCsvRequest): Promise<LabelledRows> {
   const { root, file, imageFolder } = request;
   refuseOutside(file, '', 'the parameter csv');
   refuseOutside(imageFolder, '', 'the parameter csv.imageFolder');
   const table = await readCsvTable(join(root, file), file, decodeUtf8);
-  const columns = findLabelColumns(file, table.header, request);
+  const { columns, notes } = findColumns(request, table);
   const locate = await createImageLocator(request);
   const missing: string[] = [];
   const unlabelled: string[] = [];
   const images: SourceImage[] = [];
   for (const { cells, line } of table.rows) {
-    const named = (cells[columns.image] ?? '').trim();
+    const named = nameIn(cells, columns);
     if (named === '') continue; // spreadsheets pad their files with empty rows
     const place = `${file}:${line}`;
     const path = await locate(named, place);
@@ -56,7 +67,7 @@ export async function readLabelCsv(request: LabelCsvRequest): Promise<SourceImag
     if (path === undefined) missing.push(named);
     if (className === '') unlabelled.push(place);
     if (path === undefined || className === '') continue;
-    const split = request.split ?? readSplit(cells, columns.split, place);
+    const split = readSplit(cells, columns, request, place);
     const group = columns.group === undefined ? '' : (cells[columns.group] ?? '').trim();
     images.push({
       id: path,
@@ -68,7 +79,31 @@ export async function readLabelCsv(request: LabelCsvRequest): Promise<SourceImag
   }
   if (missing.length > 0) throw missingImages(request, missing, table.rows.length);
   if (unlabelled.length > 0) throw missingLabels(unlabelled);
-  return images;
+  return { images, notes };
+}
+
+function findColumns(
+  request: LabelCsvRequest,
+  { header, rows }: CsvTable,
+): ReturnType<typeof detectColumns> {
+  const { file, split, isSplitGuessed = false, splitColumn, groupColumn, groupPattern } = request;
+  const isSplitTold = splitColumn !== undefined || (split !== undefined && !isSplitGuessed);
+  const columns = findLabelColumns(file, header, request);
+  return detectColumns({
+    file,
+    header,
+    rows: rows.map(({ cells }) => cells).filter((cells) => nameIn(cells, columns) !== ''),
+    columns,
+    wanted: [
+      ...(isSplitTold ? [] : (['split'] as const)),
+      ...(groupColumn !== undefined || groupPattern !== undefined ? [] : (['group'] as const)),
+    ],
+  });
+}
+
+/** The image a row names; '' for none. */
+function nameIn(cells: readonly string[], columns: LabelColumns): string {
+  return (cells[columns.image] ?? '').trim();
 }
 
 /**
@@ -142,16 +177,18 @@ function normaliseLabel(cell: string): string {
 
 function readSplit(
   cells: readonly string[],
-  column: number | undefined,
+  { split: column }: LabelColumns,
+  { split: ofFile, isSplitGuessed = false }: LabelCsvRequest,
   place: string,
 ): Split | undefined {
-  if (column === undefined) return undefined;
-  const split = parseSplitName(cells[column] ?? '');
+  if (column === undefined || (ofFile !== undefined && !isSplitGuessed)) return ofFile;
+  const cell = (cells[column] ?? '').trim();
+  const split = cell === '' ? ofFile : parseSplitName(cell);
   if (split !== undefined) return split;
   throw new DataError({
     code: 'data/unknown-split',
-    message: `${place}: split "${cells[column] ?? ''}" is not train, validation or test`,
-    hint: 'every row needs one of them when splitColumn is set',
+    message: `${place}: split "${cell}" is not train, validation or test`,
+    hint: 'every row needs one of them where a column gives the splits; splitColumn: "" leaves it aside',
   });
 }
 

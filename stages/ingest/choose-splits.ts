@@ -44,6 +44,6 @@ function halfGiven(missingCount: number): DataError {
   return new DataError({
     code: 'data/unknown-split',
     message: `${missingCount} image(s) have no split while others do`,
-    hint: 'give every CSV a split, or none',
+    hint: 'give every CSV a split, or none; splitColumn: "" leaves columns of splits aside',
   });
 }

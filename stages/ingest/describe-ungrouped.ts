@@ -9,16 +9,14 @@ import type { IngestParameters } from './parameters.ts';
  */
 export function describeUngrouped(
   images: readonly SourceImage[],
-  { groupPattern, groupColumn }: Pick<IngestParameters, 'groupPattern' | 'groupColumn'>,
+  { groupPattern, groupColumn = '' }: Pick<IngestParameters, 'groupPattern' | 'groupColumn'>,
 ): string | null {
-  if (groupPattern === undefined && groupColumn === undefined) return null;
+  if (groupPattern === undefined && groupColumn === '') return null;
   const ungrouped = images.filter(({ group }) => group === undefined);
   const [first] = ungrouped;
   if (first === undefined) return null;
   const asked =
-    groupPattern === undefined
-      ? `groupColumn ${groupColumn ?? ''}`
-      : `groupPattern ${groupPattern}`;
+    groupPattern === undefined ? `groupColumn ${groupColumn}` : `groupPattern ${groupPattern}`;
   if (ungrouped.length < images.length) {
     return `${asked} gives no group for ${ungrouped.length} of ${images.length} images, such as ${first.id}; each of them is a group of its own`;
   }

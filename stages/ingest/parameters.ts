@@ -46,11 +46,18 @@ export const ingestParameters = z
       ),
     imageColumn: z.string().exactOptional().describe('CSV column of the image; found by its name.'),
     labelColumn: z.string().exactOptional().describe('CSV column of the label; found by its name.'),
-    splitColumn: z.string().exactOptional().describe('CSV column of the split; none by default.'),
+    splitColumn: z
+      .string()
+      .exactOptional()
+      .describe(
+        'CSV column of the split, "" for none; by default one called split, set, subset, partition or usage in which nothing but names of splits stands.',
+      ),
     groupColumn: z
       .string()
       .exactOptional()
-      .describe('CSV column of the group (patient), which no split may divide.'),
+      .describe(
+        'CSV column of the group (patient), which no split may divide, "" for none; by default, where groupPattern is not given, one called patient, subject, lesion or group (or their id) with values that are repeated.',
+      ),
     groupPattern: z
       .string()
       .exactOptional()

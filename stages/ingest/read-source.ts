@@ -36,7 +36,7 @@ export interface SourceNames {
   readonly skipped: readonly string[];
 }
 
-/** What a source holds, with what to say of the CSV files that are not read. */
+/** What a source holds, with what to say of its CSV files. */
 type ReadSource = SourceContent & { readonly notes: readonly string[] };
 
 /**
@@ -74,27 +74,23 @@ async function readByLayout(
     return withNotes(inFolders, []);
   }
   if (parameters.csv !== undefined) {
-    return withNotes(await readLabelFiles(root, parameters.csv, parameters), []);
+    return readLabelFiles(root, parameters.csv, parameters);
   }
   const found = await findLabelFiles(root, parameters);
   if (found.labelFiles.length === 0) refuseUnknownColumns(found, inFolders);
   const notes = describeUnreadCsv(found);
   if (found.labelFiles.length > 0) {
-    return withNotes(await readLabelFiles(root, found.labelFiles, parameters), notes);
+    return readLabelFiles(root, found.labelFiles, parameters, notes);
   }
   const deeper = await findDeeperLabelFiles(root, parameters);
   if (deeper.length > 0) {
     const labelFiles = chooseLabelFiles(deeper);
-    const content = await readLabelFiles(root, labelFiles, parameters);
-    return withNotes(content, [...notes, describeLabelFiles(labelFiles)]);
+    return readLabelFiles(root, labelFiles, parameters, [...notes, describeLabelFiles(labelFiles)]);
   }
   // A CSV that is no label file is told as such only where there is nothing else to read.
   const [first] = found.others;
   if (isCsvAsked || inFolders === null) {
-    return withNotes(
-      await readLabelFiles(root, first === undefined ? [] : [first], parameters),
-      [],
-    );
+    return readLabelFiles(root, first === undefined ? [] : [first], parameters);
   }
   refuseColumns(parameters);
   return withNotes(inFolders, notes);
@@ -108,7 +104,7 @@ const COLUMNS = ['imageColumn', 'labelColumn', 'splitColumn', 'groupColumn'] as 
 
 /** Where folders tell everything a column would do nothing: a group in it would come apart unseen. */
 function refuseColumns(parameters: IngestParameters): void {
-  const named = COLUMNS.filter((name) => parameters[name] !== undefined);
+  const named = COLUMNS.filter((name) => (parameters[name] ?? '') !== ''); // '' is for none
   if (named.length === 0) return;
   throw new UsageError({
     code: 'data/unused-column',
@@ -130,8 +126,10 @@ async function readLabelFiles(
   root: string,
   labelFiles: readonly LabelFile[],
   parameters: IngestParameters,
-): Promise<SourceContent | null> {
+  unread: readonly string[] = [],
+): Promise<ReadSource | null> {
   const images: SourceImage[] = [];
+  const notes = [...unread];
   for (const { file, split, imageFolder } of labelFiles) {
     const labelled = await readLabelCsv({
       ...parameters,
@@ -139,14 +137,15 @@ async function readLabelFiles(
       file,
       imageFolder: imageFolder ?? (await guessImageFolder(root, split)),
       isFolderGuessed: imageFolder === undefined,
-      ...(split === undefined ? {} : { split }),
+      ...(split === undefined ? {} : { split, isSplitGuessed: parameters.csv === undefined }),
     });
+    notes.push(...labelled.notes);
     // One by one: as arguments of one push, a hundred thousand images overflow the stack.
-    for (const image of labelled) images.push(image);
+    for (const image of labelled.images) images.push(image);
   }
   return images.length === 0
     ? null
-    : { images, emptyClasses: [], unreadFolders: [], looseImages: [] };
+    : { images, emptyClasses: [], unreadFolders: [], looseImages: [], notes };
 }
 
 /** The folder at the top that is called like the split, when there is one. */

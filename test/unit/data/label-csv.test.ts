@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { readLabelCsv, type LabelCsvRequest } from '../../../src/data/read-label-csv.ts';
+import {
+  readLabelCsv,
+  type LabelCsvRequest,
+  type LabelledRows,
+} from '../../../src/data/read-label-csv.ts';
 import { DataError } from '../../../src/diagnostics/errors.ts';
 import { writeFiles } from '../../support/picture-fixtures.ts';
 import { temporaryFolder } from '../../support/stage-context.ts';
@@ -12,7 +16,17 @@ async function read(
   csv: string | Uint8Array,
   images: readonly string[],
   request: Partial<LabelCsvRequest> = {},
-): ReturnType<typeof readLabelCsv> {
+): Promise<LabelledRows['images']> {
+  return (await readRows(t, csv, images, request)).images;
+}
+
+/** The same, with what is to be said. */
+async function readRows(
+  t: TestContext,
+  csv: string | Uint8Array,
+  images: readonly string[],
+  request: Partial<LabelCsvRequest> = {},
+): Promise<LabelledRows> {
   const root = await temporaryFolder(t);
   const files = Object.fromEntries(images.map((name) => [join(root, name), '']));
   await writeFiles({ ...files, [join(root, 'labels.csv')]: csv });
@@ -65,6 +79,77 @@ test('split and group come from columns, labels like 2.0 are class 2', async (t)
       ['0', 'validation', undefined],
     ],
   );
+});
+
+/** Four images, each with the cells that follow its label. */
+async function readFour(
+  t: TestContext,
+  columns: string,
+  cells: readonly string[],
+  request: Partial<LabelCsvRequest> = {},
+): Promise<readonly [splits: unknown[], groups: unknown[], notes: readonly string[]]> {
+  const rows = cells.map((cell, i) => `${i}.jpg,${i % 2},${cell}\n`);
+  const names = cells.map((_, i) => `${i}.jpg`);
+  const csv = `image,label,${columns}\n${rows.join('')}`;
+  const { images, notes } = await readRows(t, csv, names, request);
+  return [images.map(({ split }) => split), images.map(({ group }) => group), notes];
+}
+
+const GIVEN = ['train', 'train', 'validation', 'test'];
+const SPLIT_NOTE =
+  'column "Split" of labels.csv gives the splits; set splitColumn: "" to ignore it';
+
+test('a column of splits and one of patients are recognised by name and cells, and told', async (t) => {
+  const cells = ['train,P1', 'Training,P1', 'val,P2', 'TEST,'];
+  const [splits, groups, notes] = await readFour(t, 'Split,Patient ID', cells);
+  assert.deepEqual(splits, GIVEN);
+  assert.deepEqual(groups, ['P1', 'P1', 'P2', undefined]);
+  assert.deepEqual(notes, [
+    SPLIT_NOTE,
+    'column "Patient ID" of labels.csv gives the groups, which no split divides; set groupColumn: "" to ignore it',
+  ]);
+  const none = { splitColumn: '', groupColumn: '' };
+  assert.deepEqual(await readFour(t, 'Split,Patient ID', cells, none), [
+    Array(4).fill(undefined),
+    Array(4).fill(undefined),
+    [],
+  ]);
+  const named = { splitColumn: 'split', groupPattern: '(.)' };
+  assert.deepEqual(await readFour(t, 'Split,Patient ID', cells, named), [
+    GIVEN,
+    Array(4).fill(undefined),
+    [],
+  ]);
+});
+
+test('columns called so that hold something else are not taken for splits or groups', async (t) => {
+  const nothing = [Array(4).fill(undefined), Array(4).fill(undefined), []];
+  assert.deepEqual(await readFour(t, 'set,usage', ['A,Public', 'B,', 'A,Private', 'B,']), nothing);
+  assert.deepEqual(await readFour(t, 'subject_id', ['1', '2', '3', '']), nothing);
+  const mixed = await readFour(t, 'split', ['train', 'train', 'holdout', 'test']);
+  assert.deepEqual(mixed[0], Array(4).fill(undefined));
+  assert.match(mixed[2].join('\n'), /^column "split" .* not read for the splits: "holdout" is not/);
+  const arms = await readFour(t, 'group', ['control', 'case', 'case', 'control']);
+  assert.deepEqual(arms[1], Array(4).fill(undefined));
+  assert.match(arms[2].join('\n'), /^column "group" .* not read for the groups, since "control"/);
+  const many = Array.from({ length: 40 }, (_, i) => `g${i % 20}`);
+  assert.equal((await readFour(t, 'group', many))[1][21], 'g1');
+});
+
+test('a cell without a split is refused, unless the name of the file tells one', async (t) => {
+  const cells = ['train', 'train', '', 'test'];
+  const error = await refused(readFour(t, 'Split', cells));
+  assert.equal(error.code, 'data/unknown-split');
+  assert.match(error.message, /^labels\.csv:4: split ""/);
+  assert.match(error.hint ?? '', /splitColumn: ""/);
+  const guessed = { split: 'validation', isSplitGuessed: true } as const;
+  assert.deepEqual(await readFour(t, 'Split', cells, guessed), [
+    GIVEN,
+    Array(4).fill(undefined),
+    [SPLIT_NOTE],
+  ]);
+  const told = await readFour(t, 'Split', cells, { split: 'test' });
+  assert.deepEqual(told, [Array(4).fill('test'), Array(4).fill(undefined), []]);
 });
 
 test('unknown columns are refused with those there are', async (t) => {
