@@ -16,6 +16,7 @@ import {
 } from '../../src/data/source-image.ts';
 import { DataError, UsageError } from '../../src/diagnostics/errors.ts';
 import { describeRepeatedFolders } from './describe-repeated-folders.ts';
+import { describeUnnamedImages } from './describe-unnamed-images.ts';
 import {
   chooseLabelFiles,
   describeLabelFiles,
@@ -143,9 +144,10 @@ async function readLabelFiles(
     // One by one: as arguments of one push, a hundred thousand images overflow the stack.
     for (const image of labelled.images) images.push(image);
   }
-  return images.length === 0
-    ? null
-    : { images, emptyClasses: [], unreadFolders: [], looseImages: [], notes };
+  if (images.length === 0) return null;
+  const unnamed = await describeUnnamedImages(root, labelFiles, images);
+  if (unnamed !== null) notes.push(unnamed);
+  return { images, emptyClasses: [], unreadFolders: [], looseImages: [], notes };
 }
 
 /** The folder at the top that is called like the split, when there is one. */

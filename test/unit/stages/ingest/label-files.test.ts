@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { parse } from 'yaml';
@@ -116,7 +117,7 @@ test('beside a label file, a CSV of images without labels is left out and told',
     'test.csv': 'id_code\na3\n',
   });
   assert.equal(images.length, 2);
-  assert.equal(notes.length, 1);
+  assert.equal(notes.length, 2);
   assert.match(
     notes[0] ?? '',
     /^test\.csv is not read: no columns of image and label .* train\.csv/,
@@ -311,4 +312,34 @@ test('class folders that all hold the same folders are told of', async (t) => {
     'image,label\nimages/cat/a.jpg,x\nmasks/cat/a.jpg,y\nimages/dog/b.jpg,x\nmasks/dog/b.jpg,y\n';
   const labelled = await read(t, { 'labels.csv': csv }, { images: tree('images', 'masks') });
   assert.deepEqual(labelled.notes, []);
+});
+
+test('images that no row of any label file names are told of, once', async (t) => {
+  const files = { 'train.csv': 'image,label\na1,0\na3,1\n', 'test.csv': 'image,label\na2,0\n' };
+  const { notes } = await read(t, files);
+  assert.deepEqual(notes, [
+    '1 of 4 images is named by no row of test.csv, train.csv, such as part_2/a4.jpg, and left out',
+  ]);
+  const csv = [{ file: 'train.csv' }];
+  assert.deepEqual((await read(t, files, { parameters: { csv } })).notes, [
+    '2 of 4 images are named by no row of train.csv, such as part_1/a2.jpg, and left out',
+  ]);
+  const inFolder = { csv: [{ file: 'test.csv', imageFolder: 'part_1' }] };
+  assert.deepEqual((await read(t, files, { parameters: inFolder })).notes, [
+    '1 of 2 images is named by no row of test.csv, such as part_1/a1.jpg, and left out',
+  ]);
+  const all = { 'labels.csv': 'image,label\na1,0\na2,0\na3,1\na4,1\n' };
+  assert.deepEqual((await read(t, all)).notes, []);
+});
+
+test('an image that is named by one of its two paths is named', async (t) => {
+  const root = await temporaryFolder(t);
+  await writeFiles({
+    [join(root, 'images/a.jpg')]: '',
+    [join(root, 'images/b.jpg')]: '',
+    [join(root, 'labels.csv')]: 'image,label\nimages/a.jpg,0\nimages/b.jpg,1\n',
+  });
+  await symlink(join(root, 'images'), join(root, 'all'));
+  const { notes } = await readSource(root, ingestParameters.parse({}), 'source');
+  assert.deepEqual(notes, []);
 });
