@@ -204,9 +204,18 @@ function open(bytes: Uint8Array): Sharp {
   return sharp(bytes, {
     sequentialRead: true,
     limitInputPixels: false,
-    // Cut-off files are refused; harmless warnings (a stray byte between two markers) are not.
-    failOn: 'truncated',
+    // Cut-off files are refused; harmless warnings (a stray byte between two markers) are not. libtiff
+    // tells rows that are missing as an error like others; what it goes on with is black.
+    failOn: isTiff(bytes) ? 'error' : 'truncated',
   });
+}
+
+/** By its byte order and version, 42 or, of BigTIFF, 43 (TIFF 6.0, section 2). */
+function isTiff(bytes: Uint8Array): boolean {
+  const [a, b, c, d] = bytes;
+  const isVersion = (version: number | undefined): boolean => version === 42 || version === 43;
+  const isLittle = a === 0x49 && b === 0x49 && isVersion(c) && d === 0;
+  return isLittle || (a === 0x4d && b === 0x4d && c === 0 && isVersion(d));
 }
 
 let isConfigured = false;

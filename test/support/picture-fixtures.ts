@@ -49,6 +49,33 @@ function pngChunk(type: string, content: Buffer): Buffer {
   return Buffer.concat([length, body, checksum]);
 }
 
+/** A white, uncompressed grey TIFF whose rows end the file, as most programs write it (TIFF 6.0, section 4). */
+export function makeWhiteTiff(width: number, height: number): Buffer {
+  const tags = [
+    [256, width],
+    [257, height],
+    [258, 8], // bits a sample
+    [259, 1], // no compression
+    [262, 1], // 0 is black
+    [273, 0], // where the rows are, below
+    [277, 1], // samples a pixel
+    [278, height], // all rows in one strip
+    [279, width * height],
+  ] as const;
+  const headBytes = 8 + 2 + 12 * tags.length + 4;
+  const head = Buffer.alloc(headBytes);
+  head.write('49492a0008000000', 0, 'hex');
+  head.writeUInt16LE(tags.length, 8);
+  for (const [i, [tag, value]] of tags.entries()) {
+    const at = 10 + 12 * i;
+    head.writeUInt16LE(tag, at);
+    head.writeUInt16LE(4, at + 2); // 32 bits
+    head.writeUInt32LE(1, at + 4);
+    head.writeUInt32LE(tag === 273 ? headBytes : value, at + 8);
+  }
+  return Buffer.concat([head, Buffer.alloc(width * height, 255)]);
+}
+
 export interface ZipFixtureEntry {
   readonly name: string;
   readonly content: Uint8Array;

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import sharp, { type Sharp } from 'sharp';
 import { decodeImage } from '../../../src/data/decode-image.ts';
 import { DataError } from '../../../src/diagnostics/errors.ts';
-import { makeJpeg, makePngHeader } from '../../support/picture-fixtures.ts';
+import { makeJpeg, makePngHeader, makeWhiteTiff } from '../../support/picture-fixtures.ts';
 import { temporaryFolder } from '../../support/stage-context.ts';
 
 const SIZE = { width: 8, height: 8 };
@@ -206,4 +206,13 @@ test('pixels in floating point are refused: nothing tells what is white', async 
     message: 'a.tif has pixels of type float, whose range is not known',
     hint: 'convert it to 8 or 16 bits a channel, or remove it',
   });
+});
+
+test('an uncompressed TIFF that is cut off is refused, its missing rows not black', async () => {
+  const whole = makeWhiteTiff(64, 64);
+  assert.ok((await decodeImage(whole, SIZE)).every((value) => value === 255));
+  for (const fraction of [0.3, 0.9, 0.999]) {
+    const cut = whole.subarray(0, Math.round(whole.length * fraction));
+    await assert.rejects(decodeImage(cut, SIZE), { code: 'data/unreadable-image' });
+  }
 });
