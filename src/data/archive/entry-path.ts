@@ -16,7 +16,7 @@ export function safeEntryPath(archive: string, name: string): string {
   return path;
 }
 
-/** Only images and label files are unpacked; all else in an archive is of no use here. */
+/** Of the files only images and label files are unpacked; all else in an archive is of no use here. */
 export function isWantedEntry(path: string): boolean {
   return hasImageExtension(path) || /\.csv$/i.test(path);
 }

@@ -24,8 +24,8 @@ type ArchiveFormat = 'zip' | 'gzip' | 'tar';
 const DISK_ERRORS = new Set(['ENOSPC', 'EDQUOT', 'EACCES', 'EPERM', 'EROFS', 'EMFILE', 'EIO']);
 
 /**
- * Unpacks the images and label files of a zip, tar or tar.gz into `folder`, and returns the paths of
- * the files that are left packed. Refused as a whole when an
+ * Unpacks the images, label files and folders of a zip, tar or tar.gz into `folder`, and returns the paths
+ * of the files that are left packed. Refused as a whole when an
  * entry would lie outside it, is a link or a device, or when there are more entries or bytes than
  * allowed.
  *

@@ -6,12 +6,12 @@ import { extract, type Header } from 'tar-stream';
 import { InternalError } from '../../diagnostics/errors.ts';
 import { isWantedEntry, safeEntryPath, unsafeEntry } from './entry-path.ts';
 import type { ExtractionContext } from './extract-archive.ts';
-import { writeEntry } from './write-entry.ts';
+import { makeFolder, writeEntry } from './write-entry.ts';
 
 /** One file of a tar, as tar-stream hands it out. */
 type TarEntry = AsyncIterable<unknown> & { readonly header: Header; resume(): unknown };
 
-/** Unpacks the images and label files of a tar, gzipped or not. */
+/** Unpacks the images, label files and folders of a tar, gzipped or not. */
 export async function extractTar(context: ExtractionContext, isGzipped: boolean): Promise<void> {
   const entries = extract();
   const source = createReadStream(context.archive);
@@ -40,6 +40,7 @@ async function extractEntry(context: ExtractionContext, entry: TarEntry): Promis
   if (type !== 'file' && type !== 'contiguous-file' && type !== 'directory') {
     throw unsafeEntry(shownName, name, `is a ${type}, not a file`);
   }
+  if (type === 'directory') await makeFolder(folder, path);
   if (type === 'directory' || !isWantedEntry(path)) {
     if (type !== 'directory') context.skipped.push(path);
     entry.resume();

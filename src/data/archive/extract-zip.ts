@@ -1,7 +1,7 @@
 import { openPromise, type Entry, type ZipFile } from 'yauzl';
 import { invalidArchive, isWantedEntry, safeEntryPath, unsafeEntry } from './entry-path.ts';
 import type { ExtractionContext } from './extract-archive.ts';
-import { writeEntry } from './write-entry.ts';
+import { makeFolder, writeEntry } from './write-entry.ts';
 
 /** File type bits of a Unix mode, and the two types that may be unpacked (0 where not recorded). */
 const TYPE_MASK = 0o170000;
@@ -12,7 +12,7 @@ const FOLDER_TYPE = 0o040000;
 const UNSAFE_NAME =
   /^(?:absolute path|invalid relative path|invalid characters in fileName): (.*)$/s;
 
-/** Unpacks the images and label files of a zip. */
+/** Unpacks the images, label files and folders of a zip. */
 export async function extractZip(context: ExtractionContext): Promise<void> {
   const { archive, shownName } = context;
   const zip = await openPromise(archive, { lazyEntries: true, autoClose: false });
@@ -36,7 +36,7 @@ async function extractEntry(context: ExtractionContext, zip: ZipFile, entry: Ent
   if (type !== 0 && type !== FILE_TYPE && type !== FOLDER_TYPE) {
     throw unsafeEntry(shownName, entry.fileName, 'is a link or a device, not a file');
   }
-  if (entry.fileName.endsWith('/')) return;
+  if (entry.fileName.endsWith('/') || type === FOLDER_TYPE) return makeFolder(folder, path);
   if (!isWantedEntry(path)) {
     context.skipped.push(path);
     return;

@@ -5,6 +5,11 @@ import { Transform, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { ExtractionBudget } from './archive-limits.ts';
 
+/** Makes a folder of the archive: one that stays empty is a class without images. */
+export async function makeFolder(folder: string, path: string): Promise<void> {
+  await mkdir(join(folder, path), { recursive: true });
+}
+
 /** Writes one entry's content below `folder`, counting its bytes as they come. */
 export async function writeEntry(options: {
   readonly content: Readable;

@@ -64,6 +64,24 @@ test('the same of a tar, and of one gzipped', async (t) => {
   }
 });
 
+test('folders are made, an empty one too, as many as may be and nowhere else', async (t) => {
+  const folders = [
+    { name: '0/', type: 'directory' } as const,
+    { name: '1/', type: 'directory' } as const,
+  ];
+  const zipped = folders.map(({ name }) => ({ name, content: Buffer.alloc(0), mode: 0o040755 }));
+  for (const bytes of [makeZip(zipped), await makeTar([...folders, { name: '0/a.jpg' }])]) {
+    const out = join(await unpack(t, bytes), 'out');
+    assert.deepEqual((await readdir(out)).sort(), ['0', '1']);
+    const limits = { ...LIMITS, maximumEntries: 1 };
+    await refused(unpack(t, bytes, limits), 'data/archive-too-large', /more than 1 entries$/);
+  }
+  const zip = makeZip([{ name: '../evil/', content: Buffer.alloc(0), mode: 0o040755 }]);
+  await refused(unpack(t, zip), 'data/unsafe-archive', /evil\/" leaves the folder/);
+  const tar = await makeTar([{ name: '../evil/', type: 'directory' }]);
+  await refused(unpack(t, tar), 'data/unsafe-archive', /evil\/" leaves the folder/);
+});
+
 for (const name of [
   '../evil.jpg',
   'a/../../evil.jpg',

@@ -340,6 +340,9 @@ test('an image that is named by one of its two paths is named', async (t) => {
     [join(root, 'labels.csv')]: 'image,label\nimages/a.jpg,0\nimages/b.jpg,1\n',
   });
   await symlink(join(root, 'images'), join(root, 'all'));
-  const { notes } = await readSource(root, ingestParameters.parse({}), 'source');
+  const { notes } = await readSource(root, ingestParameters.parse({}), {
+    shownName: 'source',
+    skipped: [],
+  });
   assert.deepEqual(notes, []);
 });
