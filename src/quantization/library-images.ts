@@ -1,14 +1,16 @@
 import { mkdir, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import type { Normalization } from '../data/image-shards.ts';
 import { writeTensorShards } from '../data/tensor-shards.ts';
-import { DataError } from '../diagnostics/errors.ts';
+import { DataError, UsageError } from '../diagnostics/errors.ts';
 import type { ReadModel } from '../onnx/reader.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
 import { photographNormalization } from './input-form.ts';
 import type {
   CalibrateModelOptions,
   InputTensors,
+  PhotographFolder,
   QuantizeModelOptions,
 } from './library-options.ts';
 import { packImages } from './pack-images.ts';
@@ -68,6 +70,7 @@ export async function prepareComparison(
   const normalization = await photographNormalization(images, place, options.inputType);
   const files = await findPhotographs(images.folder);
   if (compare !== undefined) {
+    await requireSameNormalization(compare, normalization, place);
     const calibration = calibrationOf(files, count);
     const calibrated = await takePhotographs(calibration, normalization, options, place);
     const compared = await takeCompared(options, calibration, normalization, place);
@@ -113,13 +116,33 @@ async function takeCompared(
       whyNone: `every photograph of ${compare.folder} was calibrated on, or is a copy of one that was`,
     };
   }
-  const isGiven = [compare.preset, compare.mean, compare.std].some((value) => value !== undefined);
-  const own =
-    normalization === null || isGiven
-      ? await photographNormalization(compare, place)
-      : normalization;
+  const own = normalization ?? (await photographNormalization(compare, place));
   const selection = await takePhotographs(files, own, options, place);
   return { ...selection, shown: compare.folder };
+}
+
+/**
+ * Verifies that photographs to compare on are not to be normalized in another way than those to calibrate
+ * on: a model takes its pixels in one.
+ * @throws UsageError `library/invalid-options`
+ */
+async function requireSameNormalization(
+  compare: InputTensors | PhotographFolder,
+  normalization: Normalization,
+  place: ImagesPlace,
+): Promise<void> {
+  if (!('folder' in compare)) return;
+  const isGiven = [compare.preset, compare.mean, compare.std].some((value) => value !== undefined);
+  if (!isGiven) return; // it is that of the others
+  const own = await photographNormalization(compare, place);
+  if (isDeepStrictEqual(own, normalization)) return;
+  const shown = ({ mean, std }: Normalization): string =>
+    `mean ${mean.join()} and std ${std.join()}`;
+  throw new UsageError({
+    code: 'library/invalid-options',
+    message: `quantizeModel: the photographs of "compare" are to be normalized by ${shown(own)}, those of "images" by ${shown(normalization)}, and a model takes its pixels in one way`,
+    hint: 'leave preset, mean and std of "compare" out: they are those of "images"',
+  });
 }
 
 let folderCount = 0;

@@ -55,7 +55,8 @@ export interface CalibrateModelOptions extends Pick<QuantizationChoices, 'method
 export interface QuantizeModelOptions extends CalibrateModelOptions, QuantizationChoices {
   /**
    * To compare both models on, for the report; what of them was calibrated on is left out. By default
-   * what a folder has beside the photographs that calibrate; then all of these may.
+   * what a folder has beside the photographs that calibrate; then all of these may. Photographs are
+   * normalized as those of `images`, where these are some.
    */
   readonly compare?: InputTensors | PhotographFolder;
   /**

@@ -173,6 +173,15 @@ test('a copy of a photograph that calibrated is no other photograph', async (t) 
   const compare = { folder: elsewhere };
   const apart = await quantizeModel(tinyConvnet(), { images, compare, ...shared });
   assert.equal(apart.report.fidelity?.imageCount, 1);
+  const alike = { ...compare, mean: [0, 0, 0], std: [1, 1, 1] };
+  const same = await quantizeModel(tinyConvnet(), { images, compare: alike, ...shared });
+  assert.deepEqual(same.report.fidelity, apart.report.fidelity);
+  const other = { ...compare, preset: 'tf' } as const;
+  await assert.rejects(quantizeModel(tinyConvnet(), { images, compare: other, ...shared }), {
+    name: 'UsageError',
+    code: 'library/invalid-options',
+    message: /"compare" .* by mean 0\.5,0\.5,0\.5 and .* "images" by mean 0,0,0 and std 1,1,1,/,
+  });
 });
 
 test('figures of pixels in 0 to 255 are refused with what to do', async () => {
