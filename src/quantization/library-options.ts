@@ -42,7 +42,7 @@ export interface LibraryProgress {
 export interface CalibrateModelOptions extends Pick<QuantizationChoices, 'method' | 'percentile'> {
   /** Inputs all calibrate; of a folder `count` photographs do, and a fifth never does. */
   readonly images: InputTensors | PhotographFolder;
-  /** Photographs of a folder to calibrate on, evenly spaced; 128 by default. */
+  /** Photographs of a folder to calibrate on, evenly spaced; 128 by default. Only beside a folder. */
   readonly count?: number;
   /** Side of the square input in pixels; needed only where the model leaves it open. */
   readonly size?: number;
@@ -127,19 +127,20 @@ const quantizeOptions = calibrateOptions.extend({
 
 /**
  * The options of `calibrateModel` as typed values.
- * @throws UsageError `library/invalid-options`, `library/percentile-unused`
+ * @throws UsageError `library/invalid-options`, `library/count-unused`, `library/percentile-unused`
  */
 export function parseCalibrateOptions(options: unknown): CalibrateModelOptions {
   const caller = 'calibrateModel';
   const parsed = parseOptions(calibrateOptions.extend(imagesIn(options)), caller, options);
+  requireUsedCount(parsed, caller);
   requireUsedPercentile(parsed, caller);
   return parsed;
 }
 
 /**
  * The options of `quantizeModel` as typed values.
- * @throws UsageError `library/invalid-options`, `library/percentile-unused`, `library/ranges-given`,
- * `library/photographs-needed`
+ * @throws UsageError `library/invalid-options`, `library/count-unused`, `library/percentile-unused`,
+ * `library/ranges-given`, `library/photographs-needed`
  */
 export function parseQuantizeOptions(options: unknown): QuantizeModelOptions {
   const parsed = parseOptions(
@@ -152,6 +153,7 @@ export function parseQuantizeOptions(options: unknown): QuantizeModelOptions {
     const isTensors = given !== undefined && !('folder' in given);
     if (parsed.inputType === 'uint8' && isTensors) throw unknownPixels(name);
   }
+  requireUsedCount(parsed, 'quantizeModel');
   if (parsed.ranges === undefined) {
     requireUsedPercentile(parsed, 'quantizeModel');
     return parsed;
@@ -161,6 +163,18 @@ export function parseQuantizeOptions(options: unknown): QuantizeModelOptions {
   const idle = SETTLED_BY_RANGES.filter(isSettled);
   if (idle.length > 0) throw settled(idle);
   return parsed;
+}
+
+function requireUsedCount(
+  { images, count }: Pick<CalibrateModelOptions, 'images' | 'count'>,
+  caller: string,
+): void {
+  if (count === undefined || 'folder' in images) return;
+  throw new UsageError({
+    code: 'library/count-unused',
+    message: `${caller}: the option "count" has no say, since "images" are inputs, which all calibrate`,
+    hint: 'leave it out, and give as many inputs as shall calibrate',
+  });
 }
 
 function requireUsedPercentile(

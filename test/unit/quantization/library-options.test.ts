@@ -84,9 +84,24 @@ test('pixels as input need photographs', async () => {
   await refused({ images, inputType: 'uint8' }, { code: 'library/photographs-needed' });
 });
 
+test('a count of photographs beside inputs is refused', async () => {
+  const generator = function* (): Generator<Float32Array> {
+    yield images[0]!; // there is one
+  };
+  for (const call of [quantizeModel, calibrateModel]) {
+    for (const inputs of [images, generator()]) {
+      await assert.rejects(call(tinyConvnet(), { images: inputs, count: 2 }), {
+        name: 'UsageError',
+        code: 'library/count-unused',
+        message: `${call.name}: the option "count" has no say, since "images" are inputs, which all calibrate`,
+      });
+    }
+  }
+});
+
 test('the typings keep the same mistakes out', () => {
   const accepted: QuantizeModelOptions = {
-    images,
+    images: { folder: 'y', preset: 'tf' },
     compare: { folder: 'x', preset: 'tf' },
     count: 3,
   };
