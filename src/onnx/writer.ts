@@ -6,7 +6,7 @@ import {
   TensorProto_DataLocation,
   TensorProtoSchema,
 } from './generated/onnx_pb.ts';
-import { UsageError } from '../diagnostics/errors.ts';
+import { OnnxError, UsageError } from '../diagnostics/errors.ts';
 import { graphOf, isOnnxModel, type Initializer, type OnnxModel } from './model.ts';
 
 /** The model as bytes; the same model always gives the same bytes. */
@@ -14,10 +14,38 @@ export function encodeOnnx(model: OnnxModel): Uint8Array {
   return toBinary(ModelProtoSchema, model);
 }
 
-/** @throws UsageError `onnx/write-arguments` for what is no path, or no model */
+/**
+ * Writes the model to a file in a folder that is there.
+ * @throws UsageError `onnx/write-arguments` for what is no path, or no model
+ * @throws OnnxError `onnx/cannot-write`
+ */
 export async function writeOnnx(path: string, model: OnnxModel): Promise<void> {
   requireArguments(path, model);
-  await writeFile(path, encodeOnnx(model));
+  await writeFile(path, encodeOnnx(model)).catch(unwritable(path));
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'its folder does not exist',
+  ENOTDIR: 'a file stands where its folder should be',
+  EISDIR: 'it is a folder',
+  EACCES: 'its permissions forbid it',
+  EPERM: 'its permissions forbid it',
+  EROFS: 'the file system is read-only',
+};
+
+/** Errors that the path has no part in, a full disk for instance, are left as they are. */
+function unwritable(path: string): (cause: unknown) => never {
+  return (cause) => {
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+    const reason = REASONS[code];
+    if (reason === undefined) throw cause;
+    throw new OnnxError({
+      code: 'onnx/cannot-write',
+      message: `the ONNX model ${path} cannot be written: ${reason}`,
+      hint: 'give the path of a file in a folder that is there and may be written to',
+      cause,
+    });
+  };
 }
 
 /** Where a file holds the bytes of tensors: by the very array that was written, which this keeps from nobody. */

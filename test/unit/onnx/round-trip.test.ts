@@ -30,6 +30,16 @@ test('what is no model or no path is told as such, read or written', async (t) =
   });
   await assert.rejects(readOnnx(folder), { message: /cannot be read: it is a folder$/ });
   const model = tinyConvnet();
+  for (const [target, reason] of [
+    [folder, 'it is a folder'],
+    [join(folder, 'missing', 'm.onnx'), 'its folder does not exist'],
+  ] as const) {
+    await assert.rejects(writeOnnx(target, model), {
+      name: 'OnnxError',
+      code: 'onnx/cannot-write',
+      message: `the ONNX model ${target} cannot be written: ${reason}`,
+    });
+  }
   const wrong: readonly (readonly [unknown, unknown, RegExp])[] = [
     [model, path, /received them in the other order$/],
     [path, 'x', /its second argument must be a model$/],
