@@ -131,6 +131,7 @@ async function readLabelFiles(
 ): Promise<ReadSource | null> {
   const images: SourceImage[] = [];
   const notes = [...unread];
+  const fileOf = new Map<string, string>();
   for (const { file, split, imageFolder } of labelFiles) {
     const labelled = await readLabelCsv({
       ...parameters,
@@ -141,6 +142,7 @@ async function readLabelFiles(
       ...(split === undefined ? {} : { split, isSplitGuessed: parameters.csv === undefined }),
     });
     notes.push(...labelled.notes);
+    refuseSharedImages(file, labelled.images, fileOf);
     // One by one: as arguments of one push, a hundred thousand images overflow the stack.
     for (const image of labelled.images) images.push(image);
   }
@@ -148,6 +150,26 @@ async function readLabelFiles(
   const unnamed = await describeUnnamedImages(root, labelFiles, images);
   if (unnamed !== null) notes.push(unnamed);
   return { images, emptyClasses: [], unreadFolders: [], looseImages: [], notes };
+}
+
+/** Notes which label file each image is of; two of them give it no one label or split. */
+function refuseSharedImages(
+  file: string,
+  images: readonly SourceImage[],
+  fileOf: Map<string, string>,
+): void {
+  const shared = images.filter(({ path }) => fileOf.has(path));
+  const [first] = shared;
+  if (first === undefined) {
+    for (const { path } of images) fileOf.set(path, file);
+    return;
+  }
+  const other = fileOf.get(first.path) ?? '';
+  throw new DataError({
+    code: 'data/repeated-image',
+    message: `${shared.length} image(s) are labelled by both ${other} and ${file}, such as ${first.id}`,
+    hint: `name the label files to read with the parameter csv, such as csv: [{ file: ${file} }]; where both use one name for different images, set imageFolder of each`,
+  });
 }
 
 /** The folder at the top that is called like the split, when there is one. */
@@ -170,7 +192,7 @@ function addGroups(
   });
 }
 
-/** One image in two rows, or in two label files, has no one label or split. */
+/** One image in two rows has no one label or split. */
 function refuseRepeatedIds(images: readonly SourceImage[]): void {
   const seen = new Set<string>();
   for (const { id } of images) {
@@ -178,7 +200,7 @@ function refuseRepeatedIds(images: readonly SourceImage[]): void {
       throw new DataError({
         code: 'data/repeated-image',
         message: `image ${id} is labelled more than once`,
-        hint: 'keep one row for each image; where two CSVs use the same names, set imageFolder of each',
+        hint: 'keep one row for each image',
       });
     }
     seen.add(id);

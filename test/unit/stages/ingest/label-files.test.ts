@@ -346,3 +346,16 @@ test('an image that is named by one of its two paths is named', async (t) => {
   });
   assert.deepEqual(notes, []);
 });
+
+test('two label files of the same images are both named', async (t) => {
+  const files = { 'a.csv': 'image,label\na1,0\na2,1\n', 'b.csv': 'image,label\na2,1\na3,1\n' };
+  const error = await refused(read(t, files));
+  assert.equal(error.code, 'data/repeated-image');
+  assert.equal(
+    error.message,
+    '1 image(s) are labelled by both a.csv and b.csv, such as part_1/a2.jpg',
+  );
+  assert.match(error.hint ?? '', /the parameter csv, such as csv: \[\{ file: b\.csv \}\]/);
+  const csv = [{ file: 'b.csv' }];
+  assert.equal((await read(t, files, { parameters: { csv } })).images.length, 2);
+});
