@@ -7,6 +7,8 @@ export interface StageRequest {
   readonly kind: string;
   /** Module of a stage kind of the user's own, else null. */
   readonly modulePath: string | null;
+  /** Digest of that module when the pipeline was read: it is part of the stage's key. */
+  readonly sourceDigest: string | null;
   readonly parameters: JsonObject;
   readonly inputs: Readonly<Record<string, ResolvedInput>>;
   /** Output name → absolute path; folders exist. */

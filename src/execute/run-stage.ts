@@ -118,6 +118,7 @@ function requestOf(context: RunContext, { node, inspected, work }: StageRun): St
     stageId: node.id,
     kind: node.definition.kind,
     modulePath: node.ownKind?.modulePath ?? null,
+    sourceDigest: node.ownKind?.sourceDigest ?? null,
     parameters: node.parameters,
     inputs: inspected.inputs,
     outputs: work.outputs,

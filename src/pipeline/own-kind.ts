@@ -22,20 +22,8 @@ export interface UnusableKind {
 
 /** Loads a stage kind of the user's own from an absolute path; `reason` says what is wrong with it. */
 export async function loadOwnKind(modulePath: string): Promise<OwnKind | UnusableKind> {
-  let source: Buffer;
-  try {
-    source = await readFile(modulePath);
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
-    return {
-      reason:
-        code === 'ENOENT'
-          ? `there is no file ${modulePath}`
-          : `${modulePath} cannot be read (${code})`,
-    };
-  }
-  // A SHA-256 in lower-case hexadecimal is what the brand stands for.
-  const sourceDigest = createHash('sha256').update(source).digest('hex') as Digest;
+  const sourceDigest = await digestOf(modulePath);
+  if (typeof sourceDigest !== 'string') return sourceDigest;
   let loaded: unknown;
   try {
     // The query keeps a long-lived process from getting an older version of the file.
@@ -63,8 +51,28 @@ export async function loadOwnKind(modulePath: string): Promise<OwnKind | Unusabl
     });
     return { reason: `its default export is not a stage kind: ${problems.join('; ')}` };
   }
+  // The key names the source by this digest, and node has read the file once more in between.
+  if ((await digestOf(modulePath)) !== sourceDigest) {
+    return { reason: `${modulePath} changed while it was being loaded`, hint: 'run again' };
+  }
   // Just checked; the object itself is kept, because its functions may use `this`.
   return { definition: definition as AnyStageDefinition, modulePath, sourceDigest };
+}
+
+async function digestOf(modulePath: string): Promise<Digest | UnusableKind> {
+  try {
+    const source = await readFile(modulePath);
+    // A SHA-256 in lower-case hexadecimal is what the brand stands for.
+    return createHash('sha256').update(source).digest('hex') as Digest;
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
+    return {
+      reason:
+        code === 'ENOENT'
+          ? `there is no file ${modulePath}`
+          : `${modulePath} cannot be read (${code})`,
+    };
+  }
 }
 
 const MODULE_HINT = 'name it .mjs, or write "type": "module" into package.json';

@@ -2,8 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
-import { InternalError, UsageError } from '../../diagnostics/errors.ts';
+import { InternalError, StageError, UsageError } from '../../diagnostics/errors.ts';
 import type { AnyStageDefinition } from '../../stage/definition.ts';
+import { hashFile } from '../../store/hash-file.ts';
 import { asStoreError, pathOfError } from '../../store/system-error.ts';
 import type { StageRequest } from '../executor.ts';
 import { explain, textForLog } from '../stage-failure.ts';
@@ -18,6 +19,7 @@ const requestSchema = z.looseObject({
   stageId: z.string(),
   kind: z.string(),
   modulePath: z.string().nullable(),
+  sourceDigest: z.string().nullable(),
   logPath: z.string(),
 });
 
@@ -46,7 +48,7 @@ export async function serveStage(
     const definition =
       request.modulePath === null
         ? await findDefinition(request.kind)
-        : await importOwnKind(request.modulePath);
+        : await importOwnKind(request.modulePath, request.sourceDigest);
     const listener = {
       progress: (update: Extract<StageMessage, { type: 'progress' }>['update']) =>
         tell({ type: 'progress', update }),
@@ -103,12 +105,29 @@ async function readRequest(path: string): Promise<StageRequest> {
   return parsed.data as unknown as StageRequest; // see requestSchema
 }
 
-async function importOwnKind(modulePath: string): Promise<AnyStageDefinition> {
+/** The stage's key holds the source as the pipeline was read with it: what was edited since must not run under it. */
+async function importOwnKind(
+  modulePath: string,
+  sourceDigest: string | null,
+): Promise<AnyStageDefinition> {
+  const requireUnchanged = async (): Promise<void> => {
+    if ((await hashFile(modulePath)).digest !== sourceDigest) throw changedSource(modulePath);
+  };
+  await requireUnchanged();
   const module: unknown = await import(pathToFileURL(modulePath).href);
+  await requireUnchanged(); // node has read the file in between
   if (typeof module !== 'object' || module === null || !('default' in module)) {
     throw new InternalError(`${modulePath} has lost its default export`);
   }
   return module.default as AnyStageDefinition; // checked when the pipeline was read
+}
+
+function changedSource(modulePath: string): StageError {
+  return new StageError({
+    code: 'stage/source-changed',
+    message: `the source of the stage kind (${modulePath}) changed while the run was under way, so the stage was not run`,
+    hint: 'run again: the new source is taken then',
+  });
 }
 
 function tell(message: StageMessage): void {

@@ -10,6 +10,7 @@ import { pathToFileURL } from 'node:url';
 import { createLocalExecutor } from '../../../src/execute/local/local-executor.ts';
 import type { StageRequest } from '../../../src/execute/executor.ts';
 import type { Digest } from '../../../src/stage/artifact.ts';
+import { hashBytes } from '../../../src/store/hash-file.ts';
 import {
   runTiny,
   temporaryProject,
@@ -24,17 +25,15 @@ const serveUrl = new URL('../../../src/execute/local/serve-stage.js', import.met
 /** A stage kind of the user's own whose `run` is the given source text, in a process of its own. */
 async function processStage(root: string, body: string): Promise<TinyStage> {
   const modulePath = join(root, 'own-stage.mjs');
-  await writeFile(
-    modulePath,
-    `import { writeFileSync } from 'node:fs';
+  const source = `import { writeFileSync } from 'node:fs';
      import { z } from ${JSON.stringify(zodUrl)};
      export default {
        kind: 'own', version: 1, description: '', parameters: z.looseObject({}),
        inputs: {}, outputs: {}, runtimes: [], cache: 'content', scheduling: 'parallel',
        defaultCpuCount: 1, isolation: 'process',
        async run({ outputs, scratchPath, checkpointPath, parameters, progress, warn, notice, log, signal }) { ${body} },
-     };`,
-  );
+     };`;
+  await writeFile(modulePath, source);
   return {
     name: 'own',
     definition: {
@@ -42,7 +41,7 @@ async function processStage(root: string, body: string): Promise<TinyStage> {
       environment: ({ cpuCount }) => ({ TINY_THREADS: String(cpuCount) }),
       nodeFlags: ['--expose-gc'],
     },
-    node: { ownKind: { modulePath, sourceDigest: 'a'.repeat(64) as Digest } },
+    node: { ownKind: { modulePath, sourceDigest: hashBytes(source) } },
   };
 }
 
@@ -83,6 +82,34 @@ test('a stage in a process of its own has its environment and flags, and its eve
   assert.ok(events.some((event) => event.type === 'stage-warning' && event.message === 'look'));
   assert.ok(events.some((event) => event.type === 'stage-notice' && event.message === 'news'));
   assert.ok(events.some((event) => event.type === 'stage-progress' && event.total === 2));
+});
+
+test('a source that changed since the pipeline was read does not run under the old key', async (t) => {
+  const root = await temporaryProject(t);
+  const stage = await processStage(root, `writeFileSync(outputs.out, 'old');`);
+  const executor = createLocalExecutor([await entry(root)]);
+  const modulePath = join(root, 'own-stage.mjs');
+  const source = await readFile(modulePath, 'utf8');
+  const runWith = (sourceDigest: Digest): ReturnType<typeof runTiny> => {
+    const pipeline = tinyPipeline(root, [
+      { ...stage, node: { ownKind: { modulePath, sourceDigest } } },
+    ]);
+    return runTiny(pipeline, { executor });
+  };
+  await writeFile(modulePath, source.replace("'old'", "'new'"));
+  const before = await runWith(hashBytes(source));
+  assert.equal(before.record.stages[0]?.error?.code, 'stage/source-changed');
+
+  const editing = `import { appendFileSync } from 'node:fs';
+    appendFileSync(${JSON.stringify(modulePath)}, '//');
+    ${source.slice(source.indexOf('import { z }'))}`;
+  await writeFile(modulePath, editing);
+  const meanwhile = await runWith(hashBytes(editing));
+  assert.equal(meanwhile.record.stages[0]?.error?.code, 'stage/source-changed');
+  assert.ok(!existsSync(join(root, 'artifacts/results')));
+
+  await writeFile(modulePath, source);
+  assert.equal((await runWith(hashBytes(source))).record.ran, 1);
 });
 
 test('an error in the process is shown with its message, what it printed is in the log', async (t) => {
@@ -189,7 +216,7 @@ test('a stage that asks for it gets longer to end after an abort', async (t) => 
 
 test('the process ends itself when its parent dies', async (t) => {
   const root = await temporaryProject(t);
-  await processStage(
+  const { node } = await processStage(
     root,
     `writeFileSync(scratchPath + '/pid', String(process.pid)); setInterval(() => {}, 1000); await new Promise(() => {});`,
   );
@@ -197,6 +224,7 @@ test('the process ends itself when its parent dies', async (t) => {
     stageId: 'own',
     kind: 'own',
     modulePath: join(root, 'own-stage.mjs'),
+    sourceDigest: node?.ownKind?.sourceDigest ?? null,
     parameters: {},
     inputs: {},
     outputs: {},

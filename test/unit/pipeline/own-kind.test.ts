@@ -38,6 +38,16 @@ test('a module beside the pipeline is a stage kind, and its source has a digest'
   });
 });
 
+test('a module that is edited while it is loaded is not taken for what it was before', async () => {
+  const editing = `import { appendFileSync } from 'node:fs';
+appendFileSync(new URL(import.meta.url), '//');
+${MODULE}`;
+  assert.match(
+    await problemWith(editing),
+    /PROJECT\/blur\.js changed while it was being loaded\n(.|\n)*hint: run again\n/,
+  );
+});
+
 async function problemWith(module: string | undefined, text = TEXT): Promise<string> {
   const files = {
     'package.json': '{"type":"module"}',
