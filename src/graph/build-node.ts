@@ -283,7 +283,7 @@ function nodeOutputs(
   );
 }
 
-/** Reports paths that leave the working folder of the stage or are those of two outputs. */
+/** Reports paths that leave the working folder of the stage, are those of two outputs or lie one in the other. */
 function checkOutputPaths(stage: StageSpec, outputs: Located, problems: Problems): boolean {
   let areRight = true;
   const owners = new Map<string, string>();
@@ -306,6 +306,15 @@ function checkOutputPaths(stage: StageSpec, outputs: Located, problems: Problems
       refuse(`must stay inside the stage's working folder, received ${JSON.stringify(node.value)}`);
     } else if (owner !== undefined) {
       refuse(`is that of output "${owner}" too`);
+    } else {
+      // Whichever is moved away first, the other would lose its files.
+      for (const [other, otherName] of owners) {
+        const isInside = place.startsWith(`${other}/`);
+        if (!isInside && !other.startsWith(`${place}/`)) continue;
+        const relation = isInside ? 'lies inside' : 'holds';
+        refuse(`("${place}") ${relation} that of output "${otherName}" ("${other}")`);
+        break;
+      }
     }
   }
   return areRight;

@@ -198,6 +198,14 @@ test('inputs are checked for what they name and what it is', async () => {
     ['{ kind: program, inputs: { x: t }, parameters: { program: x } }', /has 2 outputs/],
     ['{ kind: score, inputs: { model: t }, outputs: { x: { path: y } } }', /has its own outputs/],
     [
+      '{ kind: program, outputs: { o: { path: a/ }, p: { path: a/../a/b } }, parameters: { program: x } }',
+      /the path of output "p" \("a\/b"\) lies inside that of output "o" \("a"\)/,
+    ],
+    [
+      '{ kind: program, outputs: { o: { path: a/b }, x: { path: ab }, p: { path: a } }, parameters: { program: x } }',
+      /the path of output "p" \("a"\) holds that of output "o" \("a\/b"\)/,
+    ],
+    [
       '{ kind: program, outputs: { o: { path: ../x } }, parameters: { program: x } }',
       /must stay inside/,
     ],
