@@ -1,3 +1,4 @@
+import { DataError } from '../diagnostics/errors.ts';
 import type { Pipeline, StageId } from '../pipeline/spec.ts';
 import type { Digest } from '../stage/artifact.ts';
 import { readPipelineLock } from '../store/lock-file.ts';
@@ -5,7 +6,7 @@ import { openStore } from '../store/store.ts';
 import { inspectStage, type PlanContext } from './inspect-stage.ts';
 import type { Plan, PlannedStage } from './planned-stage.ts';
 import { describeReasons } from './reason.ts';
-import { checkPathInputs, type StageArtifacts } from './resolve-inputs.ts';
+import { checkPathInputs, UNREADABLE_INPUT, type StageArtifacts } from './resolve-inputs.ts';
 import { selectStages, upstreamOf, type StageSelection } from './select-stages.ts';
 
 export interface PlanOptions {
@@ -45,7 +46,12 @@ export async function makePlan(context: PlanContext, selection: StageSelection):
       stages.push({ stageId: node.id, action: 'waits', waitsFor, reason });
       continue;
     }
-    const { key, decision, result } = await inspectStage(context, node, artifacts);
+    const inspected = await inspectStage(context, node, artifacts).catch(ignoreUnreadable);
+    if (inspected instanceof DataError) {
+      stages.push({ stageId: node.id, action: 'fails', reason: inspected.message });
+      continue;
+    }
+    const { key, decision, result } = inspected;
     if (decision.action !== 'run' && result !== null) artifacts.set(node.id, result.outputs);
     stages.push({
       stageId: node.id,
@@ -57,4 +63,10 @@ export async function makePlan(context: PlanContext, selection: StageSelection):
     });
   }
   return { pipeline: context.pipeline.name, stages };
+}
+
+/** One file that cannot be read says nothing of the stages that do not need it. */
+function ignoreUnreadable(error: unknown): DataError {
+  if (error instanceof DataError && error.code === UNREADABLE_INPUT) return error;
+  throw error;
 }

@@ -23,6 +23,13 @@ export type PlannedStage =
       readonly waitsFor: readonly StageId[];
       /** `waits for train, augment`. */
       readonly reason: string;
+    }
+  /** Its key is not known: a file of the user's cannot be read. */
+  | {
+      readonly stageId: StageId;
+      readonly action: 'fails';
+      /** `input "images" of stage ingest: photographs/1.jpg may not be read`. */
+      readonly reason: string;
     };
 
 /** What `drq run` would do now, in the order it would. */

@@ -7,8 +7,11 @@ import { ARTIFACT_KINDS, type Artifact } from '../stage/artifact.ts';
 import type { ResolvedInput } from '../stage/definition.ts';
 import { digestFolder } from '../store/folder-listing.ts';
 import { digestFile, type StatCache } from '../store/stat-cache.ts';
-import { systemErrorCode } from '../store/system-error.ts';
+import { pathOfError, systemErrorCode } from '../store/system-error.ts';
 import { outputPath } from './output-path.ts';
+
+/** Code of the error on a file or folder of the user's that is there and cannot be read. */
+export const UNREADABLE_INPUT = 'data/unreadable-input';
 
 export type StageArtifacts = Readonly<Record<string, Artifact>>;
 
@@ -61,11 +64,45 @@ async function resolvePath(request: {
 }): Promise<ResolvedInput> {
   const { node, name, path, sources } = request;
   const kind = await formOfPath(node, name, path, sources.pipeline);
-  const { digest } =
-    kind === 'file'
-      ? await digestFile(path, sources.cache)
-      : await digestFolder(path, sources.cache);
-  return { kind, path, digest };
+  try {
+    const { digest } =
+      kind === 'file'
+        ? await digestFile(path, sources.cache)
+        : await digestFolder(path, sources.cache);
+    return { kind, path, digest };
+  } catch (error) {
+    const place = shownPlace(pathOfError(error) ?? path, sources.pipeline);
+    throw unreadable(error, `input "${name}" of stage ${node.id}: ${place}`);
+  }
+}
+
+/** What to tell of a file that cannot be read; any other error is returned unchanged. */
+function unreadable(error: unknown, subject: string): unknown {
+  const code = systemErrorCode(error);
+  switch (code) {
+    case 'EACCES':
+    case 'EPERM':
+      return new DataError({
+        code: UNREADABLE_INPUT,
+        message: `${subject} may not be read`,
+        hint: 'give the current user the right to read it, or take it out of the input',
+        cause: error,
+      });
+    case 'EIO':
+      return new DataError({
+        code: UNREADABLE_INPUT,
+        message: `${subject} cannot be read: the disk or its connection failed (EIO)`,
+        hint: 'put a sound copy in its place, or take it out of the input',
+        cause: error,
+      });
+    default:
+      return error;
+  }
+}
+
+function shownPlace(path: string, { projectRoot }: Pipeline): string {
+  const place = relative(projectRoot, path);
+  return place.startsWith('..') ? path : place || '.';
 }
 
 async function formOfPath(
@@ -75,9 +112,7 @@ async function formOfPath(
   pipeline: Pipeline,
 ): Promise<'file' | 'folder'> {
   const shown = `input "${name}" of stage ${node.id}`;
-  const place = relative(pipeline.projectRoot, path).startsWith('..')
-    ? path
-    : relative(pipeline.projectRoot, path) || '.';
+  const place = shownPlace(path, pipeline);
   let form: 'file' | 'folder';
   try {
     const stats = await stat(path);
@@ -90,11 +125,11 @@ async function formOfPath(
     form = stats.isFile() ? 'file' : 'folder';
   } catch (error) {
     const code = systemErrorCode(error);
-    if (code !== 'ENOENT' && code !== 'ENOTDIR' && code !== 'EACCES') throw error;
+    if (code !== 'ENOENT' && code !== 'ENOTDIR') throw unreadable(error, `${shown}: ${place}`);
     throw new DataError({
-      code: code === 'EACCES' ? 'data/unreadable-input' : 'data/missing-input',
-      message: `${shown}: ${place} ${code === 'EACCES' ? 'may not be read' : 'does not exist'}`,
-      hint: 'paths in a pipeline file are relative to the folder of that file',
+      code: 'data/missing-input',
+      message: `${shown}: ${place} does not exist`,
+      hint: "paths in a pipeline file are relative to the project's root",
       cause: error,
     });
   }

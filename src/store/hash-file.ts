@@ -25,6 +25,9 @@ export async function hashFile(path: string): Promise<HashedFile> {
       sizeBytes += bytesRead;
     }
     return { digest: hash.digest('hex') as Digest, sizeBytes }; // SHA-256 in hexadecimal is the brand
+  } catch (error) {
+    // Unlike one of opening it, an error of reading does not tell which file it is about.
+    throw error instanceof Error ? Object.assign(error, { path }) : error;
   } finally {
     await file.close();
   }

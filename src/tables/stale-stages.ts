@@ -20,7 +20,7 @@ export function findStaleStages(
     const isStale =
       stage.action === 'waits'
         ? stage.waitsFor.some((id) => stale.has(id))
-        : stage.key !== locked?.key;
+        : stage.action === 'fails' || stage.key !== locked?.key;
     if (locked === undefined) stale.set(stage.stageId, 'never-run');
     else if (isStale) stale.set(stage.stageId, 'changed');
   }

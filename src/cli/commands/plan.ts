@@ -1,6 +1,5 @@
-import type { StageAction } from '../../plan/planned-stage.ts';
 import { planPipeline } from '../../plan/make-plan.ts';
-import type { Plan } from '../../plan/planned-stage.ts';
+import type { Plan, PlannedStage } from '../../plan/planned-stage.ts';
 import type { Pipeline } from '../../pipeline/spec.ts';
 import type { CommandCall } from '../command-context.ts';
 import { loadPipelineFile } from '../load-pipeline-file.ts';
@@ -14,7 +13,12 @@ export async function plan(call: CommandCall): Promise<number> {
   call.context.print(
     call.options.json === true ? JSON.stringify(planned, null, 2) : describePlan(planned),
   );
-  return 0;
+  return planExitCode(planned);
+}
+
+/** 1 where a stage is known to fail. */
+export function planExitCode({ stages }: Plan): number {
+  return stages.some(({ action }) => action === 'fails') ? 1 : 0;
 }
 
 export async function planOf(
@@ -33,7 +37,7 @@ export function describePlan({ stages }: Plan): string {
   const lines = stages.map(({ action, stageId, reason }) =>
     `${wordFor(action).padEnd(actionWidth)}  ${stageId.padEnd(idWidth)}  ${reason}`.trimEnd(),
   );
-  const counts = (['run', 'restore', 'up-to-date', 'waits'] as const)
+  const counts = (['run', 'restore', 'up-to-date', 'waits', 'fails'] as const)
     .map((action) => ({ action, count: stages.filter((stage) => stage.action === action).length }))
     .filter(({ count }) => count > 0)
     .map(({ action, count }) => `${count} ${wordFor(action)}`);
@@ -44,6 +48,6 @@ export function describePlan({ stages }: Plan): string {
   ].join('\n');
 }
 
-function wordFor(action: StageAction | 'waits'): string {
+function wordFor(action: PlannedStage['action']): string {
   return action === 'up-to-date' ? 'up to date' : action;
 }

@@ -16,7 +16,7 @@ import { writeTables } from '../../tables/write-tables.ts';
 import type { CommandCall, CommandContext } from '../command-context.ts';
 import { loadPipelineFile } from '../load-pipeline-file.ts';
 import { machineFingerprint } from '../machine-fingerprint.ts';
-import { describePlan, planOf } from './plan.ts';
+import { describePlan, planExitCode, planOf } from './plan.ts';
 import { renderTerminalTables } from './table.ts';
 
 /** `drq run`: brings a pipeline up to date, writes its tables and prints them. */
@@ -92,7 +92,7 @@ async function dryRun(
 ): Promise<number> {
   const plan = await planOf(pipeline, stages, call);
   call.context.print(call.options.jsonEvents === true ? JSON.stringify(plan) : describePlan(plan));
-  return 0;
+  return planExitCode(plan);
 }
 
 interface RunOutcome {

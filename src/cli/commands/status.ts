@@ -86,6 +86,7 @@ function describeStage(stage: StageStatus, cwd: string): string {
     restore: 'can be restored',
     'up-to-date': 'up to date',
     waits: 'waits',
+    fails: 'cannot run',
   }[stage.state];
   const facts = [
     ...(stage.reason === '' ? [] : [stage.reason]),

@@ -4,10 +4,12 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { StoreError } from '../../../src/diagnostics/errors.ts';
+import { planPipeline } from '../../../src/plan/make-plan.ts';
 import {
   chain,
   runTiny,
   temporaryProject,
+  tinyOptions,
   tinyPipeline,
   type TinyStage,
 } from '../../support/in-memory-pipeline.ts';
@@ -128,6 +130,30 @@ test('a missing file of the user is found before anything runs', async (t) => {
   ]);
   await assert.rejects(runTiny(pipeline), /input "data" of stage late: nowhere does not exist/);
   assert.ok(!existsSync(join(root, 'artifacts/outputs')));
+});
+
+test('a file of the user that cannot be read fails its stage alone, and planning tells it', async (t) => {
+  const root = await temporaryProject(t);
+  const stages: TinyStage[] = [
+    // Reading it from its start is an input/output error for everybody, root included.
+    { name: 'reader', inputs: { data: '/proc/self/mem' } },
+    { name: 'after', inputs: { in: 'reader' } },
+    { name: 'other', run: ({ outputs }) => writeFile(outputs['out'] ?? '', 'x') },
+  ];
+  const message =
+    'input "data" of stage reader: /proc/self/mem cannot be read: the disk or its connection failed (EIO)';
+  const { stages: planned } = await planPipeline(tinyPipeline(root, stages), tinyOptions);
+  assert.deepEqual(
+    planned.map(({ stageId, action, reason }) => `${action} ${stageId}  ${reason}`),
+    [`fails reader  ${message}`, 'waits after  waits for reader', 'run other  never run'],
+  );
+  const { record } = await runTiny(tinyPipeline(root, stages), { keepGoing: true });
+  assert.deepEqual(
+    record.stages.map(({ stageId, outcome }) => `${stageId} ${outcome}`),
+    ['reader failed', 'after skipped', 'other run'],
+  );
+  assert.equal(record.stages[0]?.error?.code, 'data/unreadable-input');
+  assert.equal(record.stages[0].error.message, message);
 });
 
 test('a folder that cannot be written is found before stages run', async (t) => {
