@@ -2,6 +2,7 @@ import { execa } from 'execa';
 import { StringDecoder } from 'node:string_decoder';
 import type { Readable } from 'node:stream';
 import { InterruptedError, StageError } from '../../src/diagnostics/errors.ts';
+import { startGroupGuard } from './guard-group.ts';
 
 export interface ProgramCall {
   readonly program: string;
@@ -22,11 +23,13 @@ const GRACE_MS = 5000;
 
 /**
  * Runs a program to its end, its output going to the log line by line. It leads a process group of
- * its own, so that stopping it stops its children too; whatever it leaves running is ended with it.
+ * its own, so that stopping it stops its children too; whatever it leaves running is ended with it, and all
+ * of it with this process.
  * @throws StageError when it cannot start, fails, is killed or takes too long.
  */
 export async function runProgram(call: ProgramCall): Promise<void> {
   if (call.signal.aborted) throw new InterruptedError();
+  const guard = startGroupGuard(); // first, so that next to nothing lies between the program and its guard
   const child = execa(call.program, [...call.arguments], {
     cwd: call.workingFolder,
     env: call.environment,
@@ -36,6 +39,7 @@ export async function runProgram(call: ProgramCall): Promise<void> {
     reject: false,
     detached: process.platform !== 'win32',
   });
+  if (child.pid !== undefined) guard.watch(child.pid);
   const stopper = createStopper(child);
   const stopped: { by: 'nobody' | 'abort' | 'timeout' } = { by: 'nobody' };
   const stop = (by: 'abort' | 'timeout'): void => {
@@ -69,6 +73,7 @@ export async function runProgram(call: ProgramCall): Promise<void> {
   } finally {
     clearTimeout(timer);
     stopper.done();
+    guard.done();
     call.signal.removeEventListener('abort', onAbort);
     process.removeListener('exit', onExit);
   }

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -38,7 +37,8 @@ async function stageProcessOf(pid: number): Promise<number> {
 
 async function endsWithin(pid: number, milliseconds: number): Promise<boolean> {
   for (const start = performance.now(); performance.now() - start < milliseconds;) {
-    if (!existsSync(`/proc/${pid}`)) return true;
+    const state = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ') Z ');
+    if (state.includes(') Z ')) return true; // ended, whether or not it has been collected
     await delay(20);
   }
   return false;
@@ -69,6 +69,27 @@ test('a stage process that loads when its parent is killed ends, too', async (co
     await run;
     assert.ok(await endsWithin(stage, 10_000), `after ${instant} ms`);
   }
+});
+
+test('the program of a command ends, with its children, when drq is killed', async (context) => {
+  const rig = await createRig(context);
+  const script = `
+    const { spawn } = require('node:child_process');
+    const child = spawn('sleep', ['120']);
+    require('node:fs').writeFileSync(process.argv[1], process.pid + ' ' + child.pid);
+    setInterval(() => {}, 1000);`;
+  const program = { program: process.execPath, arguments: ['--eval', script, rig.path('pids')] };
+  const stages = { wait: { kind: 'command', parameters: program } };
+  await rig.write('kill.yaml', JSON.stringify({ name: 'kill', stages }));
+  const run = rig.start('run', 'kill.yaml');
+  let pids: string[] = [];
+  while (pids.length < 2) {
+    pids = (await rig.read('pids').catch(() => '')).split(' ');
+    await delay(20);
+  }
+  run.kill('SIGKILL');
+  await run;
+  for (const pid of pids) assert.ok(await endsWithin(Number(pid), 10_000));
 });
 
 /** Fails once, after it wrote something to go on from; ends well when it finds that. */
