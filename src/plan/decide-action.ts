@@ -58,7 +58,7 @@ export function decideAction(evidence: StageEvidence): StageDecision {
     case 'absent':
       return { action: 'run', reasons: whyAbsent(evidence, stored.hasCheckpoint) };
     case 'sound':
-      if (locked?.key === key && stored.copy === null && sameOutputs(locked, stored.result)) {
+      if (locked?.key === key && stored.copy === null && saysTheSame(locked, stored.result)) {
         return { action: 'up-to-date', reasons: [] };
       }
       return {
@@ -66,7 +66,7 @@ export function decideAction(evidence: StageEvidence): StageDecision {
         reasons: changes(
           evidence,
           stored.copy === null
-            ? { type: 'not-locked' }
+            ? { type: 'lock-differs' }
             : { type: 'working-copy', name: stored.copy.name, state: stored.copy.state },
         ),
       };
@@ -89,10 +89,14 @@ function changes(evidence: StageEvidence, otherwise: RunReason): readonly RunRea
   return locked.key === key ? [otherwise] : compareFingerprints(locked, fingerprint);
 }
 
-function sameOutputs(locked: LockedStage, result: StageResult): boolean {
-  const names = Object.keys(result.outputs);
+/** Whether the lock file has the outputs and metrics of the result: an edit or a merge may have changed them. */
+function saysTheSame(locked: LockedStage, result: StageResult): boolean {
+  const outputs = Object.entries(result.outputs);
+  const metrics = Object.entries(result.metrics);
   return (
-    names.length === Object.keys(locked.outputs).length &&
-    names.every((name) => ownValue(locked.outputs, name)?.digest === result.outputs[name]?.digest)
+    outputs.length === Object.keys(locked.outputs).length &&
+    outputs.every(([name, { digest }]) => ownValue(locked.outputs, name)?.digest === digest) &&
+    metrics.length === Object.keys(locked.metrics).length &&
+    metrics.every(([name, value]) => ownValue(locked.metrics, name) === value)
   );
 }

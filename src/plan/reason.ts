@@ -37,6 +37,8 @@ export type RunReason =
     }
   | { readonly type: 'stored-result-damaged' }
   | { readonly type: 'not-locked' }
+  /** It has the stage's key, but other outputs or metrics. */
+  | { readonly type: 'lock-differs' }
   | {
       readonly type: 'working-copy';
       readonly name: string;
@@ -87,6 +89,8 @@ export function describeReason(reason: RunReason): string {
       return 'stored result is damaged';
     case 'not-locked':
       return 'stored result found, not in the lock file';
+    case 'lock-differs':
+      return 'the lock file has other outputs or metrics than the stored result';
     case 'working-copy':
       return `output ${reason.name} ${reason.state === 'missing' ? 'is missing' : 'was changed'}`;
     default:

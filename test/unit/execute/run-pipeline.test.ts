@@ -163,6 +163,13 @@ test('folders keep their files; a folder of the user is hashed by content, not b
   assert.ok(
     again.events.some((event) => event.type === 'stage-warning' && event.message === 'careful'),
   );
+  const lockPath = join(root, 'experiments/tiny/lock.yaml');
+  const lockText = await readFile(lockPath, 'utf8');
+  await writeFile(lockPath, lockText.replace('top1Fraction: 0.5', 'top1Fraction: 0.9'));
+  assert.deepEqual((await runTiny(pipeline)).lines, [
+    'restore copy  the lock file has other outputs or metrics than the stored result',
+  ]);
+  assert.equal(await readFile(lockPath, 'utf8'), lockText);
   await writeFile(join(data, '1.txt'), 'ONE');
   assert.deepEqual((await runTiny(pipeline)).lines, ['run copy  input data changed']);
   assert.equal(await readFile(join(out, 'same'), 'utf8'), 'ONE');
