@@ -146,7 +146,9 @@ async function checkInputsUnchanged(
   for (const [name, input] of Object.entries(node.inputs)) {
     const before = ownValue(inspected.inputs, name);
     if (input.from === 'path') {
-      if (now[name]?.digest !== before?.digest) throw changedInput(name, input.absolutePath);
+      if (now[name]?.digest !== before?.digest) {
+        throw changedInput(name, input.absolutePath, LEAVE_ALONE);
+      }
       continue;
     }
     const artifact = artifacts.get(input.stageId)?.[input.output];
@@ -156,15 +158,20 @@ async function checkInputsUnchanged(
     const isCurrent =
       listing !== undefined &&
       (await store.copies.inspect(artifact, listing, before.path)) === 'current';
-    if (!isCurrent) throw changedInput(name, before.path);
+    if (!isCurrent) throw changedInput(name, before.path, WORK_ON_COPY);
   }
 }
 
-function changedInput(name: string, path: string): DataError {
+const LEAVE_ALONE = 'leave the file alone while a run reads it, then run again';
+/** Nobody else has reason to touch what lies there, and it is read-only. */
+const WORK_ON_COPY =
+  'the stage itself (its program) seems to write to its input: let it work on a copy, then run again';
+
+function changedInput(name: string, path: string, hint: string): DataError {
   return new DataError({
     code: 'data/input-changed',
     message: `input "${name}" (${path}) changed while the stage ran, so its result was not kept`,
-    hint: 'leave the file alone while a run reads it, then run again',
+    hint,
   });
 }
 

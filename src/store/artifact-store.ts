@@ -102,10 +102,14 @@ export async function checkOutputForm(
     throw new StageError({
       code: 'stage/wrong-output-form',
       message: `the stage's output "${outputName}" must be a ${form} (kind ${kind}), but is ${nameForm(stats)}`,
-      hint: `see ${path}`,
+      hint: `see ${path}${stats.isDirectory() ? FOLDER_HINT : ''}`,
     });
   }
 }
+
+/** Where the pipeline declares the output, its form is in how its path is written. */
+const FOLDER_HINT =
+  '; an output that the pipeline declares is a folder with a slash at the end of its path (`path: files/`) or with `kind: folder`';
 
 function nameForm(stats: BigIntStats): string {
   if (stats.isSymbolicLink()) return 'a symbolic link';

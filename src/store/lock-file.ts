@@ -41,9 +41,22 @@ export function parsePipelineLock(
   const document = parseDocument(text);
   const [problem] = document.errors;
   if (problem !== undefined) throw invalidLock(shownName, hint, problem);
-  const parsed = pipelineLockSchema.safeParse(document.toJS());
+  const content: unknown = document.toJS();
+  const lacking = ['format', 'pipeline'].find((key) => !isObjectWith(content, key));
+  if (lacking !== undefined) {
+    throw new DataError({
+      code: 'lock/invalid',
+      message: `${shownName} is no lock file: it has no "${lacking}"`,
+      hint,
+    });
+  }
+  const parsed = pipelineLockSchema.safeParse(content);
   if (!parsed.success) throw invalidLock(shownName, hint, parsed.error);
   return parsed.data;
+}
+
+function isObjectWith(value: unknown, key: string): boolean {
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, key);
 }
 
 /** The text of a lock file: sorted by code unit throughout, so that a diff shows only real changes. */

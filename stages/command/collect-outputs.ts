@@ -59,7 +59,10 @@ async function moveOutput(output: {
   const isFolderWanted = wanted?.isDirectory() ?? false;
   if (isFolder !== isFolderWanted) {
     const shown = (folder: boolean): string => (folder ? 'a folder' : 'a file');
-    throw missing(name, `"${path}" is ${shown(isFolder)}, expected ${shown(isFolderWanted)}`);
+    const reason = `"${path}" is ${shown(isFolder)}, expected ${shown(isFolderWanted)}`;
+    if (!isFolder) throw missing(name, reason);
+    const declared = `path: ${path.replace(/\/*$/, '/')}`;
+    throw missing(name, reason, `for a folder write \`${declared}\` or \`kind: folder\``);
   }
   if (isFolder) await rm(target, { recursive: true });
   if (real === source || !found.isSymbolicLink()) await rename(source, target);
@@ -94,10 +97,14 @@ function leavesFolder(name: string, path: string): StageError {
   });
 }
 
-function missing(name: string, reason: string): StageError {
+function missing(
+  name: string,
+  reason: string,
+  hint = 'compare what the program writes with the outputs of the stage',
+): StageError {
   return new StageError({
     code: 'command/missing-output',
     message: `the program ended well, but output "${name}" is missing: ${reason}`,
-    hint: 'compare what the program writes with the outputs of the stage',
+    hint,
   });
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { StoreError } from '../../../src/diagnostics/errors.ts';
@@ -119,6 +119,29 @@ test('a file that changes while a stage reads it gives no result', async (t) => 
     ]),
   );
   assert.equal(record.stages[0]?.error?.code, 'data/input-changed');
+});
+
+test('a stage that writes to what another made is told to work on a copy', async (t) => {
+  const root = await temporaryProject(t);
+  const { events } = await runTiny(
+    tinyPipeline(root, [
+      { name: 'first', run: ({ outputs }) => writeFile(outputs['out'] ?? '', 'x') },
+      {
+        name: 'writer',
+        inputs: { in: 'first' },
+        run: async ({ inputs, outputs }) => {
+          const path = inputs['in']?.path ?? '';
+          await writeFile(outputs['out'] ?? '', 'y');
+          await rm(path);
+          await writeFile(path, 'z');
+        },
+      },
+    ]),
+  );
+  const failure = events.find((event) => event.type === 'stage-failed');
+  assert.ok(failure?.type === 'stage-failed');
+  assert.equal(failure.code, 'data/input-changed');
+  assert.match(failure.hint ?? '', /seems to write to its input: let it work on a copy/);
 });
 
 test('a missing file of the user is found before anything runs', async (t) => {

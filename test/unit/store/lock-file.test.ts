@@ -49,7 +49,22 @@ test('a lock file with merge conflicts or foreign content is refused by name', (
     () => parsePipelineLock(`<<<<<<< HEAD\n${text}=======\n${text}>>>>>>> b\n`, 'my/lock.yaml'),
     /my\/lock\.yaml is not a lock file of this version of drq/,
   );
-  assert.throws(() => parsePipelineLock('format: 2\n', 'lock.yaml'), /format/);
+  assert.throws(
+    () => parsePipelineLock('format: 2\npipeline: p\n', 'lock.yaml'),
+    /lock\.yaml is not a lock file of this version of drq: (.|\n)*format/,
+  );
+  for (const [other, lacking] of [
+    ['name: p\nstages: {}\n', 'format'],
+    ['format: 1\n', 'pipeline'],
+    ['', 'format'],
+    ['just text', 'format'],
+  ] as const) {
+    assert.throws(() => parsePipelineLock(other, 'p.yaml', 'name another'), {
+      code: 'lock/invalid',
+      message: `p.yaml is no lock file: it has no "${lacking}"`,
+      hint: 'name another',
+    });
+  }
   assert.throws(() => parsePipelineLock('- a\nb: c\n', 'table.md', 'name another'), {
     message: /^table\.md is not a lock file of this version of drq: [^\n]+$/,
     hint: 'name another',

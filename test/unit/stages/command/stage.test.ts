@@ -106,6 +106,9 @@ test('a missing output, an empty folder and the wrong form are errors', async (t
       message,
     });
   }
+  await assert.rejects(runScript(t, cases[2][0], { outputs: { out: cases[2][1] } }), {
+    hint: 'for a folder write `path: x/` or `kind: folder`',
+  });
   await assert.rejects(
     runScript(t, `0`, { outputs: { out: FILE }, programArguments: ['${outputs.out}'] }),
     { code: 'command/missing-output', message: /nothing was written to/ },
