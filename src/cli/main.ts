@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { InterruptedError, UsageError } from '../diagnostics/errors.ts';
 import { stagesRunningHere } from '../execute/local/running-here.ts';
+import { endOpenRuns } from '../execute/open-runs.ts';
 import { packageRoot } from '../runtime/package-root.ts';
 import type { CommandCall, CommandContext } from './command-context.ts';
 import { parseCommandLine } from './command-line.ts';
@@ -104,8 +105,11 @@ function catchCrashes(): () => void {
 
 function endWith(error: unknown): void {
   process.off('exit', tellUnfinished); // the error itself tells
-  void import('./report-error.ts')
-    .then(({ reportError }) => reportError(error, say))
+  void Promise.all([import('./report-error.ts'), import('../execute/to-drq-error.ts')])
+    .then(([{ reportError }, { toDrqError }]) => {
+      endOpenRuns(toDrqError(error));
+      return reportError(error, say);
+    })
     .then((exitCode) => process.exit(exitCode));
 }
 
@@ -116,16 +120,22 @@ function endWith(error: unknown): void {
 function tellUnfinished(): void {
   const stages = stagesRunningHere();
   process.exitCode = 1; // whatever a stage chose: other codes have meanings of their own
-  if (stages.length > 0) {
-    const names = `stage${stages.length === 1 ? '' : 's'} ${stages.join(', ')}`;
-    say(`error stage/process-exit: the process was ended while ${names} ran in it`);
-    say('hint: a stage must not call process.exit; throw an Error to fail');
-  } else {
-    say('error run/unfinished: the process ended before the command did');
-    say(
-      'hint: a stage kind of your own must neither call process.exit nor wait for what never comes',
-    );
-  }
+  const names = `stage${stages.length === 1 ? '' : 's'} ${stages.join(', ')}`;
+  const { hint, ...end } =
+    stages.length > 0
+      ? {
+          code: 'stage/process-exit',
+          message: `the process was ended while ${names} ran in it`,
+          hint: 'a stage must not call process.exit; throw an Error to fail',
+        }
+      : {
+          code: 'run/unfinished',
+          message: 'the process ended before the command did',
+          hint: 'a stage kind of your own must neither call process.exit nor wait for what never comes',
+        };
+  endOpenRuns(end);
+  say(`error ${end.code}: ${end.message}`);
+  say(`hint: ${hint}`);
 }
 
 /** `npm` and `timeout` pass a signal on that the terminal has sent to the whole group: one Ctrl-C, twice. */

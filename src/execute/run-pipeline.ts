@@ -19,6 +19,7 @@ import { isAbsent, withStoreErrors } from '../store/system-error.ts';
 import type { Executor } from './executor.ts';
 import { createLocalExecutor } from './local/local-executor.ts';
 import { LockRecorder } from './lock-recorder.ts';
+import { whileOpen, type RunEnd } from './open-runs.ts';
 import { settleStage } from './perform-stage.ts';
 import type { RunContext } from './run-context.ts';
 import {
@@ -29,6 +30,7 @@ import {
   type StageRecord,
 } from './run-record.ts';
 import { runSchedule, type Schedule } from './schedule.ts';
+import { toDrqError } from './to-drq-error.ts';
 
 export interface RunOptions extends PlanOptions {
   /** Stages at once; as many as there are cores unless given. */
@@ -71,6 +73,32 @@ export async function runPipeline(
     pipeline: pipeline.name,
     stageCount: selection.nodes.length,
   });
+  let hasFinished = false;
+  const finish = (record: RunRecord, error?: RunEnd): void => {
+    if (hasFinished) return; // what ends the process may reach the run as an error, too
+    hasFinished = true;
+    const { ran, restored, upToDate, failed, skipped, durationMs } = record;
+    const counts = { ran, restored, upToDate, failed, skipped, durationMs };
+    reporter.report({
+      type: 'run-finished',
+      ...counts,
+      ...(error === undefined ? {} : { error: { code: error.code, message: error.message } }),
+    });
+  };
+  try {
+    const record = await whileOpen(
+      (end) => finish(finishRecord(run), end),
+      () => performRun(run),
+    );
+    finish(record);
+    return record;
+  } catch (error) {
+    finish(finishRecord(run), toDrqError(error));
+    throw error;
+  }
+}
+
+async function performRun(run: Run): Promise<RunRecord> {
   try {
     if (!(await reportUpToDate(run))) await bringUpToDate(run);
   } finally {
@@ -78,10 +106,8 @@ export async function runPipeline(
   }
   const record = finishRecord(run);
   if (record.stages.some(({ outcome }) => outcome !== 'up-to-date') || record.interrupted) {
-    await keepRecord(pipeline, record);
+    await keepRecord(run.pipeline, record);
   }
-  const { ran, restored, upToDate, failed, skipped, durationMs } = record;
-  reporter.report({ type: 'run-finished', ran, restored, upToDate, failed, skipped, durationMs });
   return record;
 }
 

@@ -57,7 +57,7 @@ function plainLines(
     case 'stage-skipped':
       return [skippedLine(event)];
     case 'run-finished':
-      return [summaryLine(event)];
+      return event.error === undefined ? [summaryLine(event)] : []; // the error itself is told
     default:
       return event satisfies never;
   }

@@ -69,4 +69,6 @@ export type RunEvent =
       readonly failed: number;
       readonly skipped: number;
       readonly durationMs: number;
+      /** What ended the run before its end; stages that were running count nowhere. */
+      readonly error?: { readonly code: string; readonly message: string };
     };

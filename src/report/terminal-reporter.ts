@@ -86,7 +86,7 @@ export function createTerminalReporter(output: NodeJS.WriteStream): Reporter {
           break;
         case 'run-finished':
           running.clear(); // whatever was interrupted
-          print([summaryLine(event)]);
+          print(event.error === undefined ? [summaryLine(event)] : []); // the error itself is told
           break;
         default:
           event satisfies never;

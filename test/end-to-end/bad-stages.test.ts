@@ -3,6 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { RunRecord } from '../../src/execute/run-record.ts';
+import type { RunEvent } from '../../src/report/run-event.ts';
 import { checkAll, type BadInput } from '../support/bad-input.ts';
 import { createRig, libraryUrl, type Rig } from '../support/rig.ts';
 
@@ -220,4 +221,30 @@ test('stages and outputs may be named like what every object inherits', async (c
   }
   const why = await rig.drq('why', 'p.yaml', 'toString');
   assert.match(why.stdout, /^toString: up to date$/m);
+});
+
+test('the events of a run end with what ended it, whatever that is', async (context) => {
+  for (const [body, code] of [
+    [
+      "setTimeout(() => { throw new Error('late'); }, 1); await new Promise(() => {});",
+      'stage/uncaught',
+    ],
+    ['process.exit(0);', 'stage/process-exit'],
+    [null, 'store/in-the-way'],
+  ] as const) {
+    const rig = await createRig(context);
+    await rig.write('own.mjs', body === null ? WORKS : kindWith(body));
+    await rig.write('p.yaml', PIPELINE);
+    if (body === null) await rig.write('experiments', 'a file in the way');
+    const { exitCode, stdout } = await rig.drq('run', 'p.yaml', '--json');
+    assert.equal(exitCode, 1);
+    const events = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as RunEvent);
+    const last = events.at(-1);
+    assert.ok(last?.type === 'run-finished');
+    assert.equal(last.error?.code, code);
+    assert.equal(events.filter(({ type }) => type === 'run-finished').length, 1);
+  }
 });
