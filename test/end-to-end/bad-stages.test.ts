@@ -248,3 +248,19 @@ test('the events of a run end with what ended it, whatever that is', async (cont
     assert.equal(events.filter(({ type }) => type === 'run-finished').length, 1);
   }
 });
+
+test('what a stage prints does not come between the events of a run', async (context) => {
+  const rig = await createRig(context);
+  const prints = "console.log('by console'); process.stdout.write('directly\\n');";
+  await rig.write(
+    'own.mjs',
+    `console.log('while loading');\n${kindWith(`${prints} await writeFile(outputs.out, 'done');`)}`,
+  );
+  await rig.write('p.yaml', PIPELINE);
+  const { exitCode, stdout, stderr } = await rig.drq('run', 'p.yaml', '--json');
+  assert.equal(exitCode, 0);
+  for (const line of stdout.trimEnd().split('\n'))
+    assert.doesNotThrow(() => JSON.parse(line), line);
+  assert.match(stdout, /"type":"run-finished"/);
+  assert.equal(stderr, 'while loading\nby console\ndirectly\n');
+});

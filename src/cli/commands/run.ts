@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { relative } from 'node:path';
+import type { Writable } from 'node:stream';
 import { InterruptedError } from '../../diagnostics/errors.ts';
 import { createLocalExecutor } from '../../execute/local/local-executor.ts';
 import { runPipeline } from '../../execute/run-pipeline.ts';
@@ -17,16 +18,19 @@ import type { CommandCall, CommandContext } from '../command-context.ts';
 import { loadPipelineFile } from '../load-pipeline-file.ts';
 import { machineFingerprint } from '../machine-fingerprint.ts';
 import { describePlan, planExitCode, planOf } from './plan.ts';
+import { reserveStdout, type TextOutput } from '../reserve-stdout.ts';
 import { renderTerminalTables } from './table.ts';
 
 /** `drq run`: brings a pipeline up to date, writes its tables and prints them. */
 export async function run(call: CommandCall): Promise<number> {
   const [file = '', ...stages] = call.arguments; // the command line requires the file
   const { options, context } = call;
-  const pipeline = await loadPipelineFile(file, call);
+  const pipeline = await withOwnStdout(call, () => loadPipelineFile(file, call));
   if (options.dryRun === true) return dryRun(pipeline, stages, call);
 
-  const record = await runAndReport(pipeline, stages, call);
+  const record = await withOwnStdout(call, (stdout) =>
+    runAndReport(pipeline, stages, { ...call, stdout }),
+  );
   if (record.interrupted) throw new InterruptedError();
   if (record.failed > 0 && options.keepGoing !== true) {
     if (pipeline.tables.length > 0) {
@@ -38,12 +42,24 @@ export async function run(call: CommandCall): Promise<number> {
   return record.failed > 0 ? 1 : 0;
 }
 
+/** With `--json` stdout is for what drq itself writes there; modules of the user's own may print, too. */
+function withOwnStdout<T>(
+  { options, context }: CommandCall,
+  use: (stdout: TextOutput) => Promise<T>,
+): Promise<T> {
+  const isShared = options.jsonEvents === true && context.stdout === process.stdout;
+  return isShared ? reserveStdout(use) : use(context.stdout);
+}
+
 async function runAndReport(
   pipeline: Pipeline,
   stages: readonly string[],
-  { options, context }: CommandCall,
+  { options, context, stdout }: CommandCall & { readonly stdout: TextOutput },
 ): Promise<RunRecord> {
-  const reporter = await createReporter(options.jsonEvents === true, context);
+  const reporter = await createReporter(options.jsonEvents === true, {
+    stdout,
+    stderr: context.stderr,
+  });
   try {
     return await runPipeline(
       pipeline,
@@ -66,7 +82,7 @@ async function runAndReport(
 /** JSON on stdout for programs; on stderr live lines for a terminal, plain ones for a log. */
 async function createReporter(
   json: boolean,
-  { stdout, stderr }: CommandContext,
+  { stdout, stderr }: { readonly stdout: TextOutput; readonly stderr: Writable },
 ): Promise<Reporter> {
   if (json) {
     const { createJsonReporter } = await import('../../report/json-reporter.ts');
