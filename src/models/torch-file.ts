@@ -15,7 +15,8 @@ const LARGEST_PICKLE_BYTES = 100_000_000;
  * Reads the state_dict of a zip file that `torch.save` wrote (PyTorch 1.6 or later): floats of all widths
  * as float32, integers left out. No code of the file is run: its pickle may name tensors, storages and
  * dicts only. A checkpoint that holds the state_dict as `state_dict`, `model_state_dict` or `model`, or an
- * average as `model_ema` or `state_dict_ema`, will do; `module.` or `_orig_mod.` before every name is dropped.
+ * average as `model_ema` or `state_dict_ema`, or as the only one under any other key, will do; `module.` or
+ * `_orig_mod.` before every name is dropped.
  * @throws DataError `models/unsafe-pickle` naming what else is in it; `models/malformed-weights`, with the
  * tensor where one is at fault.
  */
@@ -199,6 +200,12 @@ function faultsOf(path: string): Faults & { malformed(reason: string, cause?: un
         message: `${path} is not a complete PyTorch file of finite weights: ${reason}`,
         hint: 'download or export the file again: torch.save(model.state_dict(), path)',
         cause,
+      }),
+    noStateDict: (what, hint = 'save the weights alone: torch.save(model.state_dict(), path)') =>
+      new DataError({
+        code: 'models/malformed-weights',
+        message: `${path} is no state_dict: it holds ${what}`,
+        hint,
       }),
     unsafe: (reason) =>
       new DataError({

@@ -16,8 +16,10 @@ export interface TensorView {
 }
 
 export interface Faults {
-  /** The file is damaged, or no state_dict. */
+  /** The file is damaged. */
   malformed(reason: string): Error;
+  /** The file is whole, and `what` it holds is no state_dict. */
+  noStateDict(what: string, hint?: string): Error;
   /** The file holds what could be used to run code, or is not known. */
   unsafe(reason: string): Error;
 }
@@ -81,14 +83,40 @@ export function readStateDict(pickle: Buffer, faults: Faults): ReadonlyMap<strin
   for (const [name, value] of stateDictOf(root, faults)) {
     if (typeof name === 'string' && value instanceof Tensor) views.set(name, value.view);
   }
-  if (views.size === 0) throw faults.malformed('it holds no tensors by name, as a state_dict does');
+  if (views.size === 0) throw faults.noStateDict('no tensors by name, as a state_dict does');
   return withoutWrappers(views);
 }
 
+/**
+ * Where the tensors stand: under a known key, else under the only other key whose dict has more arrays of
+ * floats than the root has beside it.
+ */
 function stateDictOf(root: unknown, faults: Faults): Map<unknown, unknown> {
-  if (!(root instanceof Map)) throw faults.malformed('it holds no dict of tensors');
-  const nested = NESTED_KEYS.map((key): unknown => root.get(key));
-  return nested.find((value) => value instanceof Map) ?? root;
+  if (!(root instanceof Map)) throw faults.noStateDict('no dict of tensors');
+  const known = NESTED_KEYS.map((key): unknown => root.get(key)).find(holdsTensors);
+  if (known !== undefined) return known;
+  const rootCount = floatArrayCount(root);
+  const larger = [...(root as Map<unknown, unknown>)].flatMap(([key, value]) =>
+    value instanceof Map && floatArrayCount(value) > rootCount ? [{ key: String(key), value }] : [],
+  );
+  const [only, ...others] = larger;
+  if (only === undefined) return root;
+  if (others.length === 0) return only.value;
+  const keys = larger.map(({ key }) => `"${key}"`).join(', ');
+  throw faults.noStateDict(
+    `tensors under ${keys}, and under none of ${NESTED_KEYS.map((key) => `"${key}"`).join(', ')}`,
+    `save the one to use alone: torch.save(torch.load(path, weights_only=True)["${only.key}"], other_path)`,
+  );
+}
+
+function holdsTensors(value: unknown): value is Map<unknown, unknown> {
+  return value instanceof Map && [...value.values()].some((item) => item instanceof Tensor);
+}
+
+function floatArrayCount(dict: ReadonlyMap<unknown, unknown>): number {
+  return [...dict.values()].filter(
+    (item) => item instanceof Tensor && item.view.format !== null && item.view.shape.length > 0,
+  ).length;
 }
 
 function torchHost(faults: Faults): PickleHost {
