@@ -1,4 +1,5 @@
 import { DataError } from '../diagnostics/errors.ts';
+import { isReplaceable } from './is-replaceable.ts';
 import { kerasNames } from './keras-names.ts';
 import {
   elementCount,
@@ -35,8 +36,8 @@ export interface LoadedFile extends LoadedWeights {
 
 /**
  * Weights of `network` from a safetensors or PyTorch file with torchvision's names (any network) or
- * Keras's (MobileNetV2). Layers that depend on the class count, and AlexNet's first dense layer in the paper's
- * variant, are drawn anew when their shape differs; so is a head that the file does not have at all.
+ * Keras's (MobileNetV2). Layers that depend on the class count, and AlexNet's first dense layer, are drawn
+ * anew when their shape differs; so is a head that the file does not have at all.
  * @throws DataError naming the tensor for missing names, unknown names, wrong shapes and negative variances;
  * `models/other-architecture` where the file says so.
  */
@@ -180,12 +181,6 @@ function kerasBatchNorm(
 
 function asIs(storedName: string, storedShape: readonly number[]): StoredParameter {
   return { storedName, storedShape, convert: (data) => data };
-}
-
-function isReplaceable(network: Network, { layer }: ParameterSpec): boolean {
-  if (layer === headOf(network)) return true;
-  // The paper's AlexNet has 6400 features where torchvision's has 9216, and trains that layer anew.
-  return network.options.architecture === 'alexnet' && layer.weightName === 'classifier.1';
 }
 
 function sameShape(a: readonly number[], b: readonly number[]): boolean {

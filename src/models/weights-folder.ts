@@ -2,7 +2,8 @@ import { open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { DataError } from '../diagnostics/errors.ts';
-import { elementCount, headOf, parameterSpecs, type Network } from './network.ts';
+import { isReplaceable } from './is-replaceable.ts';
+import { elementCount, parameterSpecs, type Network } from './network.ts';
 import { negativeVariance } from './negative-variance.ts';
 import { torchStateDict } from './torch-weights.ts';
 import { initialValues, weightOf, type WeightLookup } from './weights.ts';
@@ -128,7 +129,8 @@ export async function readWeightsFolder(folder: string): Promise<FolderWeights> 
 }
 
 /**
- * Weights of an earlier training for `network`; the head is drawn anew when the class count differs.
+ * Weights of an earlier training for `network`; the head is drawn anew when the class count differs, and
+ * AlexNet's first dense layer when the image size or the variant does.
  * @throws DataError `models/other-architecture`, `models/wrong-shape`, and `models/malformed-weights` for a
  * negative variance.
  */
@@ -139,7 +141,6 @@ export function weightsFromFolder(
 ): { weights: Map<string, Float32Array>; replaced: string[] } {
   const weights = new Map<string, Float32Array>();
   const replaced: string[] = [];
-  const head = headOf(network);
   requireArchitecture(network, topology);
   for (const spec of parameterSpecs(network)) {
     const stored = tensors.get(spec.name);
@@ -153,7 +154,7 @@ export function weightsFromFolder(
         });
       }
       weights.set(spec.name, stored.data);
-    } else if (spec.layer === head) {
+    } else if (isReplaceable(network, spec)) {
       replaced.push(spec.name);
       weights.set(spec.name, initialValues(network, spec, seed));
     } else {

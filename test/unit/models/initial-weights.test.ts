@@ -132,3 +132,25 @@ test('metadata of other programs say nothing, damaged ones of a training are ref
     });
   }
 });
+
+test("AlexNet's first dense layer is drawn anew at another image size, from a folder as from its file", async (context) => {
+  const alexnet = (imageSize: number) =>
+    buildNetwork({
+      ...NETWORK.options,
+      ...{ architecture: 'alexnet', variant: 'paper', imageSize },
+    });
+  const folder = await temporaryFolder(context);
+  const [small, large] = [alexnet(67), alexnet(99)];
+  await writeWeightsFolder(folder, small, randomWeights(small, 1), {
+    classes: TRAINED_CLASSES,
+    normalization: NORMALIZATION,
+  });
+  const options = { classes: TRAINED_CLASSES, seed: 5, initialization: 'published' } as const;
+  const fromFolder = await loadInitialWeights(large, folder, options);
+  assert.deepEqual(fromFolder.replaced, ['classifier.1.weight']);
+  const fromFile = await loadInitialWeights(large, join(folder, TORCH_WEIGHTS_FILE), options);
+  assert.deepEqual(fromFile.replaced, fromFolder.replaced);
+  for (const name of ['classifier.1.weight', 'classifier.1.bias', 'classifier.6.weight']) {
+    assert.deepEqual(weightOf(fromFolder.weights, name), weightOf(fromFile.weights, name), name);
+  }
+});
