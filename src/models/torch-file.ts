@@ -62,7 +62,10 @@ async function openTorchZip(zip: ZipFile, faults: Faults): Promise<TorchZip> {
   return { zip, entries };
 }
 
-async function readTensors(file: TorchZip, faults: Faults): Promise<Map<string, StoredTensor>> {
+async function readTensors(
+  file: TorchZip,
+  faults: TorchFaults,
+): Promise<Map<string, StoredTensor>> {
   if (file.entries.has('byteorder')) {
     const order = (await readEntry(file, 'byteorder', 16, faults)).toString('latin1');
     if (order !== 'little') throw faults.malformed(`its byte order is "${order}", not little`);
@@ -101,7 +104,7 @@ const MOST_BYTES_PER_STORED = 4;
 function checkViews(
   views: ReadonlyMap<string, TensorView>,
   fileBytes: number,
-  faults: Faults,
+  faults: TorchFaults,
 ): void {
   let bytes = 0;
   for (const [name, view] of views) {
@@ -116,15 +119,16 @@ function checkViews(
 }
 
 /** The view must lie in its storage and be no larger, as one that repeats elements would be. */
-function checkView(name: string, view: TensorView, faults: Faults): void {
+function checkView(name: string, view: TensorView, faults: TorchFaults): void {
   const { shape, strides, offset, storageCount } = view;
   const count = elementCount(shape);
   if (count === 0) return;
   const last = shape.reduce((sum, size, axis) => sum + (size - 1) * (strides[axis] ?? 0), offset);
-  if (last < storageCount && count <= storageCount) return;
-  throw faults.malformed(
-    `"${name}" of shape [${shape.join(', ')}] and strides [${strides.join(', ')}] does not fit into its ${storageCount} stored elements`,
-  );
+  const described = `"${name}" of shape [${shape.join(', ')}] and strides [${strides.join(', ')}]`;
+  if (last >= storageCount) {
+    throw faults.malformed(`${described} does not fit into its ${storageCount} stored elements`);
+  }
+  if (count > storageCount) throw faults.repeated(described, storageCount);
 }
 
 async function readStorage(
@@ -192,7 +196,13 @@ async function readEntry(
   return buffer(content);
 }
 
-function faultsOf(path: string): Faults & { malformed(reason: string, cause?: unknown): Error } {
+interface TorchFaults extends Faults {
+  malformed(reason: string, cause?: unknown): Error;
+  /** The file is whole, and a tensor of it was expanded. */
+  repeated(tensor: string, storageCount: number): Error;
+}
+
+function faultsOf(path: string): TorchFaults {
   return {
     malformed: (reason: string, cause?: unknown) =>
       new DataError({
@@ -200,6 +210,12 @@ function faultsOf(path: string): Faults & { malformed(reason: string, cause?: un
         message: `${path} is not a complete PyTorch file of finite weights: ${reason}`,
         hint: 'download or export the file again: torch.save(model.state_dict(), path)',
         cause,
+      }),
+    repeated: (tensor, storageCount) =>
+      new DataError({
+        code: 'models/malformed-weights',
+        message: `${path}: ${tensor} repeats its ${storageCount} stored elements, as an expanded tensor does, which is not read`,
+        hint: 'call .contiguous() on it before saving: torch.save({name: value.contiguous() for name, value in model.state_dict().items()}, path)',
       }),
     noStateDict: (what, hint = 'save the weights alone: torch.save(model.state_dict(), path)') =>
       new DataError({
