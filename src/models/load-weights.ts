@@ -11,7 +11,7 @@ import {
 import { missingWeights, type MissingWeights, type StoredPlace } from './missing-weights.ts';
 import { negativeVariance } from './negative-variance.ts';
 import { readWeightsFile } from './read-weights-file.ts';
-import type { StoredTensor } from './safetensors.ts';
+import type { StoredTensor, StoredTensors } from './safetensors.ts';
 import { torchLayout } from './torch-layout.ts';
 import { requireArchitecture, type WeightsTopology } from './weights-topology.ts';
 import { initialValues } from './weights.ts';
@@ -46,16 +46,20 @@ export async function loadWeights(
   path: string,
   seed: number,
 ): Promise<LoadedFile> {
-  const { tensors, topology } = await readWeightsFile(path);
+  const { tensors, integers, topology } = await readWeightsFile(path);
   if (topology !== null) requireArchitecture(network, topology);
-  return { ...weightsFromTensors(network, tensors, { path, seed }), topology };
+  return { ...weightsFromTensors(network, tensors, { path, seed, integers }), topology };
 }
 
-/** Weights from tensors already read; `path` is for messages. */
+/** Weights from tensors already read; `integers` are the others of the file, and `path` is for messages. */
 export function weightsFromTensors(
   network: Network,
   tensors: Tensors,
-  { path, seed }: { path: string; seed: number },
+  {
+    path,
+    seed,
+    integers = new Map(),
+  }: { path: string; seed: number; integers?: StoredTensors['integers'] },
 ): LoadedWeights {
   const keras = [...tensors.keys()].some((name) => name.includes('/'));
   if (keras && network.options.architecture !== 'mobilenet-v2') {
@@ -94,7 +98,8 @@ export function weightsFromTensors(
     if (problem !== null) throw malformed(path, found.storedName, problem);
     weights.set(spec.name, found.convert(tensor.data));
   }
-  if (isHeadAlone(network, missing) && unusedNames(tensors, used).length === 0) {
+  const isAbsent = missing.every(({ storedName }) => !integers.has(storedName));
+  if (isAbsent && isHeadAlone(network, missing) && unusedNames(tensors, used).length === 0) {
     for (const { spec } of missing) {
       replaced.push(spec.name);
       weights.set(spec.name, initialValues(network, spec, seed));
@@ -102,7 +107,7 @@ export function weightsFromTensors(
   } else if (missing.length > 0) {
     const neededCount = parameterSpecs(network).length;
     throw missingWeights({
-      ...{ path, network, missing, neededCount },
+      ...{ path, network, missing, neededCount, integers },
       unusedNames: unusedNames(tensors, used),
     });
   }

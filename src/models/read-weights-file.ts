@@ -1,12 +1,11 @@
 import { open } from 'node:fs/promises';
 import { DataError } from '../diagnostics/errors.ts';
-import { readSafetensors, type StoredTensor } from './safetensors.ts';
+import { readSafetensors, type StoredTensors } from './safetensors.ts';
 import { readTorchFile } from './torch-file.ts';
 import { topologyOfMetadata, type WeightsTopology } from './weights-topology.ts';
 import { withoutWrappers } from './wrapper-prefixes.ts';
 
-export interface WeightsFile {
-  readonly tensors: ReadonlyMap<string, StoredTensor>;
+export interface WeightsFile extends StoredTensors {
   /** Of the training that wrote the file, where it was a train stage. */
   readonly topology: WeightsTopology | null;
 }
@@ -20,7 +19,7 @@ const LEGACY_SIGNATURE = Buffer.from([0x80, 0x02, 0x8a, 0x0a]);
 const TORCH_NAME = /\.(pth|pt|bin|ckpt)$/i;
 
 /**
- * The float tensors of a weights file: PyTorch's zip or safetensors, told apart by their first bytes, under
+ * The tensors of a weights file: PyTorch's zip or safetensors, told apart by their first bytes, under
  * the model's own names.
  * @throws DataError `models/malformed-weights` or `models/unsafe-pickle`.
  */
@@ -28,7 +27,7 @@ export async function readWeightsFile(path: string): Promise<WeightsFile> {
   const signature = await firstBytes(path, 9);
   if (signature.length === 0) throw malformed(path, 'is empty', DOWNLOAD_AGAIN);
   if (startsWith(signature, ZIP_SIGNATURE))
-    return { tensors: await readTorchFile(path), topology: null };
+    return { ...(await readTorchFile(path)), topology: null };
   if (startsWith(signature, LEGACY_SIGNATURE)) {
     throw malformed(
       path,
@@ -45,8 +44,12 @@ export async function readWeightsFile(path: string): Promise<WeightsFile> {
       DOWNLOAD_AGAIN,
     );
   }
-  const { tensors, metadata } = await readSafetensors(path);
-  return { tensors: withoutWrappers(tensors), topology: topologyOfMetadata(metadata, path) };
+  const { tensors, integers, metadata } = await readSafetensors(path);
+  return {
+    tensors: withoutWrappers(tensors),
+    integers: withoutWrappers(integers),
+    topology: topologyOfMetadata(metadata, path),
+  };
 }
 
 const DOWNLOAD_AGAIN =

@@ -10,9 +10,16 @@ export interface StoredTensor {
   readonly data: Float32Array;
 }
 
-export interface SafetensorsFile {
-  readonly metadata: Readonly<Record<string, string>>;
+/** What a weights file holds by name. */
+export interface StoredTensors {
+  /** Those of floats. */
   readonly tensors: ReadonlyMap<string, StoredTensor>;
+  /** Those of integers, whose numbers are not read: counters, or quantized weights. */
+  readonly integers: ReadonlyMap<string, Pick<StoredTensor, 'shape'>>;
+}
+
+export interface SafetensorsFile extends StoredTensors {
+  readonly metadata: Readonly<Record<string, string>>;
 }
 
 const entrySchema = z.strictObject({
@@ -23,12 +30,12 @@ const entrySchema = z.strictObject({
 /** The format allows 100 MB; a header of weights this project knows is far below one. */
 const LARGEST_HEADER_BYTES = 100_000_000;
 const READ_FORMATS: readonly FloatFormat[] = ['F32', 'F16', 'BF16', 'F64'];
-/** Types of integers, whose tensors count something and are no weights. */
+/** Types of integers, whose tensors count something or are quantized, and are no weights as they stand. */
 const INTEGER_TYPE = /^(U|I)\d+$|^BOOL$/;
 
 /**
  * Reads a safetensors file (huggingface/safetensors, "Format": length, JSON header, data) whole.
- * Integer tensors, such as PyTorch's `num_batches_tracked`, are left out.
+ * Of integer tensors, such as PyTorch's `num_batches_tracked`, only the shapes.
  * @throws DataError `models/malformed-weights`, with the tensor where one is at fault.
  */
 export async function readSafetensors(path: string): Promise<SafetensorsFile> {
@@ -100,9 +107,13 @@ async function readTensors(
   const problem = layoutProblem(header, size, dataStart);
   if (problem !== null) throw malformed(path, problem);
   const tensors = new Map<string, StoredTensor>();
+  const integers = new Map<string, Pick<StoredTensor, 'shape'>>();
   for (const [name, { dtype, shape, data_offsets: offsets }] of header) {
     const format = READ_FORMATS.find((candidate) => candidate === dtype);
-    if (format === undefined && INTEGER_TYPE.test(dtype)) continue;
+    if (format === undefined && INTEGER_TYPE.test(dtype)) {
+      integers.set(name, { shape });
+      continue;
+    }
     if (format === undefined)
       throw malformed(path, `"${name}" has type ${dtype}, which is not read`);
     const [start, end] = offsets;
@@ -122,7 +133,7 @@ async function readTensors(
     }
     tensors.set(name, { shape, data });
   }
-  return { metadata: header.metadata ?? {}, tensors };
+  return { metadata: header.metadata ?? {}, tensors, integers };
 }
 
 /**

@@ -4,7 +4,7 @@ import { openPromise, type Entry, type ZipFile } from 'yauzl';
 import { DataError, DrqError } from '../diagnostics/errors.ts';
 import { BYTES_OF_FLOAT, decodeFloats } from './float-formats.ts';
 import { elementCount } from './network.ts';
-import type { StoredTensor } from './safetensors.ts';
+import type { StoredTensor, StoredTensors } from './safetensors.ts';
 import { readStateDict, type Faults, type TensorView } from './torch-state-dict.ts';
 
 const PICKLE_NAME = 'data.pkl';
@@ -13,14 +13,14 @@ const LARGEST_PICKLE_BYTES = 100_000_000;
 
 /**
  * Reads the state_dict of a zip file that `torch.save` wrote (PyTorch 1.6 or later): floats of all widths
- * as float32, integers left out. No code of the file is run: its pickle may name tensors, storages and
+ * as float32, of integers the shapes. No code of the file is run: its pickle may name tensors, storages and
  * dicts only. A checkpoint that holds the state_dict as `state_dict`, `model_state_dict` or `model`, or an
  * average as `model_ema` or `state_dict_ema`, or as the only one under any other key, will do; `module.` or
  * `_orig_mod.` before every name is dropped.
  * @throws DataError `models/unsafe-pickle` naming what else is in it; `models/malformed-weights`, with the
  * tensor where one is at fault.
  */
-export async function readTorchFile(path: string): Promise<Map<string, StoredTensor>> {
+export async function readTorchFile(path: string): Promise<StoredTensors> {
   const faults = faultsOf(path);
   let zip: ZipFile | null = null;
   try {
@@ -62,10 +62,7 @@ async function openTorchZip(zip: ZipFile, faults: Faults): Promise<TorchZip> {
   return { zip, entries };
 }
 
-async function readTensors(
-  file: TorchZip,
-  faults: TorchFaults,
-): Promise<Map<string, StoredTensor>> {
+async function readTensors(file: TorchZip, faults: TorchFaults): Promise<StoredTensors> {
   if (file.entries.has('byteorder')) {
     const order = (await readEntry(file, 'byteorder', 16, faults)).toString('latin1');
     if (order !== 'little') throw faults.malformed(`its byte order is "${order}", not little`);
@@ -74,9 +71,13 @@ async function readTensors(
   const views = readStateDict(pickle, faults);
   checkViews(views, file.zip.fileSize, faults);
   const tensors = new Map<string, StoredTensor>();
+  const integers = new Map<string, Pick<StoredTensor, 'shape'>>();
   let last: { view: TensorView; data: Float32Array } | null = null;
   for (const [name, view] of views) {
-    if (view.format === null) continue;
+    if (view.format === null) {
+      integers.set(name, { shape: view.shape });
+      continue;
+    }
     // Views of one storage follow each other where there are several.
     if (last === null || !isSameStorage(last.view, view)) {
       last = { view, data: await readStorage(file, name, view, faults) };
@@ -88,7 +89,7 @@ async function readTensors(
     }
     tensors.set(name, { shape: view.shape, data });
   }
-  return tensors;
+  return { tensors, integers };
 }
 
 function isSameStorage(a: TensorView, b: TensorView): boolean {

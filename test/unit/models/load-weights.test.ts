@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { DataError } from '../../../src/diagnostics/errors.ts';
@@ -13,6 +14,9 @@ import { openOnnxSession } from '../../../src/runtime/onnx-session.ts';
 import { packageRoot } from '../../../src/runtime/package-root.ts';
 import { relativeDifference } from '../../../src/training/export-checked-onnx.ts';
 import { formulaImage, formulaStateDict, NETWORK_OPTIONS } from '../../support/formula-weights.ts';
+import { safetensorsBytes } from '../../support/safetensors-fixture.ts';
+import { temporaryFolder } from '../../support/stage-context.ts';
+import { torchFile } from '../../support/torch-file-fixture.ts';
 
 const SMALL: NetworkOptions = { ...NETWORK_OPTIONS, widthMultiplier: 0.1 };
 const SOURCE = { path: 'weights.safetensors', seed: 3 };
@@ -65,6 +69,49 @@ test("torchvision's AlexNet starts the paper's, but for the layers that cannot f
   const network = buildNetwork({ ...torchvision, variant: 'paper', classCount: 5 });
   const { replaced } = weightsFromTensors(network, tensors, SOURCE);
   assert.deepEqual(replaced, ['classifier.1.weight', 'classifier.6.weight', 'classifier.6.bias']);
+});
+
+test('weights that a file holds as integers are not told as absent, nor is a head drawn anew for them', async (context) => {
+  const network = buildNetwork(SMALL);
+  const state = formulaStateDict(network);
+  const folder = await temporaryFolder(context);
+  const names = (...quantized: string[]) =>
+    [...state].map(([name, { shape, data }]) => ({
+      ...{ name, shape, quantized: quantized.includes(name), data },
+    }));
+  const isRefused = async (path: string, message: RegExp): Promise<void> => {
+    await assert.rejects(loadWeights(network, path, 0), {
+      code: 'models/missing-weights',
+      message,
+      hint: /quantized weights.*save the state_dict of the model before it was quantized/,
+    });
+  };
+  const safetensors = join(folder, 'weights.safetensors');
+  const head = names('classifier.1.weight', 'classifier.1.bias').map(
+    ({ name, shape, quantized, data }) => {
+      const tensor = quantized
+        ? { dtype: 'I8', shape, data: Int8Array.from(data) }
+        : { dtype: 'F32', shape, data };
+      return [`module.${name}`, tensor] as const;
+    },
+  );
+  await writeFile(safetensors, safetensorsBytes(Object.fromEntries(head)));
+  await isRefused(
+    safetensors,
+    /weights\.safetensors holds "classifier\.1\.weight" as integers, not as floats, and 1 more of the \d+ needed$/,
+  );
+  const torch = join(folder, 'weights.pth');
+  const last = names('features.18.0.weight').map(({ name, shape, quantized, data }) => {
+    const tensor = quantized
+      ? ({ kind: 'Byte', shape, data: Uint8Array.from(data) } as const)
+      : { shape, data };
+    return [name, tensor] as const;
+  });
+  await writeFile(torch, torchFile(Object.fromEntries(last)));
+  await isRefused(
+    torch,
+    /weights\.pth holds "features\.18\.0\.weight" as integers, not as floats$/,
+  );
 });
 
 function emptyTensors(options: NetworkOptions): Map<string, StoredTensor> {

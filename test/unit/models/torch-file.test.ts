@@ -37,7 +37,7 @@ const GOOD = torchFile({
 });
 
 test('floats of four widths are read as float32, counters are left out', async (context) => {
-  const tensors = await readTorchFile(await fileOf(context, GOOD));
+  const { tensors } = await readTorchFile(await fileOf(context, GOOD));
   assert.deepEqual([...tensors.keys()], ['a.weight', 'half', 'brain', 'double']);
   assert.deepEqual(tensors.get('a.weight'), { shape: [2, 3], data: SIX });
   assert.deepEqual(tensors.get('half')?.data, Float32Array.of(1, -2, 65504, 2 ** -24));
@@ -59,7 +59,7 @@ test('integers of any width, sizes, counts and long numbers beside the weights d
     ['seed', seed],
   ]);
   const storages = [SIX, Uint8Array.of(1, 2), Uint8Array.of(1), Int32Array.of(7)];
-  const tensors = await readTorchFile(await fileOf(context, torchZip(state, storages)));
+  const { tensors } = await readTorchFile(await fileOf(context, torchZip(state, storages)));
   assert.deepEqual([...tensors], [['a', { shape: [6], data: SIX }]]);
 });
 
@@ -74,7 +74,7 @@ test('strides and offsets are followed', async (context) => {
       channelsLast: { data: SIX, shape: [1, 2, 1, 3], strides: [6, 1, 6, 2] },
     }),
   );
-  const tensors = await readTorchFile(path);
+  const { tensors } = await readTorchFile(path);
   assert.deepEqual(tensors.get('transposed')?.data, Float32Array.of(1, 4, 2, 5, 3, 6));
   assert.deepEqual(tensors.get('column')?.data, Float32Array.of(2, 5));
   assert.deepEqual(tensors.get('tail')?.data, Float32Array.of(5, 6));
@@ -96,7 +96,7 @@ test('memo, long numbers and single items are read as Python writes them', async
     tensor.subarray(at + shape.length),
   ]);
   const root = Buffer.concat([Buffer.from('}'), pickle.text('a'), rewritten, Buffer.from('s')]);
-  const tensors = await readTorchFile(await fileOf(context, torchZip(root, [SIX])));
+  const { tensors } = await readTorchFile(await fileOf(context, torchZip(root, [SIX])));
   assert.deepEqual(tensors.get('a'), { shape: [6], data: SIX });
 });
 
@@ -114,7 +114,7 @@ for (const key of ['state_dict', 'model_state_dict', 'model', 'model_ema', 'stat
       [key, state],
       ['best', Buffer.from('G3\x33\x33\x33\x33\x33\x33\x33', 'latin1')],
     ]);
-    const tensors = await readTorchFile(await fileOf(context, torchZip(root, [SIX])));
+    const { tensors } = await readTorchFile(await fileOf(context, torchZip(root, [SIX])));
     assert.deepEqual([...tensors.keys()], ['a', 'b']);
     assert.deepEqual(tensors.get('b')?.data, SIX);
   });
@@ -128,7 +128,7 @@ test("PyTorch's average of a model is read, without its count", async (context) 
     'module.a.weight': { data: SIX, shape: [2, 3] },
     'module.a.num_batches_tracked': counter,
   });
-  const tensors = await readTorchFile(await fileOf(context, bytes));
+  const { tensors } = await readTorchFile(await fileOf(context, bytes));
   assert.deepEqual([...tensors], [['a.weight', { shape: [2, 3], data: SIX }]]);
 });
 
@@ -139,7 +139,7 @@ test("a checkpoint's own weights come before their average", async (context) => 
     ['model_ema', state('average')],
     ['model', state('last')],
   ]);
-  const tensors = await readTorchFile(await fileOf(context, torchZip(root, [SIX])));
+  const { tensors } = await readTorchFile(await fileOf(context, torchZip(root, [SIX])));
   assert.deepEqual([...tensors.keys()], ['last']);
 });
 
@@ -158,7 +158,7 @@ test('a pickle of protocol 4 is read: short texts, frames, numbered memos, globa
     // BINGET 7: the storage's class, the eighth that was memoized; dropped as the hooks would be.
     ...[Buffer.from('h\x07t\x94R\x94u', 'latin1')],
   ]);
-  const tensors = await readTorchFile(await fileOf(context, torchZip(root, [SIX])));
+  const { tensors } = await readTorchFile(await fileOf(context, torchZip(root, [SIX])));
   assert.deepEqual([...tensors], [['a', { shape: [6], data: SIX }]]);
   const newer = Buffer.from([0x80, 6]);
   await assert.rejects(readTorchFile(await fileOf(context, torchZip(newer))), {
@@ -331,7 +331,7 @@ function shared(count: number): Buffer {
 }
 
 test('tied weights are read under each of their names, copies without end are refused', async (context) => {
-  const tensors = await readTorchFile(await fileOf(context, shared(3)));
+  const { tensors } = await readTorchFile(await fileOf(context, shared(3)));
   assert.deepEqual([...tensors.keys()], ['layer0.weight', 'layer1.weight', 'layer2.weight']);
   assert.deepEqual(tensors.get('layer0.weight'), tensors.get('layer2.weight'));
   await assert.rejects(readTorchFile(await fileOf(context, shared(60))), {

@@ -66,7 +66,7 @@ for (const [what, entries, expected] of [
   ],
 ] as const) {
   test(`tensors are found ${what}`, async (context) => {
-    const tensors = await readTorchFile(await fileOf(context, pickle.dict(entries)));
+    const { tensors } = await readTorchFile(await fileOf(context, pickle.dict(entries)));
     assert.deepEqual([...tensors.keys()], expected);
   });
 }
