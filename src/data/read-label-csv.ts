@@ -5,12 +5,17 @@ import { DataError } from '../diagnostics/errors.ts';
 import { decodeLeniently, decodeUtf8 } from './csv-encoding.ts';
 import type { Split } from './dataset-index.ts';
 import { detectColumns } from './detect-columns.ts';
+import { explainMissing } from './explain-missing.ts';
 import { findLabelColumns, type ColumnRequest, type LabelColumns } from './label-columns.ts';
 import { listImageFiles } from './list-image-files.ts';
 import { parseSplitName, readClassName, type SourceImage } from './source-image.ts';
 
 /** Problems of one kind shown by name. */
 const SHOWN = 5;
+
+/** What to do about images of which nothing is known. */
+const ADD_FILES =
+  'add the files, set imageFolder of this CSV to where they lie, or set layout: class-folders if the CSV is not meant';
 
 export interface LabelCsvRequest extends ColumnRequest {
   /** Absolute path of the source; no image may lie outside. */
@@ -77,7 +82,7 @@ export async function readLabelCsv(request: LabelCsvRequest): Promise<LabelledRo
       ...(group === '' ? {} : { group }),
     });
   }
-  if (missing.length > 0) throw missingImages(request, missing, table.rows.length);
+  if (missing.length > 0) throw await missingImages(request, missing, table.rows.length);
   if (unlabelled.length > 0) throw missingLabels(unlabelled);
   return { images, notes };
 }
@@ -261,17 +266,22 @@ function createLocator(
   };
 }
 
-function missingImages(
-  { file, imageFolder, isFolderGuessed = false }: LabelCsvRequest,
+async function missingImages(
+  { root, file, imageFolder, isFolderGuessed = false }: LabelCsvRequest,
   missing: readonly string[],
   rowCount: number,
-): DataError {
+): Promise<DataError> {
   const places = isFolderGuessed ? [imageFolder, ''] : [imageFolder];
   const where = [...new Set(places)].map((folder) => folder || 'the source folder').join(' or ');
+  const explained = await explainMissing(root, imageFolder, missing.slice(0, SHOWN));
+  const shown = explained.map(({ named, reason }) =>
+    reason === null ? named : `${named} (${reason})`,
+  );
+  const remedies = explained.map(({ remedy }) => remedy ?? ADD_FILES);
   return new DataError({
     code: 'data/missing-images',
-    message: `${missing.length} of ${rowCount} images named in ${file} are not in ${where}: ${shorten(missing)}`,
-    hint: 'add the files, set imageFolder of this CSV to where they lie, or set layout: class-folders if the CSV is not meant',
+    message: `${missing.length} of ${rowCount} images named in ${file} are not in ${where}: ${shorten([...shown, ...missing.slice(SHOWN)])}`,
+    hint: [...new Set(remedies)].join('; '),
   });
 }
 

@@ -35,6 +35,13 @@ export async function listUnreadFiles(folder: string): Promise<string[]> {
   });
 }
 
+/** Whether a file that no stage reads may be a photograph, by its name. */
+export function isUnreadImage(path: string): boolean {
+  const extension = extname(path).toLowerCase();
+  if (hasImageExtension(path)) return false;
+  return extension === '' ? !OTHER_NAMES.test(basename(path)) : !OTHER_EXTENSIONS.has(extension);
+}
+
 /**
  * How many files there are of each extension that is not read but may be that of photographs, such as
  * `12 .ppm, 6 .dcm, 1 without extension`; null when there are none.
@@ -43,9 +50,7 @@ export function countUnreadImages(paths: readonly string[]): string | null {
   const counts = new Map<string, number>();
   for (const path of paths) {
     const extension = extname(path).toLowerCase();
-    const isOther =
-      extension === '' ? OTHER_NAMES.test(basename(path)) : OTHER_EXTENSIONS.has(extension);
-    if (!isOther) counts.set(extension, (counts.get(extension) ?? 0) + 1);
+    if (isUnreadImage(path)) counts.set(extension, (counts.get(extension) ?? 0) + 1);
   }
   if (counts.size === 0) return null;
   const parts = [...counts]

@@ -186,6 +186,76 @@ test('images that are not there are counted and named', async (t) => {
   );
 });
 
+test('an image that is not there is told with the file it may mean, and what to do', async (t) => {
+  const told = async (
+    row: string,
+    files: readonly string[],
+    request: Partial<LabelCsvRequest> = {},
+  ): Promise<[reason: string, remedy: string]> => {
+    const csv = `image,label\n${row},0\n`;
+    const { code, message, hint = '' } = await refused(read(t, csv, files, request));
+    assert.equal(code, 'data/missing-images');
+    return [message.replace(/^.* are not in [^:]*: /, ''), hint];
+  };
+  const spelling = 'write the names in the CSV as those of the files, capitals alike';
+  const path =
+    'give the paths in the CSV from the source folder, or from imageFolder of this CSV where that is set';
+  const format =
+    'convert photographs of formats that are not read to PNG or JPEG, and name those in the CSV';
+  const hidden = 'rename the files whose names begin with a dot, in the CSV too';
+  const train = { imageFolder: 'train/' };
+  assert.deepEqual(
+    [
+      await told('0.JPG', ['i/0.jpg']),
+      await told('I/0', ['i/0.jpg']),
+      await told('A.jpg', ['train/a.jpg'], train),
+      await told('data/i/0.jpg', ['i/0.jpg', 'j/0.jpg']),
+      await told('train/0.jpg', ['train/0.jpg'], train),
+      await told('0.jpg', ['test/0.jpg', 'val/0.jpg', 'train/1.jpg'], train),
+      await told('i/.0.jpg', ['i/.0.jpg', 'i/0.jpg']),
+      await told('i/0.dcm', ['i/0.dcm']),
+      await told('0', ['i/0.ppm', 'i/0.txt']),
+      await told('0.png', ['i/0.jpg', 'i/0.txt']),
+      await told('i/0.jpg', ['j/0.jpg', 'i/0.txt']),
+    ],
+    [
+      ['0.JPG (there is i/0.jpg)', spelling],
+      ['I/0 (there is i/0.jpg)', spelling],
+      ['A.jpg (there is a.jpg)', spelling],
+      ['data/i/0.jpg (there is i/0.jpg)', path],
+      ['train/0.jpg (there is 0.jpg)', path],
+      ['0.jpg (there is test/0.jpg and 1 more such file)', path],
+      ['i/.0.jpg (names that begin with a dot are not read)', hidden],
+      ['i/0.dcm (there is i/0.dcm, of a format that is not read)', format],
+      ['0 (there is i/0.ppm, of a format that is not read)', format],
+      [
+        '0.png (there is i/0.jpg)',
+        'give the extensions in the CSV as the files have them, or none',
+      ],
+      [
+        'i/0.jpg',
+        'add the files, set imageFolder of this CSV to where they lie, or set layout: class-folders if the CSV is not meant',
+      ],
+    ],
+  );
+  if (process.platform !== 'win32') {
+    assert.deepEqual(await told('a\\b.jpg', ['i/a\\b.jpg']), [
+      'a\\b.jpg (there is i/a\\b.jpg)',
+      'rename the files with a backslash in their names, in the CSV too: there it is read as /',
+    ]);
+  }
+});
+
+test('reasons of several kinds are each given once, beside what has none', async (t) => {
+  const csv = 'image,label\nA.jpg,0\nB.jpg,1\n.c.jpg,0\nd.jpg,1\n';
+  const { message, hint } = await refused(read(t, csv, ['a.jpg', 'b.jpg']));
+  assert.match(
+    message,
+    /: A\.jpg \(there is a\.jpg\), B\.jpg \(there is b\.jpg\), \.c\.jpg \(.*\), d\.jpg$/,
+  );
+  assert.match(hint ?? '', /^write the names [^;]*; rename the files [^;]*; add the files, [^;]*$/);
+});
+
 test('a name that fits two images is refused; imageFolder settles it', async (t) => {
   const images = ['train/0/a.jpg', 'test/0/a.jpg'];
   const error = await refused(read(t, 'image,label\na,0\n', images));
