@@ -22,6 +22,7 @@ import {
   findPhotographs,
   NONE_LEFT,
   splitPhotographs,
+  unreadNotes,
 } from './split-photographs.ts';
 
 /** What the model takes, and where its inputs are put for worker threads to find. */
@@ -40,6 +41,12 @@ export interface PreparedImages {
   readonly images: ImageSelection;
   /** Of photographs; nothing is known of tensors. */
   readonly normalization?: Normalization;
+}
+
+export interface PreparedComparison extends PreparedImages {
+  readonly compared: ComparedImages;
+  /** What is to be told of the folders. */
+  readonly notes: readonly string[];
 }
 
 /** Puts the images to calibrate on in their place, those `quantizeModel` would take. */
@@ -61,11 +68,12 @@ export async function prepareCalibration(
 export async function prepareComparison(
   options: QuantizeModelOptions,
   place: ImagesPlace,
-): Promise<PreparedImages & { readonly compared: ComparedImages }> {
+): Promise<PreparedComparison> {
   const { images, compare, count } = options;
+  const notes = await folderNotes(images, compare);
   if (!('folder' in images)) {
     const selection = await takeTensors(images, options, place);
-    return { images: selection, compared: await takeCompared(options, [], null, place) };
+    return { images: selection, compared: await takeCompared(options, [], null, place), notes };
   }
   const normalization = await photographNormalization(images, place, options.inputType);
   const files = await findPhotographs(images.folder);
@@ -74,7 +82,7 @@ export async function prepareComparison(
     const calibration = calibrationOf(files, count);
     const calibrated = await takePhotographs(calibration, normalization, options, place);
     const compared = await takeCompared(options, calibration, normalization, place);
-    return { images: calibrated, normalization, compared };
+    return { images: calibrated, normalization, compared, notes };
   }
   const split = splitPhotographs(files, count);
   const rest = await comparedOf(split, options.signal);
@@ -86,7 +94,18 @@ export async function prepareComparison(
           ...(await takePhotographs(rest, normalization, options, place)),
           shown: 'the rest of the folder',
         };
-  return { images: calibrated, normalization, compared };
+  return { images: calibrated, normalization, compared, notes };
+}
+
+async function folderNotes(
+  ...sources: readonly (InputTensors | PhotographFolder | undefined)[]
+): Promise<string[]> {
+  const folders = sources.flatMap((source) =>
+    source !== undefined && 'folder' in source ? [source.folder] : [],
+  );
+  const notes: string[] = [];
+  for (const folder of new Set(folders)) notes.push(...(await unreadNotes(folder)));
+  return notes;
 }
 
 /** Of what was given as `compare`, all that was not calibrated on. */

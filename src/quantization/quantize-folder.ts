@@ -15,7 +15,13 @@ import { requireImageModel } from './require-image-model.ts';
 import { requireModelFile } from './require-model-file.ts';
 import { requireRunnable } from './require-runnable.ts';
 import { modelFiles, photographFiles, requireWritable } from './require-writable.ts';
-import { comparedOf, findPhotographs, NONE_LEFT, splitPhotographs } from './split-photographs.ts';
+import {
+  comparedOf,
+  findPhotographs,
+  NONE_LEFT,
+  splitPhotographs,
+  unreadNotes,
+} from './split-photographs.ts';
 import { makeTemporaryFolder, withRemoval } from './temporary.ts';
 
 export type { Preset } from './normalization-choice.ts';
@@ -107,6 +113,7 @@ export async function quantizeFolder(
           ? { whyNone: NONE_LEFT }
           : { ...compared, shown: 'the rest of the folder' },
       normalization,
+      notes: await unreadNotes(dataFolder),
       operatorTimes: 'measure',
       onProgress: (phase, done, total) =>
         options.onProgress?.({

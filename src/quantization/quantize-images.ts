@@ -56,6 +56,8 @@ export interface QuantizeImagesOptions extends QuantizationChoices {
   readonly compared: ComparedImages;
   /** Of photographs; nothing is known of other inputs. */
   readonly normalization?: Normalization;
+  /** What is to be told of the images. */
+  readonly notes?: readonly string[];
   /** Instead of those that would be found here. */
   readonly ranges?: CalibrationTable['tensors'];
   readonly operatorTimes: 'none' | 'measure';
@@ -100,7 +102,7 @@ export async function quantizeImages(options: QuantizeImagesOptions): Promise<Qu
       inputType: takesPixels(run.quantized.model) ? 'uint8' : 'float32',
     },
     plotPath: EMBEDDED,
-    notes,
+    notes: [...(options.notes ?? []), ...notes],
     onProgress: (done, total) => options.onProgress?.('compare', done, total),
   });
   return { run, ranges: tensors, report, markdown };

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { listImageFiles } from '../data/list-image-files.ts';
-import { countUnreadImages, listUnreadFiles } from '../data/unread-files.ts';
+import { countUnreadImages, describeUnreadImages, listUnreadFiles } from '../data/unread-files.ts';
 import { DataError, UsageError } from '../diagnostics/errors.ts';
 import { evenlySpaced } from '../numeric/evenly-spaced.ts';
 import { spacedWithoutCopies } from './without-copies.ts';
@@ -41,6 +41,12 @@ export async function findPhotographs(folder: string): Promise<string[]> {
         ? 'give a folder with photographs like those the model will see'
         : 'convert them to PNG or JPEG, or give a folder with photographs like those the model will see',
   });
+}
+
+/** What to tell of a folder beside whose photographs lie files of formats that are not read. */
+export async function unreadNotes(folder: string): Promise<string[]> {
+  const formats = describeUnreadImages(await listUnreadFiles(folder));
+  return formats === null ? [] : [`${folder}: ${formats}`];
 }
 
 export interface PhotographSplit {

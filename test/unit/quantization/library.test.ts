@@ -169,10 +169,15 @@ test('a copy of a photograph that calibrated is no other photograph', async (t) 
   await writeFiles({
     [join(elsewhere, 'copy.jpg')]: await makeJpeg(0),
     [join(elsewhere, 'other.jpg')]: await makeJpeg(1),
+    [join(elsewhere, 'unread.dcm')]: '',
   });
   const compare = { folder: elsewhere };
   const apart = await quantizeModel(tinyConvnet(), { images, compare, ...shared });
   assert.equal(apart.report.fidelity?.imageCount, 1);
+  const [note = ''] = apart.report.notes;
+  assert.ok(
+    note.startsWith(`${elsewhere}: files of formats that are not read are left out: 1 .dcm`),
+  );
   const alike = { ...compare, mean: [0, 0, 0], std: [1, 1, 1] };
   const same = await quantizeModel(tinyConvnet(), { images, compare: alike, ...shared });
   assert.deepEqual(same.report.fidelity, apart.report.fidelity);

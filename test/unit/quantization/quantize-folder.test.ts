@@ -51,6 +51,20 @@ test('a folder of photographs is enough', async (t) => {
   assert.deepEqual(await readdir(join(folder, 'out')), ['int8.onnx']);
 });
 
+test('files of formats that are not read are told beside photographs', async (t) => {
+  const { dataFolder, modelPath, outputPath } = await prepared(t);
+  const paths = { dataFolder, modelPath, outputPath };
+  const settings = { ...paths, count: 6, preset: 'unit', workerCount: 1 } as const;
+  const plain = await quantizeFolder(settings);
+  for (const name of ['0/a.ppm', '1/b.ppm', '0/c.dcm', 'notes.txt', 'labels.csv']) {
+    await writeFile(join(dataFolder, name), '');
+  }
+  const { notes, reportMarkdown } = await quantizeFolder(settings);
+  const note = `${dataFolder}: files of formats that are not read are left out: 2 .ppm, 1 .dcm; convert photographs among them to PNG or JPEG`;
+  assert.deepEqual(notes, [note, ...plain.notes]);
+  assert.ok(reportMarkdown.includes(`> ${note}`));
+});
+
 test('every broken photograph is named at once', async (t) => {
   const { folder, dataFolder, ...paths } = await prepared(t);
   for (const name of ['0/2.png', '1/5.png']) await writeFile(join(dataFolder, name), 'no image');
