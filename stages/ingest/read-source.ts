@@ -218,7 +218,7 @@ function describeUnread({ images }: SourceContent, unread: readonly string[]): s
     ...(classes.size > 1
       ? []
       : [
-          `all ${images.length} images are of one class, ${name}: a model trained on them names it for every image; give one folder a class, or a CSV of image and label${tables === null ? '' : `; ${tables}`}`,
+          `all images (${images.length}) are of one class, ${name}: a model trained on them names it for every image; give one folder a class, or a CSV of image and label${tables === null ? '' : `; ${tables}`}`,
         ]),
     ...describeRepeatedFolders(images),
   ];
