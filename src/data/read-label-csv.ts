@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { basename, extname, isAbsolute, join, posix, relative } from 'node:path';
 import { CsvError, parse } from 'csv-parse/sync';
 import { DataError } from '../diagnostics/errors.ts';
+import { shortenList } from '../diagnostics/shorten-list.ts';
 import { decodeLeniently, decodeUtf8 } from './csv-encoding.ts';
 import type { Split } from './dataset-index.ts';
 import { detectColumns } from './detect-columns.ts';
@@ -280,7 +281,7 @@ async function missingImages(
   const remedies = explained.map(({ remedy }) => remedy ?? ADD_FILES);
   return new DataError({
     code: 'data/missing-images',
-    message: `${missing.length} of ${rowCount} images named in ${file} are not in ${where}: ${shorten([...shown, ...missing.slice(SHOWN)])}`,
+    message: `${missing.length} of ${rowCount} images named in ${file} are not in ${where}: ${shortenList([...shown, ...missing.slice(SHOWN)], SHOWN)}`,
     hint: [...new Set(remedies)].join('; '),
   });
 }
@@ -288,7 +289,7 @@ async function missingImages(
 function missingLabels(places: readonly string[]): DataError {
   return new DataError({
     code: 'data/missing-label',
-    message: `${places.length} row(s) have no label: ${shorten(places)}`,
+    message: `${places.length} row(s) have no label: ${shortenList(places, SHOWN)}`,
     hint: 'fill in the label or remove the row',
   });
 }
@@ -300,9 +301,4 @@ function invalidCsv(file: string, reason: string, cause?: unknown): DataError {
     hint: 'expected a header line and one line an image, separated by comma, semicolon or tab',
     ...(cause === undefined ? {} : { cause }),
   });
-}
-
-function shorten(names: readonly string[]): string {
-  const shown = names.slice(0, SHOWN).join(', ');
-  return names.length > SHOWN ? `${shown} and ${names.length - SHOWN} more` : shown;
 }

@@ -1,5 +1,6 @@
 import { basename, extname } from 'node:path';
 import { DataError } from '../diagnostics/errors.ts';
+import { shortenList } from '../diagnostics/shorten-list.ts';
 import { hasImageExtension, listFiles } from './list-image-files.ts';
 import { compareNatural } from './natural-order.ts';
 
@@ -56,11 +57,11 @@ export function countUnreadImages(paths: readonly string[]): string | null {
   const parts = [...counts]
     .sort(([nameA, a], [nameB, b]) => b - a || compareNatural(nameA, nameB))
     .map(([extension, count]) => `${count} ${extension || 'without extension'}`);
-  return shorten(parts);
+  return shortenList(parts, SHOWN);
 }
 
 /** What to say of such files. */
-export function describeUnreadImages(paths: readonly string[]): string | null {
+export function describeUnreadFormats(paths: readonly string[]): string | null {
   const counted = countUnreadImages(paths);
   return counted === null
     ? null
@@ -74,10 +75,5 @@ export function describeUnreadTables(paths: readonly string[]): string | null {
       TABLE_EXTENSION.test(path) && !/^(readme|licen[cs]e|requirements)/i.test(basename(path)),
   );
   if (tables.length === 0) return null;
-  return `${shorten(tables)} ${tables.length === 1 ? 'is' : 'are'} not read; labels in such a file have to be given as a CSV with a header line image,label`;
-}
-
-function shorten(parts: readonly string[]): string {
-  const shown = parts.slice(0, SHOWN).join(', ');
-  return parts.length > SHOWN ? `${shown} and ${parts.length - SHOWN} more` : shown;
+  return `${shortenList(tables, SHOWN)} ${tables.length === 1 ? 'is' : 'are'} not read; labels in such a file have to be given as a CSV with a header line image,label`;
 }

@@ -1,4 +1,5 @@
 import type { JsonValue } from '../pipeline/spec.ts';
+import { shortenList } from '../diagnostics/shorten-list.ts';
 
 /** Why a stage runs or is restored. Data, so that `drq why` can show all of it. */
 export type RunReason =
@@ -50,9 +51,7 @@ const SHOWN = 3;
 
 /** Reasons in one line: `parameters.epochs 5 → 10, input model changed`. */
 export function describeReasons(reasons: readonly RunReason[]): string {
-  const shown = reasons.slice(0, SHOWN).map(describeReason).join(', ');
-  const more = reasons.length - SHOWN;
-  return more > 0 ? `${shown} and ${more} more` : shown;
+  return shortenList(reasons.map(describeReason), SHOWN);
 }
 
 export function describeReason(reason: RunReason): string {

@@ -1,4 +1,5 @@
 import { UsageError } from '../diagnostics/errors.ts';
+import { shortenList } from '../diagnostics/shorten-list.ts';
 import { nameHint } from '../diagnostics/nearest-name.ts';
 import { shownNode } from '../onnx/graph-edit.ts';
 import { graphOf, type OnnxGraph } from '../onnx/model.ts';
@@ -89,7 +90,8 @@ function tensorsOf({ input, node }: OnnxGraph): string[] {
 
 /** The first few of many. */
 function listed(names: readonly string[]): string {
-  const shown = names.slice(0, 5).map((name) => `"${name}"`);
-  const rest = names.length - shown.length;
-  return `${shown.join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`;
+  return shortenList(
+    names.map((name) => `"${name}"`),
+    5,
+  );
 }

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { listImageFiles } from '../data/list-image-files.ts';
-import { countUnreadImages, describeUnreadImages, listUnreadFiles } from '../data/unread-files.ts';
+import { countUnreadImages, describeUnreadFormats, listUnreadFiles } from '../data/unread-files.ts';
 import { DataError, UsageError } from '../diagnostics/errors.ts';
 import { evenlySpaced } from '../numeric/evenly-spaced.ts';
 import { spacedWithoutCopies } from './without-copies.ts';
@@ -45,7 +45,7 @@ export async function findPhotographs(folder: string): Promise<string[]> {
 
 /** What to tell of a folder beside whose photographs lie files of formats that are not read. */
 export async function unreadNotes(folder: string): Promise<string[]> {
-  const formats = describeUnreadImages(await listUnreadFiles(folder));
+  const formats = describeUnreadFormats(await listUnreadFiles(folder));
   return formats === null ? [] : [`${folder}: ${formats}`];
 }
 

@@ -1,4 +1,5 @@
 import { parseSplitName, readClassName, type SourceImage } from '../../src/data/source-image.ts';
+import { shortenList } from '../../src/diagnostics/shorten-list.ts';
 
 /** Folders shown by name; the rest are counted. */
 const SHOWN_FOLDERS = 5;
@@ -25,13 +26,7 @@ export function describeRepeatedFolders(images: readonly SourceImage[]): string[
   );
   return areSame
     ? [
-        `the class folders ${shorten([...inner.keys()])} all hold the same folders, ${shorten([...first])}: where those are the classes, give the one folder with the photographs as the source`,
+        `the class folders ${shortenList([...inner.keys()], SHOWN_FOLDERS)} all hold the same folders, ${shortenList([...first], SHOWN_FOLDERS)}: where those are the classes, give the one folder with the photographs as the source`,
       ]
     : [];
-}
-
-function shorten(folders: readonly string[]): string {
-  const shown = folders.slice(0, SHOWN_FOLDERS).join(', ');
-  const rest = folders.length - SHOWN_FOLDERS;
-  return rest > 0 ? `${shown} and ${rest} more` : shown;
 }

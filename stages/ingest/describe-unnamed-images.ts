@@ -1,4 +1,5 @@
 import { realpath } from 'node:fs/promises';
+import { shortenList } from '../../src/diagnostics/shorten-list.ts';
 import { join, posix } from 'node:path';
 import { listImageFiles } from '../../src/data/list-image-files.ts';
 import type { SourceImage } from '../../src/data/source-image.ts';
@@ -29,9 +30,10 @@ export async function describeUnnamedImages(
   const unnamed = others.filter((_, i) => !namedFiles.has(realOthers[i]!)); // one a path
   const [first] = unnamed;
   if (first === undefined) return null;
-  const shown = labelFiles.slice(0, SHOWN_FILES).map(({ file }) => file);
-  const rest = labelFiles.length - shown.length;
-  const files = `${shown.join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`;
+  const files = shortenList(
+    labelFiles.map(({ file }) => file),
+    SHOWN_FILES,
+  );
   const verb = unnamed.length === 1 ? 'is' : 'are';
   return `${unnamed.length} of ${paths.length} images ${verb} named by no row of ${files}, such as ${first}, and left out`;
 }

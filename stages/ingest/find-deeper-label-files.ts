@@ -3,6 +3,7 @@ import { findLabelColumns } from '../../src/data/label-columns.ts';
 import { listFiles, listImageFiles } from '../../src/data/list-image-files.ts';
 import { surveyCsv } from '../../src/data/read-label-csv.ts';
 import { DataError } from '../../src/diagnostics/errors.ts';
+import { shortenList } from '../../src/diagnostics/shorten-list.ts';
 import { isCsvName, type LabelFile } from './find-label-files.ts';
 import type { IngestParameters } from './parameters.ts';
 import { createLabelFilePlacer, type Placement } from './place-label-file.ts';
@@ -76,7 +77,7 @@ export function chooseLabelFiles(found: readonly PlacedLabelFile[]): readonly La
   if (faults.length === 0) return labelFiles;
   throw new DataError({
     code: 'data/unclear-labels',
-    message: `CSV files in folders of the source name its images, but not which of them hold what: ${shorten(faults)}`,
+    message: `CSV files in folders of the source name its images, but not which of them hold what: ${shortenList(faults, SHOWN_FILES, '; ')}`,
     hint: `add to the parameters, with the lines, splits and folders that are meant, ${formatCsvParameter(labelFiles)}; or set layout: class-folders where the folders tell the classes`,
   });
 }
@@ -106,9 +107,4 @@ function formatCsvParameter(labelFiles: readonly LabelFile[]): string {
 
 function listed(folders: readonly string[]): string {
   return folders.map((folder) => (folder === '' ? 'the source' : `${folder}/`)).join(' and ');
-}
-
-function shorten(faults: readonly string[]): string {
-  const shown = faults.slice(0, SHOWN_FILES).join('; ');
-  return faults.length > SHOWN_FILES ? `${shown} and ${faults.length - SHOWN_FILES} more` : shown;
 }

@@ -4,6 +4,7 @@ import { listFolder, listImageFiles } from '../../src/data/list-image-files.ts';
 import { surveyCsv, type CsvTable } from '../../src/data/read-label-csv.ts';
 import type { SourceContent } from '../../src/data/source-image.ts';
 import { DataError } from '../../src/diagnostics/errors.ts';
+import { shortenList } from '../../src/diagnostics/shorten-list.ts';
 import type { IngestParameters } from './parameters.ts';
 import { guessSplit } from './place-label-file.ts';
 
@@ -116,10 +117,8 @@ export function describeUnreadCsv({ labelFiles, others }: FoundCsv): string[] {
 }
 
 function areNotRead(files: readonly OtherCsv[]): string {
-  const shown = files.slice(0, SHOWN_FILES).map(({ file }) => file);
-  const rest = files.length - shown.length;
-  const verb = files.length === 1 ? 'is' : 'are';
-  return `${shown.join(', ')}${rest > 0 ? ` and ${rest} more` : ''} ${verb} not read`;
+  const names = files.map(({ file }) => file);
+  return `${shortenList(names, SHOWN_FILES)} ${files.length === 1 ? 'is' : 'are'} not read`;
 }
 
 /** File names with and without their extension, in the Unicode form in which label files compare. */

@@ -12,7 +12,7 @@ import { checkImages, findNearDuplicates, type OpenedImage } from './check-image
 import { chooseSplits } from './choose-splits.ts';
 import { describeEmptySplits } from './describe-empty-splits.ts';
 import { describeUngrouped } from './describe-ungrouped.ts';
-import { describeUnreadImages } from './describe-unread-images.ts';
+import { describeLeftOutImages } from './describe-left-out-images.ts';
 import type { LabelledDataset } from './labelled-dataset.ts';
 import type { IngestParameters } from './parameters.ts';
 import type { OpenSource } from './open-source.ts';
@@ -36,7 +36,7 @@ export async function importDataset(
   for (const note of source.notes) context.warn(note);
   const ungrouped = describeUngrouped(source.images, parameters);
   if (ungrouped !== null) context.warn(ungrouped);
-  for (const unread of describeUnreadImages(source)) context.warn(unread);
+  for (const note of describeLeftOutImages(source)) context.warn(note);
   const opened = await checkImages(context, source.images);
   const { kept, findings } = findProblems(opened, parameters.findings);
   const emptyNames = source.emptyClasses.map((name) =>

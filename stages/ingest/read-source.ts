@@ -4,7 +4,7 @@ import { shortenIds } from '../../src/data/image-ids.ts';
 import { listFolder, listImageFiles } from '../../src/data/list-image-files.ts';
 import { readLabelCsv } from '../../src/data/read-label-csv.ts';
 import {
-  describeUnreadImages,
+  describeUnreadFormats,
   describeUnreadTables,
   listUnreadFiles,
 } from '../../src/data/unread-files.ts';
@@ -209,7 +209,7 @@ function refuseRepeatedIds(images: readonly SourceImage[]): void {
 
 /** A single class is what is left where a table that is not read has the labels. */
 function describeUnread({ images }: SourceContent, unread: readonly string[]): string[] {
-  const formats = describeUnreadImages(unread);
+  const formats = describeUnreadFormats(unread);
   const classes = new Set(images.map(({ className }) => className));
   const tables = classes.size > 1 ? null : describeUnreadTables(unread);
   const [name = ''] = classes;
@@ -231,7 +231,7 @@ async function notADataset(
 ): Promise<DataError> {
   const { files, folders } = await listFolder(root);
   const shown = [...folders.map((name) => `${name}/`), ...files].slice(0, 8).join(', ');
-  const formats = describeUnreadImages(unread);
+  const formats = describeUnreadFormats(unread);
   const hasImages = formats !== null || (await listImageFiles(root)).length > 0;
   const tables = hasImages ? describeUnreadTables(unread) : null;
   return new DataError({

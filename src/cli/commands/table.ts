@@ -1,4 +1,5 @@
 import { DataError, UsageError } from '../../diagnostics/errors.ts';
+import { shortenList } from '../../diagnostics/shorten-list.ts';
 import { nameHint } from '../../diagnostics/nearest-name.ts';
 import { planPipeline } from '../../plan/make-plan.ts';
 import type { Pipeline, StageId } from '../../pipeline/spec.ts';
@@ -68,14 +69,11 @@ function describeStale(
   return [
     ...(changed.length === 0
       ? []
-      : [`figures of earlier runs${profile} are shown of what changed since: ${shorten(changed)}`]),
-    ...(neverRun.length === 0 ? [] : [`not run yet: ${shorten(neverRun)}`]),
+      : [
+          `figures of earlier runs${profile} are shown of what changed since: ${shortenList(changed, SHOWN_STAGES)}`,
+        ]),
+    ...(neverRun.length === 0 ? [] : [`not run yet: ${shortenList(neverRun, SHOWN_STAGES)}`]),
   ];
-}
-
-function shorten(ids: readonly string[]): string {
-  const rest = ids.length - SHOWN_STAGES;
-  return `${ids.slice(0, SHOWN_STAGES).join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`;
 }
 
 function chooseTables(

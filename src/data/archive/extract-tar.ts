@@ -40,13 +40,12 @@ async function extractEntry(context: ExtractionContext, entry: TarEntry): Promis
   if (type !== 'file' && type !== 'contiguous-file' && type !== 'directory') {
     throw unsafeEntry(shownName, name, `is a ${type}, not a file`);
   }
-  if (type === 'directory') await makeFolder(folder, path);
-  if (type === 'directory' || !isWantedEntry(path)) {
-    if (type !== 'directory') context.skipped.push(path);
-    entry.resume();
-    return;
+  if (type !== 'directory' && isWantedEntry(path)) {
+    return writeEntry({ content: Readable.from(entry), folder, path, budget, signal });
   }
-  await writeEntry({ content: Readable.from(entry), folder, path, budget, signal });
+  if (type === 'directory') await makeFolder(folder, path);
+  else context.skipped.push(path);
+  entry.resume();
 }
 
 function asError(reason: unknown): Error {
