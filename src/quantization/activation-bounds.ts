@@ -22,38 +22,8 @@ export function boundsOf(tensor: string, index: GraphIndex): Bounds {
   return bounds ?? { low: -Infinity, high: Infinity };
 }
 
-/**
- * What of a tensor's values its readers tell apart: all of them a Relu or Clip that is not fused, such
- * as a Hardtanh, or the parts of a HardSwish. Codes for others would be lost.
- */
-export function readBoundsOf(tensor: string, index: GraphIndex): Bounds {
-  const readers = index.outputs.has(tensor) ? [] : (index.consumers.get(tensor) ?? []);
-  const bounds = readers.flatMap((reader) =>
-    reader.input[0] === tensor ? (activationBounds(reader, index) ?? []) : [],
-  );
-  if (bounds.length === 0 || bounds.length < readers.length)
-    return { low: leastOfHardSwish(tensor, index), high: Infinity };
-  return {
-    low: Math.min(...bounds.map(({ low }) => low)),
-    high: Math.max(...bounds.map(({ high }) => high)),
-  };
-}
-
-/** -c where all that reads x are the parts of x · clip(x + c, 0, …): what is less gives 0 like -c. */
-function leastOfHardSwish(tensor: string, index: GraphIndex): number {
-  const readers = index.consumers.get(tensor) ?? [];
-  const sum = readers.find(({ opType, input }) => opType === 'Add' && input[0] === tensor);
-  const shift = constantScalar(sum?.input[1], index, NaN);
-  if (sum === undefined || shift === undefined || !(shift > 0)) return -Infinity;
-  const clip = soleConsumer(index, sum.output[0] ?? '');
-  if (clip === undefined || activationBounds(clip, index)?.low !== 0) return -Infinity;
-  const product = soleConsumer(index, clip.output[0] ?? '');
-  const isAll = readers.length === 2 && !index.outputs.has(tensor) && readers.includes(product!);
-  return product?.opType === 'Mul' && isAll ? -shift : -Infinity;
-}
-
 /** What a Relu or Clip with constant bounds lets through; undefined for other nodes. */
-function activationBounds(node: OnnxNode, index: GraphIndex): Bounds | undefined {
+export function activationBounds(node: OnnxNode, index: GraphIndex): Bounds | undefined {
   if (node.opType === 'Relu') return { low: 0, high: Infinity };
   if (node.opType !== 'Clip') return undefined;
   const low = constantScalar(node.input[1], index, -Infinity);
@@ -61,7 +31,8 @@ function activationBounds(node: OnnxNode, index: GraphIndex): Bounds | undefined
   return low === undefined || high === undefined || high <= 0 ? undefined : { low, high };
 }
 
-function constantScalar(
+/** The value of a constant scalar; `fallback` without a name, undefined for what is no constant. */
+export function constantScalar(
   name: string | undefined,
   index: GraphIndex,
   fallback: number,

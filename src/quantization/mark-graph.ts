@@ -1,8 +1,9 @@
 import { indexGraph, shownNode } from '../onnx/graph-edit.ts';
 import type { OnnxGraph, OnnxNode } from '../onnx/model.ts';
-import { boundsOf, readBoundsOf, type Bounds } from './activation-bounds.ts';
+import { boundsOf, type Bounds } from './activation-bounds.ts';
 import type { Join } from './align-scales.ts';
 import { decideNodes } from './decide-nodes.ts';
+import { readBoundsOf } from './read-bounds.ts';
 
 /** A layer with weights, found in the graph; ranges and numbers come later. */
 export interface MarkedLayer {

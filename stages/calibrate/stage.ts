@@ -15,7 +15,7 @@ import { calibrateParameters } from './parameters.ts';
 
 export const calibrate = defineStage({
   kind: 'calibrate',
-  version: 18,
+  version: 19,
   description: 'Runs a float model over images and chooses the range of every activation.',
   parameters: calibrateParameters,
   inputs: {

@@ -8,7 +8,7 @@ import { channelFlow, type ChannelStep } from './channel-flow.ts';
  * channels; a Concat hands on those of each input.
  */
 export interface ChannelClasses {
-  /** The class of each channel of a tensor; of those that only layers, Relu, pools, Add and Concat touch. */
+  /** The class of each channel of a tensor; of those that only layers, Relu, HardSwish, gates, pools, Add and Concat touch. */
   readonly tensors: ReadonlyMap<string, Int32Array>;
   /** Whether the weights of any layer mix the class with others, and pay for its scale. */
   readonly isMixed: (channel: number) => boolean;
@@ -18,6 +18,8 @@ export interface ChannelClasses {
   readonly groupOf: (tensor: string) => number;
   /** Upper bound of the Clip that made a tensor; Infinity for all others. */
   readonly boundOf: (tensor: string) => number;
+  /** What a HardSwish behind it makes of lesser values is the same; -Infinity elsewhere. */
+  readonly leastOf: (tensor: string) => number;
   readonly isRectified: (tensor: string) => boolean;
   /** [N, C, H, W], not [N, C]. */
   readonly isSpatial: (tensor: string) => boolean;
@@ -37,6 +39,7 @@ export function findChannelClasses(graph: OnnxGraph): ChannelClasses {
   const bounds = new Map<string, number>();
   const layerOutputs = new Set<string>();
   const flat = new Set<string>();
+  const least = new Map<string, number>();
   const fix = (tensor: string): void => {
     for (const channel of tensors.get(tensor) ?? []) fixed.add(channel);
   };
@@ -74,6 +77,18 @@ export function findChannelClasses(graph: OnnxGraph): ChannelClasses {
           flat.add(output);
         break;
       }
+      case 'gated': {
+        const [scaled, ...others] = step.inputs.filter((input) => tensors.has(input));
+        if (scaled === undefined || others.length > 0) step.inputs.forEach(fix);
+        else {
+          join(output, tensors.get(scaled)!, [scaled]); // it is there
+          if (flat.has(scaled)) flat.add(output);
+        }
+        break;
+      }
+      case 'gate':
+        least.set(step.input, -step.shift);
+        break;
       case 'joined': {
         const known = step.inputs.map((input) => tensors.get(input));
         if (known.some((part) => part === undefined)) step.inputs.forEach(fix);
@@ -98,6 +113,7 @@ export function findChannelClasses(graph: OnnxGraph): ChannelClasses {
     isFixed: (channel) => fixedRoots.has(channel),
     groupOf: (tensor) => groups.rootOf(tensorGroups.get(tensor)!),
     boundOf: (tensor) => bounds.get(tensor) ?? Infinity,
+    leastOf: (tensor) => least.get(tensor) ?? -Infinity,
     isRectified: (tensor) => bounds.has(tensor),
     isSpatial: (tensor) => !flat.has(tensor),
     layerOutputs,

@@ -1,6 +1,7 @@
 import { integerOf } from '../../onnx/attributes.ts';
 import { indexGraph, innerReads, type GraphIndex } from '../../onnx/graph-edit.ts';
 import type { OnnxGraph, OnnxNode } from '../../onnx/model.ts';
+import { hardSwishShift } from '../hard-swish-gate.ts';
 import {
   hasOwnTensors,
   outputChannels,
@@ -28,6 +29,15 @@ export type ChannelStep =
       /** Upper bound of a Relu (Infinity) or a Clip; undefined for other nodes. */
       readonly bound: number | undefined;
     }
+  /** x · g: the channels of that of both whose channels are known; the other is a gate, nobody scales it. */
+  | { readonly kind: 'gated'; readonly node: OnnxNode; readonly inputs: readonly string[] }
+  /** x + shift of a HardSwish: can take the scales of x back, and its output has none. */
+  | {
+      readonly kind: 'gate';
+      readonly node: OnnxNode;
+      readonly input: string;
+      readonly shift: number;
+    }
   /** The channels of the inputs after one another. */
   | { readonly kind: 'joined'; readonly node: OnnxNode; readonly inputs: readonly string[] }
   /** Its inputs must stay as they are. */
@@ -51,6 +61,12 @@ function stepOf(node: OnnxNode, index: GraphIndex): ChannelStep {
   const isComputed = node.input.every((name) => !index.initializers.has(name));
   if (node.opType === 'Add' && isComputed) {
     return { kind: 'same', node, inputs: node.input, bound: undefined };
+  }
+  if (node.opType === 'Mul' && isComputed) return { kind: 'gated', node, inputs: node.input };
+  const shift = hardSwishShift(node, index);
+  // Behind a Gemm there are no planes for a convolution to read.
+  if (shift !== undefined && index.producers.get(first)?.opType === 'Conv') {
+    return { kind: 'gate', node, input: first, shift };
   }
   if (node.opType === 'Concat' && isComputed && integerOf(node, 'axis', 1) === 1) {
     return { kind: 'joined', node, inputs: node.input };

@@ -48,6 +48,18 @@ export function propagateScales(
         if (count !== undefined) counts.set(name, count);
         break;
       }
+      case 'gated': {
+        const [scaled, ...others] = step.inputs.filter((tensor) => counts.has(tensor));
+        if (scaled === undefined || others.length > 0) refuse(step.inputs);
+        else {
+          const read = scales.get(scaled);
+          if (read !== undefined) scales.set(name, read);
+          counts.set(name, counts.get(scaled)!); // it is there
+        }
+        break;
+      }
+      case 'gate':
+        break;
       case 'joined': {
         const known = step.inputs.map((tensor) => counts.get(tensor));
         if (known.some((count) => count === undefined)) refuse(step.inputs);

@@ -11,6 +11,7 @@ import {
 import { inputLayout, outputLayout, type ChannelLayout } from './channel-layout.ts';
 import { otherModel, propagateScales } from './channel-scales.ts';
 import { findEqualizationPairs } from './equalization-pairs.ts';
+import { scaleGatesBack } from './scale-gates-back.ts';
 
 /** What is done to the channels between two layers: x' = scale · (x - shift). */
 export interface ChannelChange {
@@ -29,7 +30,7 @@ export interface ChannelRanges {
 
 /**
  * Carries `changes` out, in place: weights and bias of the layer that makes a tensor times its scale,
- * weights of all layers that read it, through Relu, pools, Add and Concat, divided by it (Nagel et al.
+ * weights of all layers that read it, through Relu, HardSwish, gates, pools, Add and Concat, divided by it (Nagel et al.
  * 2019, section 4.1), and shifts moved from the first bias of a pair into the second (section 4.1.3).
  * No weight is a view of what the model was read from then.
  * @throws OnnxError `quantization/other-model`
@@ -52,6 +53,7 @@ export function applyEqualization(graph: OnnxGraph, changes: readonly ChannelCha
     const isChanged = made !== undefined || read !== undefined || shifts !== undefined;
     return isLayer(node) && isChanged ? { node, made, read, shifts } : [];
   });
+  scaleGatesBack(graph, scales);
   const weightOf = (node: OnnxNode): Initializer => tensors.get(node.input[1] ?? '')!; // an initializer of each
   const room = new Float32Array(
     layers.reduce((sum, { node }) => sum + elementCount(weightOf(node)), 0),
