@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -14,31 +15,57 @@ const tensorShardsSchema = z.strictObject({
 });
 export type TensorShards = z.infer<typeof tensorShardsSchema>;
 
+export interface WriteTensorsOptions {
+  readonly folder: string;
+  /** Shape of each. */
+  readonly dims: readonly number[];
+  readonly tensors: Iterable<Float32Array> | AsyncIterable<Float32Array>;
+  /** Digests, as of an earlier result, of tensors that are not to be written; none by default. */
+  readonly leftOut?: ReadonlySet<string>;
+}
+
+export interface WrittenTensors {
+  readonly writtenCount: number;
+  readonly leftOutCount: number;
+  /** SHA-256 of the bytes of each that was written, in base64. */
+  readonly digests: ReadonlySet<string>;
+}
+
 /**
- * Writes inputs to `folder` as they come, so that memory does not grow with their number.
+ * Writes inputs to `folder` as they come, so that memory grows by no more than a digest for each.
  * @throws DataError `data/tensor-length` when one has another length than `dims` says, or a value
  * that is not finite
  */
-export async function writeTensorShards(
-  folder: string,
-  dims: readonly number[],
-  tensors: Iterable<Float32Array> | AsyncIterable<Float32Array>,
-): Promise<TensorShards> {
+export async function writeTensorShards({
+  folder,
+  dims,
+  tensors,
+  leftOut = new Set(),
+}: WriteTensorsOptions): Promise<WrittenTensors> {
   const length = dims.reduce((product, dim) => product * dim, 1);
   const file = await open(join(folder, DATA_FILE), 'w');
-  let count = 0;
+  const digests = new Set<string>();
+  let writtenCount = 0;
+  let leftOutCount = 0;
   try {
     for await (const tensor of tensors) {
-      requireTensor(tensor, length, { count, dims });
-      await file.write(new Uint8Array(tensor.buffer, tensor.byteOffset, tensor.byteLength));
-      count += 1;
+      requireTensor(tensor, length, { position: writtenCount + leftOutCount, dims });
+      const bytes = new Uint8Array(tensor.buffer, tensor.byteOffset, tensor.byteLength);
+      const digest = createHash('sha256').update(bytes).digest('base64');
+      if (leftOut.has(digest)) {
+        leftOutCount += 1;
+        continue;
+      }
+      digests.add(digest);
+      await file.write(bytes);
+      writtenCount += 1;
     }
   } finally {
     await file.close();
   }
-  const shards: TensorShards = { format: 1, dims: [...dims], count };
+  const shards: TensorShards = { format: 1, dims: [...dims], count: writtenCount };
   await writeFile(join(folder, FILE), JSON.stringify(shards));
-  return shards;
+  return { writtenCount, leftOutCount, digests };
 }
 
 /** Null when the folder holds no tensors. */
@@ -85,14 +112,14 @@ export async function openTensorReader(
 function requireTensor(
   tensor: Float32Array,
   length: number,
-  { count, dims }: { readonly count: number; readonly dims: readonly number[] },
+  { position, dims }: { readonly position: number; readonly dims: readonly number[] },
 ): void {
   const received = problemOf(tensor, length);
   if (received === null) return;
   const layout = dims.at(-1) === 3 && dims[0] !== 3 ? 'last' : 'first';
   throw new DataError({
     code: 'data/tensor-length',
-    message: `input ${count} has ${received}; expected ${length} finite float32 values, [${dims.join(', ')}]`,
+    message: `input ${position} has ${received}; expected ${length} finite float32 values, [${dims.join(', ')}]`,
     hint: `give each image as one normalized Float32Array, channels ${layout}`,
   });
 }

@@ -2,7 +2,7 @@ import { mkdir, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { Normalization } from '../data/image-shards.ts';
-import { writeTensorShards } from '../data/tensor-shards.ts';
+import { writeTensorShards, type WrittenTensors } from '../data/tensor-shards.ts';
 import { DataError, UsageError } from '../diagnostics/errors.ts';
 import type { ReadModel } from '../onnx/reader.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
@@ -55,7 +55,9 @@ export async function prepareCalibration(
   place: ImagesPlace,
 ): Promise<PreparedImages> {
   const { images, count } = options;
-  if (!('folder' in images)) return { images: await takeTensors(images, options, place) };
+  if (!('folder' in images)) {
+    return { images: (await takeTensors(images, options, place)).selection };
+  }
   const normalization = await photographNormalization(images, place);
   const { calibration } = splitPhotographs(await findPhotographs(images.folder), count);
   return {
@@ -72,8 +74,9 @@ export async function prepareComparison(
   const { images, compare, count } = options;
   const notes = await folderNotes(images, compare);
   if (!('folder' in images)) {
-    const selection = await takeTensors(images, options, place);
-    return { images: selection, compared: await takeCompared(options, [], null, place), notes };
+    const { selection, digests } = await takeTensors(images, options, place);
+    const compared = await takeCompared(options, { files: [], digests }, place);
+    return { images: selection, compared, notes };
   }
   const normalization = await photographNormalization(images, place, options.inputType);
   const files = await findPhotographs(images.folder);
@@ -81,7 +84,7 @@ export async function prepareComparison(
     await requireSameNormalization(compare, normalization, place);
     const calibration = calibrationOf(files, count);
     const calibrated = await takePhotographs(calibration, normalization, options, place);
-    const compared = await takeCompared(options, calibration, normalization, place);
+    const compared = await takeCompared(options, { files: calibration, normalization }, place);
     return { images: calibrated, normalization, compared, notes };
   }
   const split = splitPhotographs(files, count);
@@ -108,11 +111,19 @@ async function folderNotes(
   return notes;
 }
 
-/** Of what was given as `compare`, all that was not calibrated on. */
+/** What was calibrated on. */
+interface Calibrated {
+  /** Photographs. */
+  readonly files: readonly string[];
+  readonly normalization?: Normalization;
+  /** Of inputs. */
+  readonly digests?: ReadonlySet<string>;
+}
+
+/** Of what was given as `compare`, all that was not calibrated on, and is no copy of what was. */
 async function takeCompared(
   options: QuantizeModelOptions,
-  calibration: readonly string[],
-  normalization: Normalization | null,
+  { files: calibration, normalization, digests }: Calibrated,
   place: ImagesPlace,
 ): Promise<ComparedImages> {
   const { compare } = options;
@@ -122,7 +133,10 @@ async function takeCompared(
     };
   }
   if (!('folder' in compare)) {
-    return { ...(await takeTensors(compare, options, place)), shown: 'the inputs to compare on' };
+    const { selection, writtenCount } = await takeTensors(compare, options, place, digests);
+    return writtenCount === 0
+      ? { whyNone: 'every input to compare on was calibrated on, or is a copy of one that was' }
+      : { ...selection, shown: 'the inputs to compare on' };
   }
   const used = new Set(await Promise.all(calibration.map((file) => realpath(file))));
   const others: string[] = [];
@@ -193,22 +207,26 @@ async function takePhotographs(
   return selectAll(folder, files.length);
 }
 
+/** All inputs but those of the digests that are to be left out. */
 async function takeTensors(
   tensors: InputTensors,
   { onProgress, signal }: CalibrateModelOptions,
   place: ImagesPlace,
-): Promise<ImageSelection> {
+  leftOut?: ReadonlySet<string>,
+): Promise<WrittenTensors & { readonly selection: ImageSelection }> {
   const { height, width } = place;
   const folder = await newFolder(place);
-  const { count } = await writeTensorShards(
+  const written = await writeTensorShards({
     folder,
-    place.inputLayout === 'nchw' ? [3, height, width] : [height, width, 3],
-    counted(untilAborted(tensors, signal), (done) =>
+    dims: place.inputLayout === 'nchw' ? [3, height, width] : [height, width, 3],
+    tensors: counted(untilAborted(tensors, signal), (done) =>
       onProgress?.({ phase: 'read', done, total: null }),
     ),
-  );
-  if (count === 0) throw noInputs();
-  return selectAll(folder, count);
+    ...(leftOut === undefined ? {} : { leftOut }),
+  });
+  const { writtenCount, leftOutCount } = written;
+  if (writtenCount + leftOutCount === 0) throw noInputs();
+  return { ...written, selection: selectAll(folder, writtenCount) };
 }
 
 function selectAll(folder: string, count: number): ImageSelection {

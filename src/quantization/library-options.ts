@@ -54,9 +54,10 @@ export interface CalibrateModelOptions extends Pick<QuantizationChoices, 'method
 
 export interface QuantizeModelOptions extends CalibrateModelOptions, QuantizationChoices {
   /**
-   * To compare both models on, for the report; what of them was calibrated on is left out. By default
-   * what a folder has beside the photographs that calibrate; then all of these may. Photographs are
-   * normalized as those of `images`, where these are some.
+   * To compare both models on, for the report; what of them was calibrated on, or is a copy, byte for
+   * byte, of what was, is left out (inputs are not compared with photographs). By default what a folder
+   * has beside the photographs that calibrate; then all of these may. Photographs are normalized as those
+   * of `images`, where these are some.
    */
   readonly compare?: InputTensors | PhotographFolder;
   /**

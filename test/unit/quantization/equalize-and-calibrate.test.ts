@@ -50,7 +50,7 @@ for (const [spread, imageCount, isEqualized] of [
     const folder = await temporaryFolder(context);
     const size = IMAGE[0] * IMAGE[1] * IMAGE[2];
     const images = Array.from({ length: imageCount }, (_, i) => normalValues(`image ${i}`, size));
-    await writeTensorShards(folder, [...IMAGE], images);
+    await writeTensorShards({ folder, dims: IMAGE, tensors: images });
     const model = spreadNetwork(spread);
     const { equalization, selection } = await equalizeAndCalibrate({
       readModel: () => Promise.resolve(model),
