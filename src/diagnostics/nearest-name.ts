@@ -9,7 +9,10 @@ export function nearestName(received: string, candidates: Iterable<string>): str
   let best: { name: string; cost: number } | undefined;
   for (const name of candidates) {
     const candidate = name.toLowerCase();
-    const cost = isBeginning(wanted, candidate) ? 1 : distance(wanted, candidate);
+    const cost = Math.min(
+      distance(wanted, candidate),
+      isBeginning(wanted, candidate) ? 1 : Infinity,
+    );
     const limit = Math.max(1, Math.floor(0.4 * Math.max(wanted.length, candidate.length)));
     if (cost <= limit && (best === undefined || cost < best.cost)) best = { name, cost };
   }

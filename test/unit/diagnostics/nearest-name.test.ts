@@ -9,6 +9,11 @@ test('the nearest name is found by letters, capitals aside', () => {
   assert.equal(nearestName('anything', []), undefined);
 });
 
+test('a name in other capitals is nearer than any other', () => {
+  assert.equal(nearestName('/c/conv', ['/a/Conv', '/b/Conv', '/c/Conv']), '/c/Conv');
+  assert.equal(nearestName('batchsize', ['batch', 'batchSize']), 'batchSize');
+});
+
 test('a beginning is near however much follows', () => {
   assert.equal(nearestName('bench', ['evaluate', 'benchmark']), 'benchmark');
 });
