@@ -48,7 +48,7 @@ export async function decodeImage(
   options: DecodeOptions,
 ): Promise<Uint8Array> {
   const shownName = options.shownName ?? (typeof source === 'string' ? source : 'the image');
-  const bytes = typeof source === 'string' ? readImageFile(source) : source;
+  const bytes = typeof source === 'string' ? readImageFile(source, shownName) : source;
   const size = await readImageSize(bytes, shownName, options.limitPixels);
   const image = { bytes, hasAlpha: size.hasAlpha, shownName };
   const box = options.circleCrop === true ? await locateRetina(image, size) : null;
@@ -189,12 +189,12 @@ function stretch(size: PixelSize): ResizeGeometry {
 }
 
 /** The bytes of an image file. @throws DataError `data/unreadable-image` */
-function readImageFile(path: string): Uint8Array {
+function readImageFile(path: string, shownName: string): Uint8Array {
   try {
     // Not asynchronous, as in the shard writer: it would wait behind the images being decoded.
     return readFileSync(path);
   } catch (cause) {
-    throw unreadable(path, cause);
+    throw unreadable(shownName, cause);
   }
 }
 

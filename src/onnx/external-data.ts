@@ -20,6 +20,7 @@ const MAX_BYTES = 2 ** 31 - 1;
 export async function readExternalData(
   model: OnnxModel,
   modelPath: string,
+  shownName = modelPath,
 ): Promise<readonly string[]> {
   const tensors = externalTensors(model);
   if (tensors.length === 0) return [];
@@ -30,10 +31,10 @@ export async function readExternalData(
   let total = 0;
   try {
     for (const tensor of tensors) {
-      const place = placeOf(tensor, modelPath);
+      const place = placeOf(tensor, shownName);
       let file = files.get(place.location);
       if (file === undefined) {
-        file = await openInside([folder, linked], place.location, tensor, modelPath);
+        file = await openInside([folder, linked], place.location, tensor, shownName);
         files.set(place.location, file);
       }
       const { size } = await file.stat();
@@ -42,7 +43,7 @@ export async function readExternalData(
         const end = place.offset + Math.max(length, 0);
         throw refused(
           tensor,
-          modelPath,
+          shownName,
           `ends at byte ${end} of "${place.location}", which has ${size} bytes`,
         );
       }
@@ -50,7 +51,7 @@ export async function readExternalData(
       if (total > MAX_BYTES) {
         throw refused(
           tensor,
-          modelPath,
+          shownName,
           'brings the weights to more than 2 GB, the most there can be',
         );
       }
@@ -90,16 +91,16 @@ interface Place {
   readonly length: number | undefined;
 }
 
-function placeOf(tensor: Initializer, modelPath: string): Place {
+function placeOf(tensor: Initializer, shownName: string): Place {
   const entries = new Map(tensor.externalData.map(({ key, value }) => [key, value]));
   const location = entries.get('location') ?? '';
-  if (location === '') throw refused(tensor, modelPath, 'names no file');
+  if (location === '') throw refused(tensor, shownName, 'names no file');
   const count = (key: string): number | undefined => {
     const text = entries.get(key);
     if (text === undefined) return undefined;
     const value = Number(text);
     if (/^\d+$/.test(text) && Number.isSafeInteger(value)) return value;
-    throw refused(tensor, modelPath, `has the ${key} "${text}", expected a number of bytes`);
+    throw refused(tensor, shownName, `has the ${key} "${text}", expected a number of bytes`);
   };
   return { location, offset: count('offset') ?? 0, length: count('length') };
 }
@@ -108,27 +109,27 @@ async function openInside(
   [folder, linked]: readonly [string, string],
   location: string,
   tensor: Initializer,
-  modelPath: string,
+  shownName: string,
 ): Promise<FileHandle> {
   const outside = (): OnnxError =>
-    refused(tensor, modelPath, `names the file "${location}", which is not in the model's folder`);
+    refused(tensor, shownName, `names the file "${location}", which is not in the model's folder`);
   if (isAbsolute(location) || location.includes('\0')) throw outside();
   const path = join(folder, location);
   if (!isBelow(folder, path)) throw outside();
   // A link may lead out of the folder where the name does not.
   const real = await realpath(path).catch((cause: unknown) => {
-    throw refused(tensor, modelPath, `names the file "${location}", which cannot be found`, cause);
+    throw refused(tensor, shownName, `names the file "${location}", which cannot be found`, cause);
   });
   if (!isBelow(folder, real) && !isBelow(linked, real)) throw outside();
   // Without blocking: a named pipe would else wait for a writer for ever.
   const file = await open(real, constants.O_RDONLY | constants.O_NONBLOCK).catch(
     (cause: unknown) => {
-      throw refused(tensor, modelPath, `names the file "${location}", which cannot be read`, cause);
+      throw refused(tensor, shownName, `names the file "${location}", which cannot be read`, cause);
     },
   );
   if ((await file.stat()).isFile()) return file;
   await file.close();
-  throw refused(tensor, modelPath, `names "${location}", which is no file`);
+  throw refused(tensor, shownName, `names "${location}", which is no file`);
 }
 
 function isBelow(folder: string, path: string): boolean {
@@ -147,14 +148,14 @@ async function readFully(file: FileHandle, bytes: Uint8Array, offset: number): P
 
 function refused(
   tensor: Initializer,
-  modelPath: string,
+  shownName: string,
   problem: string,
   cause?: unknown,
 ): OnnxError {
   const dims = tensor.dims.join(', ');
   return new OnnxError({
     code: 'onnx/external-data',
-    message: `${modelPath}: the external data of tensor "${tensor.name}" (${typeName(tensor)} [${dims}]) ${problem}`,
+    message: `${shownName}: the external data of tensor "${tensor.name}" (${typeName(tensor)} [${dims}]) ${problem}`,
     hint: 'keep the data files that came with the model beside it, under their names',
     cause,
   });

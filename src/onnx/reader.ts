@@ -1,5 +1,6 @@
 import { fromBinary } from '@bufbuild/protobuf';
 import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { OnnxError } from '../diagnostics/errors.ts';
 import { unreadableReason } from '../diagnostics/unreadable.ts';
 import { graphsOf } from './attributes.ts';
@@ -30,10 +31,12 @@ export async function readOnnx(path: string): Promise<OnnxModel> {
 /** The same, and the names of the other files that data came from, none in most cases. */
 export async function readOnnxFiles(
   path: string,
+  shownName = path,
 ): Promise<{ readonly model: OnnxModel; readonly dataFiles: readonly string[] }> {
-  const model = decodeOnnx(await readFile(path).catch(unreadable(path)), path);
+  const file = resolve(path); // the working folder may be another one once it has been read
+  const model = decodeOnnx(await readFile(file).catch(unreadable(shownName)), shownName);
   alignWeights(model);
-  return { model, dataFiles: await readExternalData(model, path) };
+  return { model, dataFiles: await readExternalData(model, file, shownName) };
 }
 
 /** Gives a model as it was read. */
@@ -60,13 +63,13 @@ function alignWeights(model: OnnxModel): void {
 /** From 128 bytes on the length takes two bytes, and the tag one. */
 const LEAST_MOVED_BYTES = 128;
 
-function unreadable(path: string): (cause: unknown) => never {
+function unreadable(shownName: string): (cause: unknown) => never {
   return (cause) => {
     const reason = unreadableReason(cause);
     if (reason === null) throw cause;
     throw new OnnxError({
       code: 'onnx/cannot-read',
-      message: `the ONNX model ${path} cannot be read: ${reason}`,
+      message: `the ONNX model ${shownName} cannot be read: ${reason}`,
       hint: 'give the path of an ONNX file',
       cause,
     });

@@ -1,5 +1,5 @@
 import { mkdir, realpath } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { Normalization } from '../data/image-shards.ts';
 import { writeTensorShards, type WrittenTensors } from '../data/tensor-shards.ts';
@@ -10,10 +10,10 @@ import { photographNormalization } from './input-form.ts';
 import type {
   CalibrateModelOptions,
   InputTensors,
-  PhotographFolder,
   QuantizeModelOptions,
 } from './library-options.ts';
 import { packImages } from './pack-images.ts';
+import type { ResolvedFolder, ResolvedImages } from './resolve-folder.ts';
 import { untilAborted } from './until-aborted.ts';
 import type { ComparedImages } from './report-quantization.ts';
 import {
@@ -49,9 +49,18 @@ export interface PreparedComparison extends PreparedImages {
   readonly notes: readonly string[];
 }
 
+interface CalibrationSource extends CalibrateModelOptions {
+  readonly images: ResolvedImages;
+}
+
+interface ComparisonSource extends QuantizeModelOptions {
+  readonly images: ResolvedImages;
+  readonly compare?: ResolvedImages;
+}
+
 /** Puts the images to calibrate on in their place, those `quantizeModel` would take. */
 export async function prepareCalibration(
-  options: CalibrateModelOptions,
+  options: CalibrationSource,
   place: ImagesPlace,
 ): Promise<PreparedImages> {
   const { images, count } = options;
@@ -59,16 +68,14 @@ export async function prepareCalibration(
     return { images: (await takeTensors(images, options, place)).selection };
   }
   const normalization = await photographNormalization(images, place);
-  const { calibration } = splitPhotographs(await findPhotographs(images.folder), count);
-  return {
-    images: await takePhotographs(calibration, normalization, options, place),
-    normalization,
-  };
+  const { calibration } = splitPhotographs(await photographsOf(images), count);
+  const photographs = { ...images, files: calibration, normalization };
+  return { images: await takePhotographs(photographs, options, place), normalization };
 }
 
 /** The same, and images that are not calibrated on: given ones, or what a folder has beside them. */
 export async function prepareComparison(
-  options: QuantizeModelOptions,
+  options: ComparisonSource,
   place: ImagesPlace,
 ): Promise<PreparedComparison> {
   const { images, compare, count } = options;
@@ -79,36 +86,43 @@ export async function prepareComparison(
     return { images: selection, compared, notes };
   }
   const normalization = await photographNormalization(images, place, options.inputType);
-  const files = await findPhotographs(images.folder);
+  const files = await photographsOf(images);
   if (compare !== undefined) {
     await requireSameNormalization(compare, normalization, place);
     const calibration = calibrationOf(files, count);
-    const calibrated = await takePhotographs(calibration, normalization, options, place);
+    const photographs = { ...images, files: calibration, normalization };
+    const calibrated = await takePhotographs(photographs, options, place);
     const compared = await takeCompared(options, { files: calibration, normalization }, place);
     return { images: calibrated, normalization, compared, notes };
   }
   const split = splitPhotographs(files, count);
   const rest = await comparedOf(split, options.signal);
-  const calibrated = await takePhotographs(split.calibration, normalization, options, place);
+  const photographs = { ...images, files: split.calibration, normalization };
+  const calibrated = await takePhotographs(photographs, options, place);
   const compared: ComparedImages =
     rest.length === 0
       ? { whyNone: NONE_LEFT }
       : {
-          ...(await takePhotographs(rest, normalization, options, place)),
+          ...(await takePhotographs({ ...photographs, files: rest }, options, place)),
           shown: 'the rest of the folder',
         };
   return { images: calibrated, normalization, compared, notes };
 }
 
-async function folderNotes(
-  ...sources: readonly (InputTensors | PhotographFolder | undefined)[]
-): Promise<string[]> {
-  const folders = sources.flatMap((source) =>
-    source !== undefined && 'folder' in source ? [source.folder] : [],
-  );
+async function folderNotes(...sources: readonly (ResolvedImages | undefined)[]): Promise<string[]> {
+  const shownFolders = new Map<string, string>();
+  for (const source of sources) {
+    if (source !== undefined && 'folder' in source && !shownFolders.has(source.folder)) {
+      shownFolders.set(source.folder, source.shownFolder);
+    }
+  }
   const notes: string[] = [];
-  for (const folder of new Set(folders)) notes.push(...(await unreadNotes(folder)));
+  for (const [folder, shown] of shownFolders) notes.push(...(await unreadNotes(folder, shown)));
   return notes;
+}
+
+function photographsOf({ folder, shownFolder }: ResolvedFolder): Promise<string[]> {
+  return findPhotographs(folder, shownFolder);
 }
 
 /** What was calibrated on. */
@@ -122,7 +136,7 @@ interface Calibrated {
 
 /** Of what was given as `compare`, all that was not calibrated on, and is no copy of what was. */
 async function takeCompared(
-  options: QuantizeModelOptions,
+  options: ComparisonSource,
   { files: calibration, normalization, digests }: Calibrated,
   place: ImagesPlace,
 ): Promise<ComparedImages> {
@@ -140,18 +154,19 @@ async function takeCompared(
   }
   const used = new Set(await Promise.all(calibration.map((file) => realpath(file))));
   const others: string[] = [];
-  for (const file of await findPhotographs(compare.folder)) {
+  for (const file of await photographsOf(compare)) {
     if (!used.has(await realpath(file))) others.push(file);
   }
   const files = await comparedOf({ calibration, others }, options.signal);
   if (files.length === 0) {
     return {
-      whyNone: `every photograph of ${compare.folder} was calibrated on, or is a copy of one that was`,
+      whyNone: `every photograph of ${compare.shownFolder} was calibrated on, or is a copy of one that was`,
     };
   }
   const own = normalization ?? (await photographNormalization(compare, place));
-  const selection = await takePhotographs(files, own, options, place);
-  return { ...selection, shown: compare.folder };
+  const photographs = { ...compare, files, normalization: own };
+  const selection = await takePhotographs(photographs, options, place);
+  return { ...selection, shown: compare.shownFolder };
 }
 
 /**
@@ -160,7 +175,7 @@ async function takeCompared(
  * @throws UsageError `library/invalid-options`
  */
 async function requireSameNormalization(
-  compare: InputTensors | PhotographFolder,
+  compare: ResolvedImages,
   normalization: Normalization,
   place: ImagesPlace,
 ): Promise<void> {
@@ -187,9 +202,14 @@ async function newFolder({ scratchPath }: ImagesPlace): Promise<string> {
   return folder;
 }
 
+/** Photographs of a folder that are to be packed. */
+interface Photographs extends Pick<ResolvedFolder, 'folder' | 'shownFolder'> {
+  readonly files: readonly string[];
+  readonly normalization: Normalization;
+}
+
 async function takePhotographs(
-  files: readonly string[],
-  normalization: Normalization,
+  { files, normalization, folder: source, shownFolder }: Photographs,
   { signal, onProgress }: CalibrateModelOptions,
   place: ImagesPlace,
 ): Promise<ImageSelection> {
@@ -201,6 +221,7 @@ async function takePhotographs(
     height,
     width,
     normalization,
+    shownName: (file) => join(shownFolder, relative(source, file)),
     ...(signal === undefined ? {} : { signal }),
     onProgress: (done, total) => onProgress?.({ phase: 'read', done, total }),
   });

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { UsageError } from '../diagnostics/errors.ts';
 import type { OnnxModel } from '../onnx/model.ts';
 import { checkClassifier, readClassifier } from '../onnx/read-classifier.ts';
@@ -22,6 +22,7 @@ import { requireImageModel } from './require-image-model.ts';
 import { requireModelFile } from './require-model-file.ts';
 import { requireNames } from './require-names.ts';
 import { requireRunnable } from './require-runnable.ts';
+import { resolveFolder } from './resolve-folder.ts';
 import { makeTemporaryFolder, withRemoval } from './temporary.ts';
 
 export interface LibraryQuantization {
@@ -42,7 +43,8 @@ export async function calibrateModel(
   model: OnnxModel | string,
   given: CalibrateModelOptions,
 ): Promise<CalibrationTable['tensors']> {
-  const options = parseCalibrateOptions(given);
+  const parsed = parseCalibrateOptions(given);
+  const options = { ...parsed, images: resolveFolder(parsed.images) };
   const { method = 'auto', percentile = DEFAULT_PERCENTILE, onProgress } = options;
   return withModel(model, options, async ({ shared, ...place }) => {
     const { images } = await prepareCalibration(options, { ...place, ...shared });
@@ -70,7 +72,12 @@ export async function quantizeModel(
   model: OnnxModel | string,
   given: QuantizeModelOptions,
 ): Promise<LibraryQuantization> {
-  const options = parseQuantizeOptions(given);
+  const { compare, ...parsed } = parseQuantizeOptions(given);
+  const options = {
+    ...parsed,
+    images: resolveFolder(parsed.images),
+    ...(compare === undefined ? {} : { compare: resolveFolder(compare) }),
+  };
   return withModel(model, options, async ({ shared, modelPath, ...place }) => {
     await requireNames(place.readModel, options, (name) => `quantizeModel: the option "${name}"`);
     const { run, ranges, report, markdown } = await quantizeImages({
@@ -105,14 +112,18 @@ interface Opened extends Omit<ImagesPlace, 'scratchPath'> {
   };
 }
 
-/** Reads the model, gives a folder to work in, and clears up afterwards. */
+/**
+ * Reads the model, gives a folder to work in, and clears up afterwards. Paths are made absolute before
+ * anything is waited for: callers may move to another working folder meanwhile.
+ */
 async function withModel<T>(
   given: OnnxModel | string,
   options: CalibrateModelOptions,
   use: (opened: Opened) => Promise<T>,
 ): Promise<T> {
-  const model = parseModel(given);
-  const shownName = typeof model === 'string' ? model : 'the model';
+  const parsed = parseModel(given);
+  const shownName = typeof parsed === 'string' ? parsed : 'the model';
+  const model = typeof parsed === 'string' ? resolve(parsed) : parsed;
   const { signature, readModel } = await openClassifier(model, shownName);
   const height = options.size ?? signature.height;
   const width = options.size ?? signature.width;
@@ -144,8 +155,8 @@ async function openClassifier(
   shownName: string,
 ): ReturnType<typeof readClassifier> {
   if (typeof model === 'string') {
-    await requireModelFile(model);
-    return readClassifier(model);
+    await requireModelFile(model, shownName);
+    return readClassifier(model, shownName);
   }
   return {
     signature: checkClassifier(model, shownName),

@@ -11,6 +11,8 @@ export interface PackOptions {
   readonly width: number;
   readonly height: number;
   readonly normalization: Normalization;
+  /** How messages call a photograph; by its path by default. */
+  readonly shownName?: (file: string) => string;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -35,7 +37,9 @@ export async function packImages(options: PackOptions): Promise<void> {
         const position = next;
         next += 1;
         try {
-          const pixels = await decodeImage(files[position]!, { width, height }); // position < length
+          const file = files[position]!; // position < length
+          const shownName = options.shownName?.(file) ?? file;
+          const pixels = await decodeImage(file, { width, height, shownName });
           await writeWhole(shard, pixels, position * byteCount);
         } catch (error) {
           if (!(error instanceof DataError)) throw error;

@@ -17,16 +17,16 @@ export const NONE_LEFT =
   'every photograph of the folder was needed for calibration, or is a copy of one that was';
 
 /**
- * Paths of all photographs below `folder`, in natural order.
+ * Paths of all photographs below `folder`, which messages call `shownFolder`, in natural order.
  * @throws UsageError `quantize/no-folder`, DataError `quantize/no-photographs`, `data/no-folder` where it
  *   may not be read
  */
-export async function findPhotographs(folder: string): Promise<string[]> {
+export async function findPhotographs(folder: string, shownFolder = folder): Promise<string[]> {
   const found = await stat(folder).catch(() => null); // null: nothing there that could be looked at
   if (!found?.isDirectory()) {
     throw new UsageError({
       code: 'quantize/no-folder',
-      message: found === null ? `there is no folder ${folder}` : `${folder} is no folder`,
+      message: found === null ? `there is no folder ${shownFolder}` : `${shownFolder} is no folder`,
       hint: 'give a folder with photographs like those the model will see',
     });
   }
@@ -35,7 +35,7 @@ export async function findPhotographs(folder: string): Promise<string[]> {
   const unread = countUnreadImages(await listUnreadFiles(folder));
   throw new DataError({
     code: 'quantize/no-photographs',
-    message: `${folder} holds no photographs${unread === null ? '' : ` of a format that is read; it holds ${unread}`}`,
+    message: `${shownFolder} holds no photographs${unread === null ? '' : ` of a format that is read; it holds ${unread}`}`,
     hint:
       unread === null
         ? 'give a folder with photographs like those the model will see'
@@ -44,9 +44,9 @@ export async function findPhotographs(folder: string): Promise<string[]> {
 }
 
 /** What to tell of a folder beside whose photographs lie files of formats that are not read. */
-export async function unreadNotes(folder: string): Promise<string[]> {
+export async function unreadNotes(folder: string, shownFolder = folder): Promise<string[]> {
   const formats = describeUnreadFormats(await listUnreadFiles(folder));
-  return formats === null ? [] : [`${folder}: ${formats}`];
+  return formats === null ? [] : [`${shownFolder}: ${formats}`];
 }
 
 export interface PhotographSplit {

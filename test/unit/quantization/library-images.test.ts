@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { quantizeModel } from '../../../src/quantization/library.ts';
+import { writeOnnx } from '../../../src/onnx/writer.ts';
+import { calibrateModel, quantizeModel } from '../../../src/quantization/library.ts';
+import { makeJpeg, writeFiles } from '../../support/picture-fixtures.ts';
 import { normalValues } from '../../support/quantize-one.ts';
+import { temporaryFolder } from '../../support/stage-context.ts';
 import { TINY_SIZE, tinyConvnet } from '../../support/tiny-convnet.ts';
 
 const LENGTH = 3 * TINY_SIZE ** 2;
@@ -31,4 +36,48 @@ test('inputs that calibrated are not compared on, nor are copies of them', async
   await assert.rejects(quantizeModel(tinyConvnet(), { ...given, compare: [] }), {
     code: 'quantize/no-photographs',
   });
+});
+
+test('paths are those of the working folder that the call began in, told as they were given', async (t) => {
+  const [folder, elsewhere] = [await temporaryFolder(t), await temporaryFolder(t)];
+  await writeOnnx(join(folder, 'model.onnx'), tinyConvnet());
+  await mkdir(join(folder, 'photographs'));
+  await writeFiles({
+    [join(folder, 'photographs', '0.jpg')]: await makeJpeg(0),
+    [join(folder, 'photographs', '1.jpg')]: await makeJpeg(1),
+    [join(folder, 'photographs', 'unread.dcm')]: '',
+    [join(folder, 'broken', '0.jpg')]: 'no photograph',
+  });
+  const before = process.cwd();
+  t.after(() => process.chdir(before));
+  const started = <T>(call: () => Promise<T>): Promise<T> => {
+    process.chdir(folder);
+    const running = call();
+    process.chdir(elsewhere);
+    return running;
+  };
+  const photographs = { folder: './photographs', preset: 'unit' } as const;
+  const { report } = await started(() =>
+    quantizeModel('model.onnx', { images: inputs, compare: photographs, ...fast }),
+  );
+  assert.equal(report.comparedOn, './photographs');
+  assert.match(report.notes.join(), /^\.\/photographs: files of formats/);
+  assert.equal(report.fidelity?.imageCount, 2);
+  const ranges = await started(() =>
+    calibrateModel('model.onnx', { images: photographs, method: 'min-max', workerCount: 1 }),
+  );
+  assert.ok(ranges['input']);
+  const refused = (model: string, source: string, expected: object): Promise<void> => {
+    const images = { ...photographs, folder: source };
+    return assert.rejects(
+      started(() => quantizeModel(model, { images, ...fast })),
+      expected,
+    );
+  };
+  await refused('nope.onnx', 'photographs', { message: 'there is no file nope.onnx' });
+  await refused('photographs/0.jpg', 'photographs', {
+    message: /^photographs\/0\.jpg is not a complete ONNX model/,
+  });
+  await refused('model.onnx', 'nowhere', { message: 'there is no folder nowhere' });
+  await refused('model.onnx', 'broken', { message: /^broken\/0\.jpg / });
 });
