@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { types } from 'node:util';
 import { z } from 'zod';
 import { DataError, InternalError } from '../diagnostics/errors.ts';
 
@@ -126,7 +127,8 @@ function requireTensor(
 
 /** Plain JavaScript gives anything; other arrays of numbers would be read byte by byte as float32. */
 function problemOf(tensor: unknown, length: number): string | null {
-  if (!(tensor instanceof Float32Array)) {
+  // Not by `instanceof`: one of another realm (a vm, a test runner) is as good.
+  if (!types.isFloat32Array(tensor)) {
     return ArrayBuffer.isView(tensor) ? `a ${tensor.constructor.name}` : 'no Float32Array';
   }
   if (tensor.length !== length) return `${tensor.length} values`;

@@ -94,12 +94,7 @@ const calibrateOptions = z.strictObject({
   percentile: z.number().min(50).max(100).exactOptional(),
   size: z.int().min(1).max(LARGEST_SIZE).exactOptional(),
   workerCount: z.int().min(1).exactOptional(),
-  signal: z
-    .custom<AbortSignal>(
-      (value) => value instanceof EventTarget && 'aborted' in value,
-      'must be an AbortSignal',
-    )
-    .exactOptional(),
+  signal: z.custom<AbortSignal>(isSignal, 'must be an AbortSignal').exactOptional(),
   onProgress: z
     .custom<(progress: LibraryProgress) => void>(
       (value) => typeof value === 'function',
@@ -286,6 +281,19 @@ function problemOfImages(value: unknown): string | null {
     return 'must be an array or a generator of inputs: put a single one into an array';
   }
   return null;
+}
+
+/** By what is used of it: one of another realm, or of a package, is as good as Node's. */
+function isSignal(value: unknown): boolean {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'aborted' in value &&
+    typeof value.aborted === 'boolean' &&
+    ['addEventListener', 'removeEventListener'].every(
+      (name) => typeof valueAt(value, [name]) === 'function',
+    )
+  );
 }
 
 function isIterable(value: unknown): value is InputTensors {

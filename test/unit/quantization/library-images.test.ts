@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { runInNewContext } from 'node:vm';
 import { writeOnnx } from '../../../src/onnx/writer.ts';
 import { calibrateModel, quantizeModel } from '../../../src/quantization/library.ts';
 import { makeJpeg, writeFiles } from '../../support/picture-fixtures.ts';
@@ -80,4 +81,33 @@ test('paths are those of the working folder that the call began in, told as they
   });
   await refused('model.onnx', 'nowhere', { message: 'there is no folder nowhere' });
   await refused('model.onnx', 'broken', { message: /^broken\/0\.jpg / });
+});
+
+test('inputs and signals of another realm are taken', async () => {
+  const Foreign = runInNewContext('Float32Array') as Float32ArrayConstructor;
+  assert.notEqual(Foreign, Float32Array);
+  const images = inputs.slice(0, 2).map((input) => Foreign.from(input));
+  const abort = new AbortController();
+  // Its own, like that of a package, is no EventTarget of Node's.
+  const signal = {
+    get aborted() {
+      return abort.signal.aborted;
+    },
+    addEventListener: abort.signal.addEventListener.bind(abort.signal),
+    removeEventListener: abort.signal.removeEventListener.bind(abort.signal),
+  } as unknown as AbortSignal;
+  const options = { images, signal, method: 'min-max', workerCount: 1 } as const;
+  const own = { ...options, images: inputs.slice(0, 2) };
+  assert.deepEqual(
+    await calibrateModel(tinyConvnet(), options),
+    await calibrateModel(tinyConvnet(), own),
+  );
+  const stuck = async function* (): AsyncGenerator<Float32Array> {
+    yield images[0]!; // there are two
+    await new Promise(() => undefined);
+  };
+  setTimeout(() => abort.abort(), 50);
+  await assert.rejects(calibrateModel(tinyConvnet(), { ...options, images: stuck() }), {
+    code: 'run/interrupted',
+  });
 });
