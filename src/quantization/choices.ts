@@ -70,7 +70,7 @@ export interface CorrectionChoices {
   readonly biasCorrection?: BiasCorrection;
   /** `max` by default. */
   readonly weightRange?: WeightRange;
-  /** `pixels` by default. */
+  /** `pixels` by default where images are photographs; nothing tells the pixels of other inputs. */
   readonly inputRounding?: InputRounding;
 }
 

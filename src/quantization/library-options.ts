@@ -147,7 +147,12 @@ export function parseQuantizeOptions(options: unknown): QuantizeModelOptions {
   for (const name of ['images', 'compare'] as const) {
     const given = parsed[name];
     const isTensors = given !== undefined && !('folder' in given);
-    if (parsed.inputType === 'uint8' && isTensors) throw unknownPixels(name);
+    if (!isTensors) continue;
+    if (parsed.inputType === 'uint8') throw unknownPixels(name, 'inputType', 'uint8');
+    // The other choice, range, is what is done with inputs.
+    if (name === 'images' && parsed.inputRounding === 'pixels') {
+      throw unknownPixels(name, 'inputRounding', 'pixels');
+    }
   }
   requireUsedCount(parsed, 'quantizeModel');
   if (parsed.ranges === undefined) {
@@ -197,10 +202,10 @@ function settled(idle: readonly string[]): UsageError {
   });
 }
 
-function unknownPixels(name: string): UsageError {
+function unknownPixels(name: string, option: string, choice: string): UsageError {
   return new UsageError({
     code: 'library/photographs-needed',
-    message: `quantizeModel: the option "inputType" can be uint8 only where "${name}" are photographs, since nothing tells how inputs were made of pixels`,
+    message: `quantizeModel: the option "${option}" can be ${choice} only where "${name}" are photographs, since nothing tells how inputs were made of pixels`,
     hint: `give ${name}: { folder, preset }`,
   });
 }

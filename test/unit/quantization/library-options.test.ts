@@ -81,7 +81,16 @@ test('a size that the model does not take is told in the words of the library', 
 });
 
 test('pixels as input need photographs', async () => {
-  await refused({ images, inputType: 'uint8' }, { code: 'library/photographs-needed' });
+  const needed = (part: string): object => ({
+    code: 'library/photographs-needed',
+    message: `quantizeModel: the option ${part} only where "images" are photographs, since nothing tells how inputs were made of pixels`,
+  });
+  await refused({ images, inputType: 'uint8' }, needed('"inputType" can be uint8'));
+  await refused({ images, inputRounding: 'pixels' }, needed('"inputRounding" can be pixels'));
+  const range = { images, inputRounding: 'range' } as const; // what is done with inputs
+  assert.deepEqual(parseQuantizeOptions(range), range);
+  const mixed = { images: { folder: 'x' }, compare: images, inputRounding: 'pixels' } as const;
+  assert.deepEqual(parseQuantizeOptions(mixed), mixed);
 });
 
 test('a count of photographs beside inputs is refused', async () => {
