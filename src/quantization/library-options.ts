@@ -127,7 +127,8 @@ const quantizeOptions = calibrateOptions.extend({
  */
 export function parseCalibrateOptions(options: unknown): CalibrateModelOptions {
   const caller = 'calibrateModel';
-  const parsed = parseOptions(calibrateOptions.extend(imagesIn(options)), caller, options);
+  const own = withoutUndefined(options);
+  const parsed = parseOptions(calibrateOptions.extend(imagesIn(own)), caller, own);
   requireUsedCount(parsed, caller);
   requireUsedPercentile(parsed, caller);
   return parsed;
@@ -139,10 +140,11 @@ export function parseCalibrateOptions(options: unknown): CalibrateModelOptions {
  * `library/ranges-given`, `library/photographs-needed`
  */
 export function parseQuantizeOptions(options: unknown): QuantizeModelOptions {
+  const own = withoutUndefined(options);
   const parsed = parseOptions(
-    quantizeOptions.extend({ ...imagesIn(options), ...comparedIn(options) }),
+    quantizeOptions.extend({ ...imagesIn(own), ...comparedIn(own) }),
     'quantizeModel',
-    options,
+    own,
   );
   for (const name of ['images', 'compare'] as const) {
     const given = parsed[name];
@@ -224,7 +226,7 @@ function parseOptions<Schema extends z.ZodObject>(
   caller: string,
   options: unknown,
 ): z.output<Schema> {
-  const parsed = schema.safeParse(withoutUndefined(options));
+  const parsed = schema.safeParse(options);
   if (parsed.success) return parsed.data;
   const problems = parsed.error.issues.map((issue) => describeIssue(issue, options, schema.shape));
   const hint = problems.find((problem) => problem.hint !== undefined)?.hint;
@@ -258,6 +260,7 @@ function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
   let found = value;
   for (const step of path) {
     if (typeof found !== 'object' || found === null) return undefined;
+    if (!Object.hasOwn(found, step)) return undefined; // what is inherited is not parsed either
     found = (found as Record<PropertyKey, unknown>)[step]; // an object has what any key gives
   }
   return found;
@@ -271,7 +274,10 @@ function shown(value: unknown): string {
   return typeof value === 'function' ? 'a function' : String(value);
 }
 
-/** Callers in plain JavaScript write `{ target: undefined }` for an option that they do not give. */
+/**
+ * A copy of the own members, those left out that callers in plain JavaScript write as
+ * `{ target: undefined }` for an option that they do not give.
+ */
 function withoutUndefined(value: unknown): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
   return Object.fromEntries(Object.entries(value).filter(([, entry]) => entry !== undefined));
@@ -296,7 +302,7 @@ function isSignal(value: unknown): boolean {
     'aborted' in value &&
     typeof value.aborted === 'boolean' &&
     ['addEventListener', 'removeEventListener'].every(
-      (name) => typeof valueAt(value, [name]) === 'function',
+      (name) => typeof (value as Record<string, unknown>)[name] === 'function', // it is an object
     )
   );
 }

@@ -72,6 +72,20 @@ test('an option that is undefined is one that was not given', () => {
   assert.deepEqual(parseQuantizeOptions(given), { images, method: 'mse' });
 });
 
+test('an option that is inherited is told as missing', async () => {
+  const inherited = (members: object): object => Object.create(members) as object;
+  const missing = /the option "images" must be inputs .*, received undefined$/;
+  await refused(inherited({ images }), { message: missing });
+  assert.deepEqual(
+    parseQuantizeOptions(Object.assign(inherited({ compare: 3, target: 'arm' }), { images })),
+    { images },
+  );
+  await refused(
+    { images: inherited({ folder: 'x' }) },
+    { message: /the option "images\.folder" must be a text, received undefined$/ },
+  );
+});
+
 test('a size that the model does not take is told in the words of the library', async () => {
   await assert.rejects(quantizeModel(tinyConvnet(), { images, size: 40 }), {
     code: 'quantization/size-mismatch',
