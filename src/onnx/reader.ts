@@ -1,7 +1,7 @@
 import { fromBinary } from '@bufbuild/protobuf';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { OnnxError } from '../diagnostics/errors.ts';
+import { OnnxError, UsageError } from '../diagnostics/errors.ts';
 import { unreadableReason } from '../diagnostics/unreadable.ts';
 import { graphsOf } from './attributes.ts';
 import { readExternalData } from './external-data.ts';
@@ -22,9 +22,11 @@ export function decodeOnnx(bytes: Uint8Array, shownName: string): OnnxModel {
 
 /**
  * The model in the file, with the data that it keeps in files beside it.
+ * @throws UsageError `onnx/read-arguments` for what is no path
  * @throws OnnxError `onnx/cannot-read`, `onnx/malformed`, `onnx/external-data`
  */
 export async function readOnnx(path: string): Promise<OnnxModel> {
+  requirePath(path);
   return (await readOnnxFiles(path)).model;
 }
 
@@ -41,6 +43,16 @@ export async function readOnnxFiles(
 
 /** Gives a model as it was read. */
 export type ReadModel = () => Promise<OnnxModel>;
+
+/** Plain JavaScript gives anything. */
+function requirePath(path: unknown): void {
+  if (typeof path === 'string' && path !== '') return;
+  throw new UsageError({
+    code: 'onnx/read-arguments',
+    message: 'readOnnx: its argument must be the path to read from',
+    hint: "for instance await readOnnx('model.onnx')",
+  });
+}
 
 /**
  * Moves the bytes of large weights inside the file's buffer, by up to three places, to where they can

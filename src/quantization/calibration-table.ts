@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { DataError } from '../diagnostics/errors.ts';
+import { unreadableReason } from '../diagnostics/unreadable.ts';
 import { SPLITS } from '../data/dataset-index.ts';
 import { floatScoresText } from './not-finite.ts';
 import { CALIBRATION_METHODS, EQUALIZATIONS, RANGE_METHODS } from './choices.ts';
@@ -57,13 +58,26 @@ export async function writeCalibrationTable(path: string, table: CalibrationTabl
   await writeFile(path, `${JSON.stringify(table, null, 2)}\n`);
 }
 
-/** @throws DataError `quantization/invalid-table` */
+/**
+ * The table that the calibrate stage has written.
+ * @throws DataError `quantization/no-table`, or `quantization/invalid-table` when the file is no table
+ */
 export async function readCalibrationTable(path: string): Promise<CalibrationTable> {
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+    const reason = unreadableReason(cause);
+    if (reason === null) throw cause;
+    throw new DataError({
+      code: 'quantization/no-table',
+      message: `the calibration table ${path} cannot be read: ${reason}`,
+      hint: 'give the path of a table that the calibrate stage has written',
+      cause,
+    });
+  });
   let json: unknown;
   try {
-    json = JSON.parse(await readFile(path, 'utf8'));
+    json = JSON.parse(text);
   } catch (cause) {
-    throw invalidTable(path, 'it cannot be read as JSON', cause);
+    throw invalidTable(path, 'it is not JSON', cause);
   }
   const parsed = calibrationTableSchema.safeParse(json);
   if (!parsed.success) throw invalidTable(path, z.prettifyError(parsed.error), parsed.error);

@@ -29,6 +29,12 @@ test('what is no model or no path is told as such, read or written', async (t) =
     message: `the ONNX model ${path} cannot be read: there is no such file`,
   });
   await assert.rejects(readOnnx(folder), { message: /cannot be read: it is a folder$/ });
+  for (const none of [undefined, '', 5, Buffer.from('model.onnx')]) {
+    await assert.rejects(readOnnx(none as string), {
+      name: 'UsageError',
+      code: 'onnx/read-arguments',
+    });
+  }
   const model = tinyConvnet();
   for (const [target, reason] of [
     [folder, 'it is a folder'],
