@@ -74,6 +74,8 @@ export type {
   OnnxTypeTensor,
   ValueInfo as OnnxValueInfo,
 } from './onnx/model.ts';
+/** The same by bytes, for models that lie in no file. */
+export { bytesOfModel as encodeOnnx, modelFromBytes as decodeOnnx } from './onnx/model-bytes.ts';
 export { readOnnx } from './onnx/reader.ts';
 export { writeOnnx } from './onnx/writer.ts';
 export { readCalibrationTable, type CalibrationTable } from './quantization/calibration-table.ts';

@@ -73,6 +73,21 @@ export function dataFilesOf(model: OnnxModel, modelPath: string): string[] {
 }
 
 /** Initializers and constants of the graph and its sub-graphs whose data lies in another file. */
+/**
+ * Verifies that `model` keeps its data itself: bytes alone do not tell where other files lie.
+ * @throws OnnxError `onnx/external-data`
+ */
+export function requireNoExternalData(model: OnnxModel, shownName: string): void {
+  const [tensor] = externalTensors(model);
+  if (tensor === undefined) return;
+  const { location } = placeOf(tensor, shownName);
+  throw new OnnxError({
+    code: 'onnx/external-data',
+    message: `${shownName}: the data of tensor "${tensor.name}" lies in another file, "${location}", which the bytes of the model do not lead to`,
+    hint: 'read the model by its path with readOnnx, or save it as one file, its data within',
+  });
+}
+
 function externalTensors(model: OnnxModel): Initializer[] {
   return graphsOf(model)
     .flatMap((graph) => [

@@ -324,7 +324,7 @@ export function parseModel(model: unknown): OnnxModel | string {
   if (isPath || isOnnxModel(model)) return model;
   throw new UsageError({
     code: 'library/invalid-model',
-    message: `the model must be the path of an ONNX file or what readOnnx gave, received ${shown(model)}`,
+    message: `the model must be the path of an ONNX file or what readOnnx or decodeOnnx gave, received ${shown(model)}`,
     hint: 'for instance quantizeModel("model.onnx", …), or quantizeModel(await readOnnx("model.onnx"), …)',
   });
 }

@@ -11,7 +11,7 @@ import { temporaryFolder } from '../support/stage-context.ts';
 const CONSUMER = `
 import * as drq from 'drq';
 import { calibrateModel, createRandom, defineStage, quantizeModel } from 'drq';
-import { readCalibrationTable, readMetricsFile, readOnnx, z } from 'drq';
+import { decodeOnnx, encodeOnnx, readCalibrationTable, readMetricsFile, readOnnx, z } from 'drq';
 
 export const quantized = async () => await quantizeModel('a', { images: [] });
 export const floatNodes = async () => (await quantized()).floatNodes;
@@ -31,6 +31,8 @@ export const sensitivity = async () => (await report()).sensitivity!;
 export const sensitiveLayer = async () => (await sensitivity()).layers[0]!;
 export const sensitiveTensor = async () => (await sensitivity()).tensors[0]!;
 export const model = async () => await readOnnx('a');
+export const bytes = async () => encodeOnnx(await model());
+export const decoded = async () => decodeOnnx(await bytes(), 'a');
 export const graph = async () => (await model()).graph!;
 export const node = async () => (await graph()).node[0]!;
 export const attribute = async () => (await node()).attribute[0]!;
