@@ -152,7 +152,8 @@ async function partialTables(
 ): Promise<readonly ComparisonTable[]> {
   const options = await recorded(pipeline);
   const plan = await planPipeline(pipeline, { stages: [], force: false, machineFingerprint });
-  const withheld = new Map(staleRemarks(findStaleStages(plan, options.lock), 'left-out'));
+  const stale = findStaleStages(plan, options.lock, await machineFingerprint());
+  const withheld = new Map(staleRemarks(stale, 'left-out'));
   for (const { stageId, outcome } of record.stages) {
     const id = stageId as StageId; // the record's stages are those of the pipeline
     if (outcome === 'failed' && withheld.has(id)) withheld.set(id, `${stageId} failed`);

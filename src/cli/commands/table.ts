@@ -10,7 +10,12 @@ import { collectTables } from '../../tables/collect-tables.ts';
 import type { ComparisonTable } from '../../tables/comparison.ts';
 import { renderCsv } from '../../tables/csv.ts';
 import { renderMarkdown } from '../../tables/markdown.ts';
-import { findStaleStages, staleRemarks, type Staleness } from '../../tables/stale-stages.ts';
+import {
+  findStagesOfOtherMachines,
+  findStaleStages,
+  staleRemarks,
+  type Staleness,
+} from '../../tables/stale-stages.ts';
 import { tableToJson } from '../../tables/table-json.ts';
 import { renderTerminalTable } from '../../tables/terminal.ts';
 import type { CommandCall } from '../command-context.ts';
@@ -47,12 +52,15 @@ async function staleStages(
   pipeline: Pipeline,
   lock: PipelineLock,
 ): Promise<ReadonlyMap<StageId, Staleness>> {
+  const machine = await machineFingerprint();
   try {
     const plan = await planPipeline(pipeline, { stages: [], force: false, machineFingerprint });
-    return findStaleStages(plan, lock);
+    return findStaleStages(plan, lock, machine);
   } catch (error) {
     // Figures can be read where the images are not; then nothing can be said of what changed.
-    if (error instanceof DataError && error.code.startsWith('data/')) return new Map();
+    if (error instanceof DataError && error.code.startsWith('data/')) {
+      return findStagesOfOtherMachines(pipeline.graph.nodes.keys(), lock, machine);
+    }
     throw error;
   }
 }
@@ -64,6 +72,7 @@ function describeStale(
   const named = (staleness: Staleness): string[] =>
     [...stale].flatMap(([id, each]) => (each === staleness ? [id] : []));
   const changed = named('changed');
+  const elsewhere = named('other-machine');
   const neverRun = named('never-run');
   const profile = lastProfile === null ? '' : ` (the last with --profile ${lastProfile})`;
   return [
@@ -71,6 +80,11 @@ function describeStale(
       ? []
       : [
           `figures of earlier runs${profile} are shown of what changed since: ${shortenList(changed, SHOWN_STAGES)}`,
+        ]),
+    ...(elsewhere.length === 0
+      ? []
+      : [
+          `figures of another machine are shown of what has not been run on this one: ${shortenList(elsewhere, SHOWN_STAGES)}`,
         ]),
     ...(neverRun.length === 0 ? [] : [`not run yet: ${shortenList(neverRun, SHOWN_STAGES)}`]),
   ];

@@ -11,7 +11,11 @@ import { readPipelineLock } from '../../../src/store/lock-file.ts';
 import type { PipelineLock } from '../../../src/store/pipeline-lock.ts';
 import { openStore } from '../../../src/store/store.ts';
 import { collectTables } from '../../../src/tables/collect-tables.ts';
-import { findStaleStages, staleRemarks } from '../../../src/tables/stale-stages.ts';
+import {
+  findStagesOfOtherMachines,
+  findStaleStages,
+  staleRemarks,
+} from '../../../src/tables/stale-stages.ts';
 import { tableToJson } from '../../../src/tables/table-json.ts';
 import { writeTables } from '../../../src/tables/write-tables.ts';
 import { runTiny, tinyPipeline } from '../../support/in-memory-pipeline.ts';
@@ -157,19 +161,21 @@ test('tables are written once and left alone while nothing changes', async (cont
   assert.equal((await stat(csv)).ino, before, 'an atomic write would have made another file');
 });
 
+const key = (letter: string): Digest => letter.repeat(64) as Digest;
+const id = (name: string): StageId => name as StageId;
+const locked = (letter: string, machine?: string): PipelineLock['stages'][string] => ({
+  key: key(letter),
+  kind: 'k',
+  version: 1,
+  parameters: {},
+  inputs: {},
+  runtimes: {},
+  outputs: {},
+  metrics: {},
+  ...(machine === undefined ? {} : { machine: key(machine) }),
+});
+
 test('stale: another key, or fed by what is stale; a result missing on this machine is not', () => {
-  const key = (letter: string): Digest => letter.repeat(64) as Digest;
-  const id = (name: string): StageId => name as StageId;
-  const locked = (letter: string): PipelineLock['stages'][string] => ({
-    key: key(letter),
-    kind: 'k',
-    version: 1,
-    parameters: {},
-    inputs: {},
-    runtimes: {},
-    outputs: {},
-    metrics: {},
-  });
   const common = { reasons: [], reason: '', warnings: [] };
   const plan: Plan = {
     pipeline: 'p',
@@ -193,11 +199,70 @@ test('stale: another key, or fed by what is stale; a result missing on this mach
     },
   };
   assert.deepEqual(
-    [...findStaleStages(plan, lock)],
+    [...findStaleStages(plan, lock, key('0'))],
     [
       ['changed', 'changed'],
       ['fed', 'changed'],
       ['new', 'never-run'],
     ],
+  );
+});
+
+test('stale: measured on another machine, wherever the plan gets to, and what is fed by it alone', () => {
+  const common = { reasons: [], reason: '', warnings: [] };
+  const waits = (name: string, ...waitsFor: string[]): Plan['stages'][number] => ({
+    stageId: id(name),
+    action: 'waits',
+    waitsFor: waitsFor.map(id),
+    reason: '',
+  });
+  const plan: Plan = {
+    pipeline: 'p',
+    stages: [
+      { stageId: id('missing'), action: 'run', key: key('a'), ...common },
+      { stageId: id('changed'), action: 'run', key: key('b'), ...common },
+      waits('elsewhere', 'missing'),
+      waits('here', 'missing'),
+      { stageId: id('known'), action: 'run', key: key('c'), ...common },
+      waits('fed', 'elsewhere'),
+      waits('both', 'elsewhere', 'changed'),
+    ],
+  };
+  const lock: PipelineLock = {
+    format: 1,
+    pipeline: 'p',
+    profile: null,
+    stages: {
+      missing: locked('a'),
+      changed: locked('a'),
+      elsewhere: locked('a', '1'),
+      here: locked('a', '0'),
+      known: locked('d', '1'),
+      fed: locked('a'),
+      both: locked('a'),
+    },
+  };
+  const stale = findStaleStages(plan, lock, key('0'));
+  assert.deepEqual(
+    [...stale],
+    [
+      ['changed', 'changed'],
+      ['elsewhere', 'other-machine'],
+      ['known', 'other-machine'],
+      ['fed', 'other-machine'],
+      ['both', 'changed'],
+    ],
+  );
+  assert.deepEqual(
+    [...findStagesOfOtherMachines(['here', 'known', 'new'].map(id), lock, key('0'))],
+    [['known', 'other-machine']],
+  );
+  assert.equal(
+    staleRemarks(stale, 'left-out').get(id('known')),
+    'known has not been run on this machine',
+  );
+  assert.equal(
+    staleRemarks(stale, 'shown').get(id('known')),
+    'known has not been run on this machine; its figures are of another',
   );
 });
