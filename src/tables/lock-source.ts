@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
-import { join, relative, resolve } from 'node:path';
+import { isAbsolute, join, posix, relative, resolve } from 'node:path';
 import { execa } from 'execa';
 import { DataError, UsageError } from '../diagnostics/errors.ts';
 import { parsePipelineLock } from '../store/lock-file.ts';
@@ -21,8 +21,9 @@ export async function readLocks(
   cwd: string,
   signal: AbortSignal,
 ): Promise<PipelineLock[]> {
-  const path = resolve(cwd, source);
-  if (existsSync(path)) return readFromDisk(path, source, cwd);
+  // As the system reads it: `HEAD:..` in `HEAD:../..` must be a folder, and normalizing would drop it.
+  const isOnDisk = existsSync(isAbsolute(source) ? source : `${cwd}/${source}`);
+  if (isOnDisk) return readFromDisk(resolve(cwd, source), source, cwd);
   return readFromGit(source, cwd, signal);
 }
 
@@ -53,7 +54,6 @@ async function readFromGit(
 ): Promise<PipelineLock[]> {
   const colon = source.indexOf(':');
   const revision = colon === -1 ? source : source.slice(0, colon);
-  const path = colon === -1 ? null : source.slice(colon + 1).replace(/\/+$/, '');
   const git = async (...parts: string[]): Promise<string | null> => {
     const result = await execa('git', parts, {
       cwd,
@@ -74,6 +74,8 @@ async function readFromGit(
   );
   if (revision === '' || verified === null) throw notFound(source, revision, colon !== -1);
   const commit = verified.trim();
+  const prefix = ((await git('rev-parse', '--show-prefix')) ?? '').replace(/\n$/, '');
+  const path = colon === -1 ? null : pathInTree(source.slice(colon + 1), prefix);
   const listing = await git('ls-tree', '-r', '-z', '--name-only', '--full-tree', commit);
   const files = (listing ?? '').split('\0').filter((file) => isWanted(file, path));
   if (files.length === 0) throw noLocks(source);
@@ -86,7 +88,16 @@ async function readFromGit(
   );
 }
 
-/** Paths in a tree are relative to the top of the repository, whatever the working folder is. */
+/**
+ * Paths in a tree are relative to the top of the repository, whatever the working folder is; with a leading
+ * `./` or `../` to that folder, which `prefix` names (gitrevisions(7), `<rev>:<path>`).
+ */
+function pathInTree(path: string, prefix: string): string {
+  const isRelative = /^\.\.?(?:\/|$)/.test(path);
+  const inTree = isRelative ? posix.join(prefix, path) : path;
+  return inTree === '.' || inTree === './' ? '' : inTree.replace(/\/+$/, '');
+}
+
 function isWanted(file: string, path: string | null): boolean {
   if (path === null || path === '') return /(^|\/)experiments\/[^/]+\/lock\.yaml$/.test(file);
   if (file === path) return true;

@@ -305,6 +305,28 @@ test('git revisions: a bare one, one with a path, and against the working tree',
   );
 });
 
+test('git revisions: a path with a leading ./ or ../ starts at the working folder, as in git', async (context) => {
+  const rig = await createRig(context);
+  await rig.git('init', '-q');
+  await rig.write('project/experiments/net/lock.yaml', formatPipelineLock(BEFORE));
+  await rig.write('project/pipelines/net.yaml', '');
+  await rig.git('add', '.');
+  await rig.git('commit', '-q', '-m', 'one');
+  for (const [folder, side] of [
+    ['.', 'HEAD:./project/experiments/net'],
+    ['project', 'HEAD:./experiments/net/'],
+    ['project', 'HEAD:.'],
+    ['project/pipelines', 'HEAD:../experiments/net/lock.yaml'],
+    ['project/pipelines', 'HEAD:../..'],
+    ['project/pipelines', 'HEAD:project/experiments'],
+  ] as const) {
+    const result = await runInProcess(rig.path(folder), 'diff', side, 'HEAD');
+    assert.equal(result.exitCode, 0, `${folder} ${side}: ${result.stderr}`);
+  }
+  const outside = await runInProcess(rig.root, 'diff', 'HEAD:../experiments', 'HEAD');
+  assert.match(outside.stderr, /^error diff\/no-locks: /);
+});
+
 test('a side that names nothing is told so', async (context) => {
   const rig = await rigWith(context, BEFORE, AFTER);
   const missing = await runInProcess(rig.root, 'diff', 'a.yaml', 'nowhere');
