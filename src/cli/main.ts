@@ -121,7 +121,7 @@ function tellUnfinished(): void {
   const stages = stagesRunningHere();
   process.exitCode = 1; // whatever a stage chose: other codes have meanings of their own
   const names = `stage${stages.length === 1 ? '' : 's'} ${stages.join(', ')}`;
-  const { hint, ...end } =
+  const end =
     stages.length > 0
       ? {
           code: 'stage/process-exit',
@@ -135,7 +135,7 @@ function tellUnfinished(): void {
         };
   endOpenRuns(end);
   say(`error ${end.code}: ${end.message}`);
-  say(`hint: ${hint}`);
+  say(`hint: ${end.hint}`);
 }
 
 /** `npm` and `timeout` pass a signal on that the terminal has sent to the whole group: one Ctrl-C, twice. */

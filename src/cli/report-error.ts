@@ -21,7 +21,7 @@ export async function reportError(thrown: unknown, say: (text: string) => void):
 const MAX_EXCERPTED_BYTES = 2 ** 22;
 
 /** What is wrong may be that the file cannot be read; the message is then shown without an excerpt. */
-function readTextIfPresent(file: string): string | undefined {
+export function readTextIfPresent(file: string): string | undefined {
   try {
     const stats = statSync(file);
     if (!stats.isFile() || stats.size > MAX_EXCERPTED_BYTES) return undefined;

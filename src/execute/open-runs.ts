@@ -2,6 +2,7 @@
 export interface RunEnd {
   readonly code: string;
   readonly message: string;
+  readonly hint?: string | undefined;
 }
 
 /** The process is one, and it may end without the code that runs in it. */

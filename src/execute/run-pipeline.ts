@@ -10,6 +10,7 @@ import type { Plan } from '../plan/planned-stage.ts';
 import { drqVersion } from '../plan/runtime-versions.ts';
 import { selectStages, type StageSelection } from '../plan/select-stages.ts';
 import type { Reporter } from '../report/reporter.ts';
+import type { RunEndError } from '../report/run-event.ts';
 import { packageRoot } from '../runtime/package-root.ts';
 import { temporaryPathBeside } from '../store/atomic-write.ts';
 import { pipelineLockPath, readPipelineLock } from '../store/lock-file.ts';
@@ -82,7 +83,7 @@ export async function runPipeline(
     reporter.report({
       type: 'run-finished',
       ...counts,
-      ...(error === undefined ? {} : { error: { code: error.code, message: error.message } }),
+      ...(error === undefined ? {} : { error: describeEnd(error) }),
     });
   };
   try {
@@ -96,6 +97,10 @@ export async function runPipeline(
     finish(finishRecord(run), toDrqError(error));
     throw error;
   }
+}
+
+function describeEnd({ code, message, hint }: RunEnd): RunEndError {
+  return { code, message, ...(hint === undefined ? {} : { hint }) };
 }
 
 async function performRun(run: Run): Promise<RunRecord> {

@@ -70,5 +70,21 @@ export type RunEvent =
       readonly skipped: number;
       readonly durationMs: number;
       /** What ended the run before its end; stages that were running count nowhere. */
-      readonly error?: { readonly code: string; readonly message: string };
+      readonly error?: RunEndError;
     };
+
+export interface RunEndError {
+  readonly code: string;
+  readonly message: string;
+  readonly hint?: string;
+  /** Every problem of a pipeline that was refused. */
+  readonly problems?: readonly PipelineProblem[];
+}
+
+export interface PipelineProblem {
+  readonly code: string;
+  readonly message: string;
+  readonly hint?: string;
+  /** Line and column from 1, unless the file cannot be read; absent for a flag of the command line. */
+  readonly place?: { readonly file: string; readonly line?: number; readonly column?: number };
+}

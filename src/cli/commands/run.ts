@@ -3,7 +3,7 @@ import { relative } from 'node:path';
 import type { Writable } from 'node:stream';
 import { InterruptedError } from '../../diagnostics/errors.ts';
 import { createLocalExecutor } from '../../execute/local/local-executor.ts';
-import { runPipeline } from '../../execute/run-pipeline.ts';
+import { runPipeline, type RunOptions } from '../../execute/run-pipeline.ts';
 import type { RunRecord } from '../../execute/run-record.ts';
 import type { Pipeline, StageId } from '../../pipeline/spec.ts';
 import { planPipeline } from '../../plan/make-plan.ts';
@@ -19,13 +19,14 @@ import { loadPipelineFile } from '../load-pipeline-file.ts';
 import { machineFingerprint } from '../machine-fingerprint.ts';
 import { describePlan, planExitCode, planOf } from './plan.ts';
 import { reserveStdout, type TextOutput } from '../reserve-stdout.ts';
+import { tellEarlyEnd } from '../tell-early-end.ts';
 import { renderTerminalTables } from './table.ts';
 
 /** `drq run`: brings a pipeline up to date, writes its tables and prints them. */
 export async function run(call: CommandCall): Promise<number> {
   const [file = '', ...stages] = call.arguments; // the command line requires the file
   const { options, context } = call;
-  const pipeline = await withOwnStdout(call, () => loadPipelineFile(file, call));
+  const pipeline = await loadAndReport(file, call);
   if (options.dryRun === true) return dryRun(pipeline, stages, call);
 
   const record = await withOwnStdout(call, (stdout) =>
@@ -51,6 +52,16 @@ function withOwnStdout<T>(
   return isShared ? reserveStdout(use) : use(context.stdout);
 }
 
+/** Who follows the events learns of a pipeline that is refused, too; a dry run has none. */
+function loadAndReport(file: string, call: CommandCall): Promise<Pipeline> {
+  const { options, context } = call;
+  return withOwnStdout(call, async (stdout) => {
+    if (options.jsonEvents !== true || options.dryRun === true) return loadPipelineFile(file, call);
+    const reporter = await createReporter(true, { stdout, stderr: context.stderr });
+    return tellEarlyEnd(reporter, context.signal, () => loadPipelineFile(file, call));
+  });
+}
+
 async function runAndReport(
   pipeline: Pipeline,
   stages: readonly string[],
@@ -61,18 +72,16 @@ async function runAndReport(
     stderr: context.stderr,
   });
   try {
-    return await runPipeline(
-      pipeline,
-      {
-        stages,
-        force: options.force ?? false,
-        keepGoing: options.keepGoing ?? false,
-        machineFingerprint,
-        executor: createLocalExecutor([mainPath(), 'exec-stage']),
-        ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
-      },
-      reporter,
-      context.signal,
+    const runOptions: RunOptions = {
+      stages,
+      force: options.force ?? false,
+      keepGoing: options.keepGoing ?? false,
+      machineFingerprint,
+      executor: createLocalExecutor([mainPath(), 'exec-stage']),
+      ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
+    };
+    return await tellEarlyEnd(reporter, context.signal, (listened) =>
+      runPipeline(pipeline, runOptions, listened, context.signal),
     );
   } finally {
     reporter.close();
