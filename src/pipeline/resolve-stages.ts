@@ -49,6 +49,15 @@ export function resolveStages(
         origin: kindNode.origin,
         hint: own.hint,
       });
+    } else if (/^\.{1,2}\//.test(kind)) {
+      problems.add({
+        code: 'pipeline/invalid-kind',
+        message: `stage "${name}": a module of your own must be .mjs or .js, received "${kind}"`,
+        origin: kindNode.origin,
+        hint: /\.[cm]?tsx?$/.test(kind)
+          ? 'compile TypeScript first, and name the .js file that comes out'
+          : 'name the module with its ending, ./NAME.mjs or ./NAME.js, relative to the pipeline',
+      });
     } else {
       problems.add({
         code: 'pipeline/unknown-kind',

@@ -91,6 +91,22 @@ test('a module that Node takes for CommonJS is refused with the way out', async 
   );
 });
 
+test('a module with another ending is told which endings there are, not the built-in kinds', async () => {
+  assert.equal(
+    await problemWith(MODULE, TEXT.replace('./blur.js', './blur.ts')),
+    `p.yaml:4:17 error pipeline/invalid-kind
+  stage "blur": a module of your own must be .mjs or .js, received "./blur.ts"
+  4 |   blur: { kind: ./blur.ts, parameters: { radius: 2 } }
+    |                 ~~~~~~~~~
+  hint: compile TypeScript first, and name the .js file that comes out
+`,
+  );
+  assert.match(
+    await problemWith(MODULE, TEXT.replace('./blur.js', '../own/blur')),
+    /must be \.mjs or \.js, received "\.\.\/own\/blur"\n(.|\n)*hint: name the module with its ending/,
+  );
+});
+
 test('all that the definition type offers is taken', async () => {
   const whole = MODULE.replace(
     'async run() {},',
