@@ -1,4 +1,4 @@
-import { cp, lstat, readdir, realpath, rename, rm } from 'node:fs/promises';
+import { cp, lstat, readdir, readlink, realpath, rename, rm } from 'node:fs/promises';
 import { isAbsolute, join, relative, sep } from 'node:path';
 import { StageError } from '../../src/diagnostics/errors.ts';
 import { ownValue } from '../../src/diagnostics/own-value.ts';
@@ -53,8 +53,17 @@ async function moveOutput(output: {
   if (found === null) throw missing(name, `the program wrote no "${path}" into its working folder`);
   const wanted = await lstat(target).catch(ignoreMissing);
   // A link is followed once, here: links must neither enter the store nor lead out of the folder.
-  const real = await realpath(source);
-  if (isOutside(relative(await realpath(workingFolder), real))) throw leavesFolder(name, path);
+  const real = await realpath(source).catch(ignoreMissing);
+  if (real === null) {
+    throw missing(
+      name,
+      `"${path}" is a link to ${await readlink(source)}, where there is nothing`,
+      COPY_HINT,
+    );
+  }
+  if (isOutside(relative(await realpath(workingFolder), real))) {
+    throw linksOutside(name, path, real);
+  }
   const isFolder = (await lstat(real)).isDirectory();
   const isFolderWanted = wanted?.isDirectory() ?? false;
   if (isFolder !== isFolderWanted) {
@@ -94,6 +103,16 @@ function leavesFolder(name: string, path: string): StageError {
     code: 'command/output-outside',
     message: `the path "${path}" of output "${name}" leaves the program's working folder`,
     hint: 'give a relative path without ".."',
+  });
+}
+
+const COPY_HINT = 'let the program copy the file or folder to that place instead of linking to it';
+
+function linksOutside(name: string, path: string, real: string): StageError {
+  return new StageError({
+    code: 'command/output-outside',
+    message: `the path "${path}" of output "${name}" is a link to ${real}, outside the program's working folder`,
+    hint: COPY_HINT,
   });
 }
 

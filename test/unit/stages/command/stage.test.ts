@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, realpath, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -126,6 +126,13 @@ test('outputs never leave the working folder, not by a link either', async (t) =
   const link = `require('fs').symlinkSync(${JSON.stringify(join(outside, 'secret'))}, 'x')`;
   await assert.rejects(runScript(t, link, { outputs: { out: { kind: 'file', path: 'x' } } }), {
     code: 'command/output-outside',
+    message: `the path "x" of output "out" is a link to ${join(await realpath(outside), 'secret')}, outside the program's working folder`,
+    hint: 'let the program copy the file or folder to that place instead of linking to it',
+  });
+  const dangling = `require('fs').symlinkSync('/nowhere/at-all', 'x')`;
+  await assert.rejects(runScript(t, dangling, { outputs: { out: { kind: 'file', path: 'x' } } }), {
+    code: 'command/missing-output',
+    message: /"x" is a link to \/nowhere\/at-all, where there is nothing$/,
   });
 });
 
