@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { InterruptedError, UsageError } from '../diagnostics/errors.ts';
 import { stagesRunningHere } from '../execute/local/running-here.ts';
 import { endOpenRuns } from '../execute/open-runs.ts';
+import { kindsBeingLoaded } from '../pipeline/loading-kinds.ts';
 import { packageRoot } from '../runtime/package-root.ts';
 import type { CommandCall, CommandContext } from './command-context.ts';
 import { parseCommandLine } from './command-line.ts';
@@ -118,24 +119,31 @@ function endWith(error: unknown): void {
  * success while the command has not ended.
  */
 function tellUnfinished(): void {
-  const stages = stagesRunningHere();
   process.exitCode = 1; // whatever a stage chose: other codes have meanings of their own
-  const names = `stage${stages.length === 1 ? '' : 's'} ${stages.join(', ')}`;
-  const end =
-    stages.length > 0
-      ? {
-          code: 'stage/process-exit',
-          message: `the process was ended while ${names} ran in it`,
-          hint: 'a stage must not call process.exit; throw an Error to fail',
-        }
-      : {
-          code: 'run/unfinished',
-          message: 'the process ended before the command did',
-          hint: 'a stage kind of your own must neither call process.exit nor wait for what never comes',
-        };
+  const end = describeUnfinished(stagesRunningHere(), kindsBeingLoaded());
   endOpenRuns(end);
   say(`error ${end.code}: ${end.message}`);
   say(`hint: ${end.hint}`);
+}
+
+function describeUnfinished(
+  stages: readonly string[],
+  loading: readonly string[],
+): { readonly code: string; readonly message: string; readonly hint: string } {
+  if (stages.length > 0) {
+    const names = `stage${stages.length === 1 ? '' : 's'} ${stages.join(', ')}`;
+    return {
+      code: 'stage/process-exit',
+      message: `the process was ended while ${names} ran in it`,
+      hint: 'a stage must not call process.exit; throw an Error to fail',
+    };
+  }
+  const place = loading.length === 0 ? '' : `: it was loading ${loading.join(', ')}`;
+  return {
+    code: 'run/unfinished',
+    message: `the process ended before the command did${place}`,
+    hint: 'a stage kind of your own must neither call process.exit nor wait for what never comes',
+  };
 }
 
 /** `npm` and `timeout` pass a signal on that the terminal has sent to the whole group: one Ctrl-C, twice. */

@@ -7,6 +7,7 @@ import { ARTIFACT_KINDS } from '../stage/artifact.ts';
 import type { Digest } from '../stage/artifact.ts';
 import type { AnyStageDefinition } from '../stage/definition.ts';
 import { expectation } from '../diagnostics/issue-wording.ts';
+import { whileLoadingKind } from './loading-kinds.ts';
 
 export interface OwnKind {
   readonly definition: AnyStageDefinition;
@@ -27,7 +28,8 @@ export async function loadOwnKind(modulePath: string): Promise<OwnKind | Unusabl
   let loaded: unknown;
   try {
     // The query keeps a long-lived process from getting an older version of the file.
-    loaded = await import(`${pathToFileURL(modulePath).href}?digest=${sourceDigest}`);
+    const url = `${pathToFileURL(modulePath).href}?digest=${sourceDigest}`;
+    loaded = await whileLoadingKind(modulePath, async () => (await import(url)) as unknown);
   } catch (error) {
     return {
       reason: `it cannot be loaded: ${error instanceof Error ? `${error.name}: ${error.message}` : String(error)}${placeOf(error, modulePath)}`,

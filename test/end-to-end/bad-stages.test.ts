@@ -104,7 +104,13 @@ hint: a stage must not call process.exit; throw an Error to fail`,
   ownKind(
     'it ends the process while it is loaded',
     `process.exit(0);\n${WORKS}`,
-    `error run/unfinished: the process ended before the command did
+    `error run/unfinished: the process ended before the command did: it was loading ROOT/own.mjs
+hint: a stage kind of your own must neither call process.exit nor wait for what never comes`,
+  ),
+  ownKind(
+    'it waits for what never comes while it is loaded',
+    `await new Promise(() => {});\n${WORKS}`,
+    `error run/unfinished: the process ended before the command did: it was loading ROOT/own.mjs
 hint: a stage kind of your own must neither call process.exit nor wait for what never comes`,
   ),
   ownKind(
