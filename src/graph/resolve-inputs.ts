@@ -217,6 +217,8 @@ export function findOutput(
   const stageName = dot === -1 ? reference : reference.slice(0, dot);
   const stage = stages.get(stageName);
   if (stage === undefined) {
+    const ofCell = cellReference(reference, stages);
+    if (ofCell !== undefined) return { reason: ofCell };
     const isPath = /[/\\]/.test(reference);
     return {
       reason: {
@@ -255,4 +257,23 @@ export function findOutput(
       : `write ${orList(names)}`;
   const code = fitting.length === 0 ? 'pipeline/wrong-kind' : 'pipeline/ambiguous-output';
   return { reason: { code, message, hint } };
+}
+
+/** What is wrong with `stage@axis=value.output`: ids of cells are for the command line. */
+function cellReference(
+  reference: string,
+  stages: ReadonlyMap<string, StageSpec>,
+): { readonly code: string; readonly message: string; readonly hint: string } | undefined {
+  const at = reference.indexOf('@');
+  const stageName = reference.slice(0, Math.max(0, at));
+  const stage = stages.get(stageName);
+  if (stage === undefined) return undefined;
+  // Values of axes may have dots in them, names of outputs have none.
+  const output = reference.slice(reference.lastIndexOf('.') + 1);
+  const whole = outputsOf(stage)?.has(output) === true ? `${stageName}.${output}` : stageName;
+  return {
+    code: 'pipeline/names-a-cell',
+    message: `"${reference}" names one cell of stage "${stageName}"`,
+    hint: `name the stage as a whole, ${whole}: a table row becomes one row a cell, and an input takes the cell that fits`,
+  };
 }

@@ -310,3 +310,27 @@ test('a comment, the order of keys and quoting change nothing', async () => {
   const [first, second] = [await loadValid(plain), await loadValid(other)];
   assert.deepEqual(node(second, 'a').parameters, node(first, 'a').parameters);
 });
+
+test('a row and an input name whole stages: the id of one cell is refused with how to write it', async () => {
+  const cell = 'score@granularity=per-tensor,imageCount=4,method=min-max.metrics';
+  const found = await problemsOf(`name: x
+stages:
+  data: { kind: source, inputs: {} }
+  train: { kind: fit, inputs: { images: 'data@a=0.1' }, parameters: { architecture: small } }
+  score: { kind: score, matrix: { a: [1, 2] }, inputs: { model: train, baseline: train, images: data } }
+tables:
+  main: { rows: [{ labels: { model: small }, from: ['${cell}'] }] }
+`);
+  assert.ok(
+    found.includes(`
+  table row: "${cell}" names one cell of stage "score"
+`),
+    found,
+  );
+  assert.match(
+    found,
+    /hint: name the stage as a whole, score\.metrics: a table row becomes one row a cell/,
+  );
+  assert.match(found, /hint: name the stage as a whole, data: /);
+  assert.match(found, /the input "images": "data@a=0\.1" names one cell of stage "data"/);
+});
