@@ -37,18 +37,47 @@ export interface CheckpointsOptions {
 export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
   const { folder } = options;
   let lastNumber = 0;
+  /** The newest that was read or written; the disk holds it. */
+  let soundNumber: number | null = null;
+  let hasToldFull = false;
   let writing: Promise<SaveOutcome> = Promise.resolve('saved');
   const begin = async (content: CheckpointContent): Promise<UnfinishedCheckpoint> => {
     await mkdir(folder, { recursive: true });
     lastNumber += 1;
-    return writeCheckpointFile(join(folder, nameOf(lastNumber)), content);
+    const path = join(folder, nameOf(lastNumber));
+    try {
+      return await writeCheckpointFile(path, content);
+    } catch (error) {
+      if (!isDiskFull(error) || !(await makeRoom())) throw error;
+      return writeCheckpointFile(path, content);
+    }
   };
   const finishOne = async (file: UnfinishedCheckpoint, number: number): Promise<SaveOutcome> => {
-    await file.finish();
+    try {
+      await file.finish();
+    } catch (error) {
+      // The training has gone on, so this one is lost; the next one finds room.
+      if (isDiskFull(error)) await makeRoom();
+      throw error;
+    }
+    soundNumber = number;
     for (const older of await numbersIn(folder)) {
       if (older <= number - KEPT_COUNT) await remove(older);
     }
     return 'saved';
+  };
+  /** Leaves the newest sound one alone; tells whether there were others. */
+  const makeRoom = async (): Promise<boolean> => {
+    if (soundNumber === null) return false;
+    const others = (await numbersIn(folder)).filter((number) => number !== soundNumber);
+    for (const number of others) await remove(number);
+    if (others.length > 0 && !hasToldFull) {
+      options.onFailure(
+        `the disk of ${folder} is nearly full: of the checkpoints only the newest is kept while the next is written; free space on it`,
+      );
+      hasToldFull = true;
+    }
+    return others.length > 0;
   };
   const remove = (number: number): Promise<void> =>
     rm(join(folder, nameOf(number)), { recursive: true, force: true });
@@ -64,7 +93,10 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
     const path = join(folder, nameOf(number));
     try {
       const loaded = await readCheckpointFile(path, accept);
-      if (loaded !== null) return loaded;
+      if (loaded !== null) {
+        soundNumber = number;
+        return loaded;
+      }
       options.onFailure(
         `${path} is damaged, of another form or has weights that are not finite; the one before is looked for`,
       );
@@ -113,6 +145,12 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
       for (const number of await numbersIn(folder)) await remove(number);
     },
   };
+}
+
+/** The disk, or the user's share of it. */
+function isDiskFull(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOSPC' || code === 'EDQUOT';
 }
 
 /** What the system says, and memory that cannot be had for a large file. */

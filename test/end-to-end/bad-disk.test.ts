@@ -1,34 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdir, readdir, rm, truncate, writeFile } from 'node:fs/promises';
+import { readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 import { execa } from 'execa';
 import { assertSays, ingestPipeline, writeDataset } from '../support/bad-input.ts';
+import { mountOrSkip } from '../support/mount.ts';
 import { createRig, type Rig } from '../support/rig.ts';
-
-/** Mounts for the time of a test; skips it, with null, where that is not permitted. */
-async function mountOrSkip(
-  context: TestContext,
-  folder: string,
-  ...steps: readonly (readonly string[])[]
-): Promise<{ unmount(): Promise<void> } | null> {
-  await mkdir(folder, { recursive: true });
-  let isMounted = false;
-  const unmount = async (): Promise<void> => {
-    if (isMounted) await execa('umount', [folder]);
-    isMounted = false;
-  };
-  for (const step of steps) {
-    const { failed } = await execa('mount', [...step, folder], { reject: false });
-    if (failed) {
-      await unmount();
-      context.skip('mounting is not permitted here: it takes root');
-      return null;
-    }
-    isMounted = true;
-  }
-  return { unmount };
-}
 
 async function succeeds(rig: Rig): Promise<string> {
   const { exitCode, stderr } = await rig.drq('run', 'p.yaml');

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import {
@@ -8,6 +8,7 @@ import {
   type CheckpointContent,
 } from '../../../src/training/checkpoint-file.ts';
 import { createCheckpoints, type Checkpoints } from '../../../src/training/checkpoints.ts';
+import { mountOrSkip } from '../../support/mount.ts';
 import { temporaryFolder } from '../../support/stage-context.ts';
 
 function contentOf(value: number): CheckpointContent {
@@ -104,6 +105,42 @@ test('a disk that refuses is told and does not stop the training', async (contex
   await checkpoints.save(contentOf(1));
   assert.equal(await checkpoints.finish(), 'failed');
   assert.match(failures.join(), /^no checkpoint could be written: ENOTDIR/);
+});
+
+/** A megabyte and its head. */
+function largeContentOf(value: number): CheckpointContent {
+  const data = new Float32Array(2 ** 18).fill(value);
+  return { state: { value }, tensors: new Map([['a', { length: data.length, read: () => data }]]) };
+}
+
+test('on a disk that has no room for a third one the newest is kept while the next is written', async (context) => {
+  const folder = await temporaryFolder(context);
+  const disk = await mountOrSkip(context, folder, ['-t', 'tmpfs', '-o', 'size=2500k', 'tmpfs']);
+  if (disk === null) return;
+  try {
+    const failures: string[] = [];
+    const checkpoints = open(folder, failures);
+    for (const value of [1, 2, 3, 4]) {
+      await checkpoints.save(largeContentOf(value));
+      assert.equal(await checkpoints.finish(), 'saved');
+    }
+    assert.deepEqual(await readdir(folder), ['00000003.checkpoint', '00000004.checkpoint']);
+    assert.equal(failures.length, 1);
+    assert.match(failures.join(), /is nearly full: .* only the newest is kept/);
+    // Of another process, which knows what it has read.
+    const resumed = open(folder);
+    assert.equal(await loadedValue(resumed), 4);
+    await resumed.save(largeContentOf(5));
+    assert.equal(await resumed.finish(), 'saved');
+    // What takes the room is something else: the newest stays.
+    await rm(join(folder, '00000004.checkpoint'));
+    await writeFile(join(folder, 'other'), new Uint8Array(1_200_000));
+    await resumed.save(largeContentOf(6));
+    assert.equal(await resumed.finish(), 'failed');
+    assert.equal(await loadedValue(open(folder, failures)), 5);
+  } finally {
+    await disk.unmount();
+  }
 });
 
 test('only the last one that was to be saved counts as saved or failed', async (context) => {
