@@ -165,8 +165,10 @@ function nameOf(number: number): string {
 /** In ascending order. */
 async function numbersIn(folder: string): Promise<number[]> {
   const numbers = (await filesIn(folder)).flatMap((name) => {
-    const [, digits] = /^(\d{8})\.checkpoint$/.exec(name) ?? [];
-    return digits === undefined ? [] : [Number(digits)];
+    // After 99999999, which only a foreign file can have, come more digits.
+    const [, digits] = /^(\d{8,15})\.checkpoint$/.exec(name) ?? [];
+    const number = Number(digits);
+    return digits !== undefined && nameOf(number) === name ? [number] : [];
   });
   return numbers.sort((a, b) => a - b);
 }

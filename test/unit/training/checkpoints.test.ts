@@ -84,6 +84,20 @@ test('the two newest are kept; of a torn one the one before is taken', async (co
   assert.equal(await loadedValue(open(folder)), 4);
 });
 
+test('numbers of more than eight digits are seen', async (context) => {
+  const folder = await temporaryFolder(context);
+  await writeFile(join(folder, '99999999.checkpoint'), 'of someone else');
+  await writeFile(join(folder, '000000001.checkpoint'), 'no name of ours');
+  const checkpoints = open(folder);
+  assert.equal(await loadedValue(checkpoints), null);
+  for (const value of [1, 2, 3]) await checkpoints.save(contentOf(value));
+  await checkpoints.finish();
+  assert.equal(await loadedValue(open(folder)), 3);
+  assert.deepEqual((await readdir(folder)).sort(), [
+    ...['000000001.checkpoint', '100000001.checkpoint', '100000002.checkpoint'],
+  ]);
+});
+
 test('what the caller does not accept is passed over', async (context) => {
   const folder = await temporaryFolder(context);
   const checkpoints = open(folder);
