@@ -1,5 +1,6 @@
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeFolder } from '../runtime/make-folder.ts';
 import {
   readCheckpointFile,
   writeCheckpointFile,
@@ -42,7 +43,7 @@ export function createCheckpoints(options: CheckpointsOptions): Checkpoints {
   let hasToldFull = false;
   let writing: Promise<SaveOutcome> = Promise.resolve('saved');
   const begin = async (content: CheckpointContent): Promise<UnfinishedCheckpoint> => {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     lastNumber += 1;
     const path = join(folder, nameOf(lastNumber));
     try {

@@ -1,5 +1,6 @@
-import { appendFile, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { appendFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeFolder } from '../runtime/make-folder.ts';
 import { epochEvents, historyCsv } from './history.ts';
 import { encodeEventFile, encodeEvents, eventFileName } from './tensorboard-events.ts';
 import type { EpochRecord } from './training-state.ts';
@@ -32,7 +33,7 @@ export function createTrainingJournal({ folder, onFailure }: JournalOptions): Tr
     const name = eventFileName(events);
     const path = join(eventsFolder, name);
     if (written === null) {
-      await mkdir(eventsFolder, { recursive: true });
+      await makeFolder(eventsFolder);
       for (const other of await readdir(eventsFolder)) {
         if (other !== name) await rm(join(eventsFolder, other), { recursive: true });
       }

@@ -1,9 +1,10 @@
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { z } from 'zod';
 import { StageError } from '../../src/diagnostics/errors.ts';
 import type { Network } from '../../src/models/network.ts';
 import { writeWeightsFolder, type WeightsDetails } from '../../src/models/weights-folder.ts';
+import { makeFolder } from '../../src/runtime/make-folder.ts';
 import type { StageContext } from '../../src/stage/definition.ts';
 import { EVENTS_FOLDER, HISTORY_FILE } from '../../src/training/training-journal.ts';
 import type { SoundWeights } from '../../src/training/training-state.ts';
@@ -47,7 +48,7 @@ export async function keepDiverged(
 ): Promise<StageError> {
   const folder = join(place.checkpointPath, WEIGHTS_FOLDER);
   await rm(folder, { recursive: true, force: true });
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   await writeWeightsFolder(folder, network, kept.weights, details);
   const shown = shownFolder(place);
   const which =

@@ -9,6 +9,7 @@ import { encodeEventFile } from '../../../src/training/tensorboard-events.ts';
 import { createTrainingJournal } from '../../../src/training/training-journal.ts';
 import { trainNetwork, type TrainingOptions } from '../../../src/training/training-loop.ts';
 import type { EpochRecord, SoundWeights } from '../../../src/training/training-state.ts';
+import { mountOrSkip } from '../../support/mount.ts';
 import { smallTraining } from '../../support/small-training.ts';
 import { temporaryFolder } from '../../support/stage-context.ts';
 import { tensorflowOrSkip } from '../../support/tensorflow.ts';
@@ -139,4 +140,23 @@ test('a journal that cannot be written is told and does not stop the training', 
   const onFailure = (message: string): void => void failures.push(message);
   await createTrainingJournal({ folder, onFailure }).write([recordOf(1)]);
   assert.match(failures.join(), /^history and events could not be written: ENOTDIR/);
+});
+
+test('checkpoints and a journal that are to lie on a read-only disk say so', async (context) => {
+  const parent = await temporaryFolder(context);
+  const disk = await mountOrSkip(context, parent, ['-t', 'tmpfs', '-o', 'ro', 'tmpfs']);
+  if (disk === null) return;
+  try {
+    const failures: string[] = [];
+    const onFailure = (message: string): void => void failures.push(message);
+    const folder = join(parent, 'checkpoints', 'of-a-training');
+    await createTrainingJournal({ folder, onFailure }).write([recordOf(1)]);
+    const checkpoints = createCheckpoints({ folder, onFailure });
+    await checkpoints.save({ state: null, tensors: new Map() });
+    assert.equal(await checkpoints.finish(), 'failed');
+    assert.match(failures[0] ?? '', /^history and events could not be written: EROFS/);
+    assert.match(failures[1] ?? '', /^no checkpoint could be written: EROFS/);
+  } finally {
+    await disk.unmount();
+  }
 });
