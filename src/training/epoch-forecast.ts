@@ -4,6 +4,8 @@ const SHORTEST_OBSERVATION_MS = 5_000;
 export interface EpochPace {
   readonly epochs: number;
   readonly timeLimitMs: number | null;
+  /** Where the schedule goes by time: when it ends the epoch that then runs. Null: it does not. */
+  readonly scheduleEndMs: number | null;
   /** From 1: the epoch that begins now. */
   readonly epoch: number;
   /** Of the whole epoch before, with validation; null in the first one. */
@@ -20,18 +22,20 @@ export interface EpochPart {
 
 /**
  * Tells how many epochs will have run at the end: with a time limit those that fit at the pace of the
- * epoch before. The first epoch goes by its own first seconds, once, since a progress bar starts anew
+ * epoch before, and the one that the schedule's end cuts short. The first epoch goes by its own first seconds, once, since a progress bar starts anew
  * whenever its total changes; until then all epochs of the recipe are expected.
  */
 export function createEpochForecast(pace: EpochPace): (part: EpochPart) => number {
-  const { epochs, timeLimitMs, epoch, lastEpochMs, elapsedBeforeMs } = pace;
+  const { epochs, timeLimitMs, scheduleEndMs, epoch, lastEpochMs, elapsedBeforeMs } = pace;
   if (timeLimitMs === null) return () => epochs;
   // The epoch that runs was begun, so it counts even when it will end too late.
-  const withPace = (epochMs: number): number =>
-    Math.min(
-      epochs,
-      epoch - 1 + Math.max(1, Math.floor((timeLimitMs - elapsedBeforeMs) / epochMs)),
-    );
+  const withPace = (epochMs: number): number => {
+    const fitting =
+      scheduleEndMs === null
+        ? Math.floor((timeLimitMs - elapsedBeforeMs) / epochMs)
+        : Math.ceil((scheduleEndMs - elapsedBeforeMs) / epochMs);
+    return Math.min(epochs, epoch - 1 + Math.max(1, fitting));
+  };
   let forecast = lastEpochMs === null ? null : withPace(lastEpochMs);
   return ({ elapsedMs, doneFraction }) => {
     if (forecast === null && elapsedMs >= SHORTEST_OBSERVATION_MS) {

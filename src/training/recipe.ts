@@ -27,8 +27,8 @@ export interface Recipe extends LearningRateOptions, OptimizerOptions {
   /** Epochs without a better validation, after `headEpochs` and the warm-up, that end the training; null: none do. */
   readonly patience: number | null;
   /**
-   * No epoch is begun that would, at the pace so far, end beyond it, and where the schedule goes by time the
-   * one that runs ends with it; null: none.
+   * No epoch is begun that would, at the pace so far, end beyond it; where the schedule goes by time the one
+   * that runs ends with it instead. Null: none.
    */
   readonly timeLimitMs: number | null;
   readonly seed: number;

@@ -5,6 +5,7 @@ import type { BatchSource } from './batches.ts';
 import { createEpochForecast } from './epoch-forecast.ts';
 import type { Recipe } from './recipe.ts';
 import { goesByTime, learningRateAt } from './schedule.ts';
+import { scheduleEndMs } from './time-limit.ts';
 import type { TrainingOptions } from './training-loop.ts';
 import type { EpochRecord, TrainedParts, TrainingState } from './training-state.ts';
 import { trainStep } from './training-step.ts';
@@ -54,7 +55,7 @@ export async function trainEpoch(
     const stepCount = recipe.epochs * stepsPerEpoch;
     state.learningRate = learningRateAt(recipe, {
       ...{ step: stepsDone, stepsPerEpoch, stepCount },
-      doneFraction: doneFraction(recipe, stepsDone / stepCount, state.startedAt),
+      doneFraction: doneFraction(recipe, stepsDone / stepCount, state),
     });
     const place = { epoch, step, stepCount: stepsPerEpoch, learningRate: state.learningRate };
     const stepOptions = { ...options, runner, optimizer, classWeights };
@@ -90,6 +91,7 @@ function progressReporter(options: TrainingOptions, state: TrainingState): () =>
     ...recipe,
     epoch: state.epoch,
     lastEpochMs: last?.durationMs ?? null,
+    scheduleEndMs: goesByTime(recipe.schedule) ? scheduleEndMs(recipe, last) : null,
     elapsedBeforeMs: state.epochStartedAt - state.startedAt,
   });
   return () => {
@@ -98,10 +100,15 @@ function progressReporter(options: TrainingOptions, state: TrainingState): () =>
     const imagesDone = (state.epoch - 1) * imageCount + state.imagesDone;
     const imagesTotal = expectedEpochs * imageCount;
     const epochsLeft = (imagesTotal - imagesDone) / imageCount;
+    // Where the time ends the last epoch, not all of it is left.
+    const limitLeftMs =
+      recipe.timeLimitMs === null || !goesByTime(recipe.schedule)
+        ? Infinity
+        : Math.max(0, recipe.timeLimitMs - (performance.now() - state.startedAt));
     options.onProgress({
       ...{ imagesDone, imagesTotal },
       imagesPerSecond: state.imagesDone / (elapsedMs / 1000),
-      remainingMs: last === undefined ? null : epochsLeft * last.durationMs,
+      remainingMs: last === undefined ? null : Math.min(epochsLeft * last.durationMs, limitLeftMs),
       epoch: state.epoch,
       expectedEpochs,
       loss: state.lossSum / state.imagesDone,
@@ -111,19 +118,22 @@ function progressReporter(options: TrainingOptions, state: TrainingState): () =>
 }
 
 /** Whether the steps that are left would have rate 0, since the time is over. An epoch has one step at least. */
-function isScheduleOver(
-  { timeLimitMs, schedule }: Recipe,
-  { step, startedAt }: TrainingState,
-): boolean {
-  if (timeLimitMs === null || step === 0 || !goesByTime(schedule)) return false;
-  return performance.now() - startedAt >= timeLimitMs;
+function isScheduleOver(recipe: Recipe, { step, startedAt, epochs }: TrainingState): boolean {
+  const endMs = scheduleEndMs(recipe, epochs.at(-1));
+  if (endMs === null || step === 0 || !goesByTime(recipe.schedule)) return false;
+  return performance.now() - startedAt >= endMs;
 }
 
 /**
  * By steps, or by time when the limit will end the training first: a cosine then still reaches zero. The first
  * step begins the schedule, however long its batch took.
  */
-function doneFraction(recipe: Recipe, bySteps: number, startedAt: number): number {
-  if (recipe.timeLimitMs === null || bySteps === 0) return bySteps;
-  return Math.max(bySteps, (performance.now() - startedAt) / recipe.timeLimitMs);
+function doneFraction(
+  recipe: Recipe,
+  bySteps: number,
+  { startedAt, epochs }: TrainingState,
+): number {
+  const endMs = scheduleEndMs(recipe, epochs.at(-1));
+  if (endMs === null || bySteps === 0) return bySteps;
+  return Math.max(bySteps, (performance.now() - startedAt) / endMs);
 }

@@ -13,6 +13,7 @@ import { copyOf, lookupOf, type NetworkRunner } from './network-runner.ts';
 import type { OperationObserver } from './native-operations.ts';
 import { createOptimizer } from './optimizer.ts';
 import type { Recipe } from './recipe.ts';
+import { hasTimeForEpoch } from './time-limit.ts';
 import { trainEpoch } from './train-epoch.ts';
 import { createWeightAverage } from './weight-average.ts';
 import type { TrainingJournal } from './training-journal.ts';
@@ -172,10 +173,15 @@ async function trainEpochs(
   saver: Saver,
 ): Promise<TrainingResult['stoppedBy']> {
   const { recipe } = options;
+  const trainImageCount = options.shards.splits.train.entries.length;
   try {
     while (state.epoch <= recipe.epochs) {
       if (state.step === 0 && hasStalled(state.epochs, recipe)) return 'early-stopping';
-      if (state.step === 0 && !fitsTimeLimit(recipe, state)) return 'time-limit';
+      const elapsedMs = performance.now() - state.startedAt;
+      const last = state.epochs.at(-1);
+      if (state.step === 0 && !hasTimeForEpoch(recipe, last, { elapsedMs, trainImageCount })) {
+        return 'time-limit';
+      }
       const { trained, stepsDone } = await trainEpoch(options, parts, state, () => saver.whenDue());
       const validation = await validate(options, parts);
       const { epoch, learningRate } = state;
@@ -214,8 +220,8 @@ async function trainEpochs(
     throw error;
   }
   // The limit may have ended the last epoch.
-  const { length } = options.shards.splits.train.entries;
-  return state.epochs.every(({ imageCount }) => imageCount === length) ? 'epochs' : 'time-limit';
+  const areWhole = state.epochs.every(({ imageCount }) => imageCount === trainImageCount);
+  return areWhole ? 'epochs' : 'time-limit';
 }
 
 /** What shows whether weights are ruined where nothing is validated: they, and outputs of a few images. */
@@ -300,16 +306,4 @@ function createSaver(
       return (await checkpoints.finish()) === 'saved' ? state : checkpoints.load(savedPlace);
     },
   };
-}
-
-function fitsTimeLimit(
-  { timeLimitMs }: Recipe,
-  { epochs, startedAt }: Pick<TrainingState, 'epochs' | 'startedAt'>,
-): boolean {
-  const last = epochs.at(-1);
-  return (
-    timeLimitMs === null ||
-    last === undefined ||
-    performance.now() - startedAt + last.durationMs <= timeLimitMs
-  );
 }

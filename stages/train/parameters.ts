@@ -50,7 +50,7 @@ const fields = z.strictObject({
     .nullable()
     .default(null)
     .describe(
-      'Begins no epoch that would end later than this, at the pace of the one before; schedules cosine and one-cycle come to their end with it, and end an epoch that still runs, be it the first. null: no limit. With it the result depends on the speed of the machine.',
+      'Schedules steps and constant begin no epoch that would end later than this, at the pace of the one before. cosine and one-cycle come to their end with it: the epoch that then runs, be it the first, is cut short and validated. null: no limit. With it the result depends on the speed of the machine.',
     ),
   batchSize: z.int().min(1).max(1024).default(64).describe('Images a step.'),
   microBatchSize: z

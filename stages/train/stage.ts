@@ -43,7 +43,7 @@ type Context = StageContext<z.output<typeof trainParameters>>;
 
 export const train = defineStage({
   kind: 'train',
-  version: 11,
+  version: 12,
   description: 'Trains a network with TensorFlow and exports it as fp32 ONNX.',
   parameters: trainParameters,
   inputs: {

@@ -106,6 +106,39 @@ for (const schedule of BY_TIME) {
   });
 }
 
+test('an epoch that does not fit is begun, and the schedule cuts it short at its end', async (context) => {
+  const tf = await tensorflowOrSkip(context);
+  if (tf === null) return;
+  let clockMs = 0;
+  context.mock.method(performance, 'now', () => clockMs);
+  const recipe = { schedule: { kind: 'cosine' }, timeLimitMs: 650, epochs: 99 } as const;
+  const options = await smallTraining(context, tf, recipe);
+  const { epochs, stoppedBy } = await trainNetwork({
+    ...options,
+    // 100 ms a step and 50 ms a validation, of two batches: the first epoch ends after 450.
+    source: {
+      request(...request) {
+        const pending = options.source.request(...request);
+        const [split, images] = request;
+        const durationMs = split === 'train' ? 100 : 25;
+        return {
+          finish: () => {
+            if (images.length > 0) clockMs += durationMs;
+            return pending.finish();
+          },
+        };
+      },
+    },
+  });
+  assert.equal(stoppedBy, 'time-limit');
+  assert.deepEqual(
+    epochs.map(({ imageCount }) => imageCount),
+    [16, 8],
+  );
+  assert.ok((epochs[0]?.learningRate ?? 0) > 0.02);
+  assert.equal(epochs[1]?.learningRate, 0);
+});
+
 test('a loss that is no number stops with the step and the rate', async (context) => {
   const tf = await tensorflowOrSkip(context);
   if (tf === null) return;
