@@ -41,12 +41,17 @@ export function goesByTime({ kind }: Schedule): boolean {
   return kind === 'cosine' || kind === 'one-cycle';
 }
 
+/** Steps in which the rate grows. */
+export function warmupStepCount(warmupEpochs: number, stepsPerEpoch: number): number {
+  return warmupEpochs > 0 ? Math.max(1, Math.round(warmupEpochs * stepsPerEpoch)) : 0;
+}
+
 /** The rate for the step that begins now. */
 export function learningRateAt(
   { learningRate, schedule, warmupEpochs }: LearningRateOptions,
   { step, stepsPerEpoch, stepCount, doneFraction }: TrainingPlace,
 ): number {
-  const warmupSteps = warmupEpochs > 0 ? Math.max(1, Math.round(warmupEpochs * stepsPerEpoch)) : 0;
+  const warmupSteps = warmupStepCount(warmupEpochs, stepsPerEpoch);
   if (step < warmupSteps) return (learningRate * (step + 1)) / warmupSteps;
   switch (schedule.kind) {
     case 'steps': {

@@ -34,6 +34,7 @@ import { recipeOf } from './recipe-of.ts';
 import { recipeWarnings } from './recipe-problems.ts';
 import { imagesAtATime, startNetwork } from './start-network.ts';
 import { unusedWarnings } from './unused-parameters.ts';
+import { warmupWarning } from './warmup-warning.ts';
 import { endedWithin, writeMetrics } from './write-metrics.ts';
 
 /** Kernels whose time a run shows. */
@@ -163,6 +164,8 @@ export const train = defineStage({
       const trainImageCount = shards.splits.train.entries.length;
       const within = endedWithin(result, trainImageCount);
       if (within !== null && result.epochs.length === 1) context.warn(shorterThanEpoch(within));
+      const warmup = warmupWarning(result, { ...parameters, trainImageCount });
+      if (warmup !== null) context.warn(warmup);
       await writeOutputs(context, runner, details, result);
       const exportError = await exportCheckedOnnx({
         ...{ tf, runner, source, shards },
