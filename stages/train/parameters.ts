@@ -216,7 +216,7 @@ const fields = z.strictObject({
     .positive()
     .default(10)
     .describe(
-      'Longest time between two checkpoints, from which a killed or interrupted training goes on; there is one after each epoch besides.',
+      'Longest time between two checkpoints, from which a killed or interrupted training goes on; there is one after each epoch besides. Changed, it begins anew, as with any other parameter.',
     ),
   seed: z.int().min(0).default(0).describe('For initial weights, order of images, flips, dropout.'),
 });
