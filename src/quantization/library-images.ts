@@ -1,6 +1,7 @@
 import { mkdir, realpath } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import { describeOrientations } from '../data/describe-orientations.ts';
 import type { Normalization } from '../data/image-shards.ts';
 import { writeTensorShards, type WrittenTensors } from '../data/tensor-shards.ts';
 import { DataError, UsageError } from '../diagnostics/errors.ts';
@@ -34,6 +35,8 @@ export interface ImagesPlace {
   readonly height: number;
   readonly width: number;
   readonly scratchPath: string;
+  /** Gets the photographs that carry an EXIF orientation. */
+  readonly onTurned?: (files: readonly string[]) => void;
 }
 
 export interface PreparedImages {
@@ -78,12 +81,26 @@ export async function prepareComparison(
   options: ComparisonSource,
   place: ImagesPlace,
 ): Promise<PreparedComparison> {
+  const turned: string[] = [];
+  const onTurned = (files: readonly string[]): void => void turned.push(...files); // of hundreds
+  const prepared = await takeBoth(options, { ...place, onTurned });
+  const orientations = describeOrientations(turned);
+  const notes = [
+    ...(await folderNotes(options.images, options.compare)),
+    ...(orientations === null ? [] : [orientations]),
+  ];
+  return { ...prepared, notes };
+}
+
+async function takeBoth(
+  options: ComparisonSource,
+  place: ImagesPlace,
+): Promise<Omit<PreparedComparison, 'notes'>> {
   const { images, compare, count } = options;
-  const notes = await folderNotes(images, compare);
   if (!('folder' in images)) {
     const { selection, digests } = await takeTensors(images, options, place);
     const compared = await takeCompared(options, { files: [], digests }, place);
-    return { images: selection, compared, notes };
+    return { images: selection, compared };
   }
   const normalization = await photographNormalization(images, place, options.inputType);
   const files = await photographsOf(images);
@@ -93,7 +110,7 @@ export async function prepareComparison(
     const photographs = { ...images, files: calibration, normalization };
     const calibrated = await takePhotographs(photographs, options, place);
     const compared = await takeCompared(options, { files: calibration, normalization }, place);
-    return { images: calibrated, normalization, compared, notes };
+    return { images: calibrated, normalization, compared };
   }
   const split = splitPhotographs(files, count);
   const rest = await comparedOf(split, options.signal);
@@ -106,7 +123,7 @@ export async function prepareComparison(
           ...(await takePhotographs({ ...photographs, files: rest }, options, place)),
           shown: 'the rest of the folder',
         };
-  return { images: calibrated, normalization, compared, notes };
+  return { images: calibrated, normalization, compared };
 }
 
 async function folderNotes(...sources: readonly (ResolvedImages | undefined)[]): Promise<string[]> {
@@ -215,7 +232,7 @@ async function takePhotographs(
 ): Promise<ImageSelection> {
   const { height, width } = place;
   const folder = await newFolder(place);
-  await packImages({
+  const { turned } = await packImages({
     files,
     folder,
     height,
@@ -225,6 +242,7 @@ async function takePhotographs(
     ...(signal === undefined ? {} : { signal }),
     onProgress: (done, total) => onProgress?.({ phase: 'read', done, total }),
   });
+  place.onTurned?.(turned);
   return selectAll(folder, files.length);
 }
 

@@ -1,6 +1,7 @@
 import { open, writeFile, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { decodeImage } from '../data/decode-image.ts';
+import { isTurned } from '../data/describe-orientations.ts';
 import type { ImageShards, Normalization } from '../data/image-shards.ts';
 import { DataError, InterruptedError } from '../diagnostics/errors.ts';
 
@@ -17,15 +18,21 @@ export interface PackOptions {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
+export interface PackedImages {
+  /** Those that carry an EXIF orientation, which is not applied, in their order. */
+  readonly turned: readonly string[];
+}
+
 /**
  * Decodes photographs into an image-shards folder with one shard, split `train`, image i being file i.
  * Pixels go to the disk as they come, so memory does not grow with the number of images.
  *
  * @throws DataError `data/unreadable-image`, `data/image-too-large`, of all images (up to ten) at once
  */
-export async function packImages(options: PackOptions): Promise<void> {
+export async function packImages(options: PackOptions): Promise<PackedImages> {
   const { files, folder, width, height, normalization } = options;
   const byteCount = width * height * 3;
+  const turned = new Set<number>();
   const shard = await open(join(folder, 'images.bin'), 'w');
   try {
     let next = 0;
@@ -36,10 +43,14 @@ export async function packImages(options: PackOptions): Promise<void> {
         if (options.signal?.aborted === true) throw new InterruptedError();
         const position = next;
         next += 1;
+        const onOrientation = (orientation: number): void => {
+          if (isTurned(orientation)) turned.add(position);
+        };
+        const decoding = { width, height, onOrientation };
         try {
           const file = files[position]!; // position < length
           const shownName = options.shownName?.(file) ?? file;
-          const pixels = await decodeImage(file, { width, height, shownName });
+          const pixels = await decodeImage(file, { ...decoding, shownName });
           await writeWhole(shard, pixels, position * byteCount);
         } catch (error) {
           if (!(error instanceof DataError)) throw error;
@@ -73,6 +84,7 @@ export async function packImages(options: PackOptions): Promise<void> {
     },
   };
   await writeFile(join(folder, 'images.json'), JSON.stringify(shards));
+  return { turned: files.filter((_, position) => turned.has(position)) };
 }
 
 /** So many broken images are named before the rest is left unread. */

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { mkdir, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { describeOrientations } from '../data/describe-orientations.ts';
 import { UsageError } from '../diagnostics/errors.ts';
 import type { ClassifierSignature } from '../onnx/model-signature.ts';
 import { readClassifier } from '../onnx/read-classifier.ts';
@@ -90,7 +91,7 @@ export async function quantizeFolder(
       scratchPath: folder,
       ...(signal === undefined ? {} : { signal }),
     };
-    await packImages({
+    const { turned } = await packImages({
       files: [...split.calibration, ...comparedFiles],
       folder,
       ...size,
@@ -98,6 +99,7 @@ export async function quantizeFolder(
       ...shared,
       onProgress: (done, total) => options.onProgress?.({ phase: 'decode', done, total }),
     });
+    const orientations = describeOrientations(turned);
     const images = selectionOf(folder, 0, calibrationCount);
     await mkdir(dirname(writtenPath), { recursive: true });
     const compared = selectionOf(folder, calibrationCount, comparedCount);
@@ -113,7 +115,7 @@ export async function quantizeFolder(
           ? { whyNone: NONE_LEFT }
           : { ...compared, shown: 'the rest of the folder' },
       normalization,
-      notes: await unreadNotes(dataFolder),
+      notes: [...(await unreadNotes(dataFolder)), ...(orientations === null ? [] : [orientations])],
       operatorTimes: 'measure',
       onProgress: (phase, done, total) =>
         options.onProgress?.({

@@ -14,7 +14,8 @@ import type {
 } from '../../src/workers/tasks/check-images.ts';
 import type { IngestParameters } from './parameters.ts';
 
-export type OpenedImage = SourceImage & CheckedImage & { readonly signature?: ImageSignature };
+export type OpenedImage = SourceImage &
+  CheckedImage & { readonly signature?: ImageSignature; readonly orientation?: number };
 
 /** Opens every image in worker threads: digest, whether it is whole, and a signature to compare. */
 export async function checkImages(

@@ -3,6 +3,7 @@ import { copyFile, mkdir } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { findProblems, type Finding, type FindingKind } from '../../src/data/dataset-findings.ts';
 import type { DatasetImage, Split } from '../../src/data/dataset-index.ts';
+import { describeOrientations, isTurned } from '../../src/data/describe-orientations.ts';
 import { compareNatural } from '../../src/data/natural-order.ts';
 import { readClassName } from '../../src/data/source-image.ts';
 import { datasetFile, IMAGE_FOLDER } from '../../src/data/write-dataset.ts';
@@ -22,21 +23,33 @@ import { findSmallClasses } from './small-classes.ts';
 /** Findings an error message shows; the rest are counted. */
 const SHOWN_ERRORS = 10;
 
+export interface ImportedDataset {
+  readonly dataset: LabelledDataset;
+  readonly findings: readonly Finding[];
+  /** What was told of how the source was read. */
+  readonly notes: readonly string[];
+}
+
 /** Copies the images of a source folder into the artifact's folder, labelled, split and checked. */
 export async function importDataset(
   context: StageContext<IngestParameters>,
   { folder: sourceFolder, skipped }: OpenSource,
   folder: string,
-): Promise<{ dataset: LabelledDataset; findings: readonly Finding[] }> {
+): Promise<ImportedDataset> {
   const { parameters } = context;
+  const notes: string[] = [];
+  const tell = (note: string | null): void => {
+    if (note === null) return;
+    notes.push(note);
+    context.warn(note);
+  };
   const source = await readSource(sourceFolder, parameters, {
     shownName: sourceName(context, sourceFolder),
     skipped,
   });
-  for (const note of source.notes) context.warn(note);
-  const ungrouped = describeUngrouped(source.images, parameters);
-  if (ungrouped !== null) context.warn(ungrouped);
-  for (const note of describeLeftOutImages(source)) context.warn(note);
+  for (const note of source.notes) tell(note);
+  tell(describeUngrouped(source.images, parameters));
+  for (const note of describeLeftOutImages(source)) tell(note);
   const opened = await checkImages(context, source.images);
   const { kept, findings } = findProblems(opened, parameters.findings);
   const emptyNames = source.emptyClasses.map((name) =>
@@ -53,9 +66,10 @@ export async function importDataset(
   ];
   reportFindings(context, all);
   const given = new Set(kept.flatMap(({ split }) => (split === undefined ? [] : [split])));
-  for (const empty of describeEmptySplits(images, given, parameters)) context.warn(empty);
+  for (const empty of describeEmptySplits(images, given, parameters)) tell(empty);
+  tell(describeOrientations(turnedIds(kept)));
   await copyImages(context, kept, folder);
-  return { dataset: { classes, images }, findings: all };
+  return { dataset: { classes, images }, findings: all, notes };
 }
 
 /** What the user gave, not where an archive was unpacked to. */
@@ -64,6 +78,10 @@ function sourceName(
   folder: string,
 ): string {
   return inputs['source']?.path ?? parameters.url ?? folder;
+}
+
+function turnedIds(images: readonly OpenedImage[]): string[] {
+  return images.filter(({ orientation = 1 }) => isTurned(orientation)).map(({ id }) => id);
 }
 
 function chooseClasses(

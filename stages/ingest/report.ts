@@ -18,12 +18,13 @@ const COUNTED: readonly (readonly [FindingKind, string])[] = [
 export interface IngestReport {
   readonly dataset: LabelledDataset;
   readonly findings: readonly Finding[];
-  readonly isGenerated: boolean;
+  /** What to know of how the images came about. */
+  readonly notes: readonly string[];
 }
 
 /** Writes counts by split and class, the number of findings of each kind, and the findings. */
 export async function writeReport(path: string, report: IngestReport): Promise<void> {
-  const { dataset, findings } = report;
+  const { dataset, findings, notes } = report;
   const count = (name: string, value: number): MetricValue => ({
     name,
     value,
@@ -44,9 +45,7 @@ export async function writeReport(path: string, report: IngestReport): Promise<v
         direction: 'neutral',
       })),
     ],
-    notes: report.isGenerated
-      ? ['The images are drawn by the program; figures on them say nothing about patients.']
-      : [],
+    notes: [...notes],
     details: {
       imagesByClass: countByClass(dataset),
       findings: Object.fromEntries(

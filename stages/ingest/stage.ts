@@ -9,7 +9,7 @@ import { writeReport } from './report.ts';
 
 export const ingest = defineStage({
   kind: 'ingest',
-  version: 4,
+  version: 5,
   description:
     'Makes a dataset of labelled images with splits, from class folders, a CSV, an archive, or drawn by the program; finds duplicates, leaks, conflicting labels and unreadable files.',
   parameters: ingestParameters,
@@ -35,15 +35,17 @@ export const ingest = defineStage({
     const folder = context.outputs['dataset']!;
     const source = await openSource(context);
     checkLayout(context.parameters, source !== null);
-    const isGenerated = source === null;
-    const { dataset, findings } =
+    const { dataset, findings, notes } =
       source === null
-        ? { dataset: await generateDataset(context, folder), findings: [] }
+        ? { dataset: await generateDataset(context, folder), findings: [], notes: [GENERATED] }
         : await importDataset(context, source, folder);
     await writeDatasetIndex(folder, dataset);
-    await writeReport(context.outputs['report']!, { dataset, findings, isGenerated });
+    await writeReport(context.outputs['report']!, { dataset, findings, notes });
   },
 });
+
+const GENERATED =
+  'The images are drawn by the program; figures on them say nothing about patients.';
 
 /** A layout that asks for a source, or for none, must match what is given. */
 function checkLayout({ layout }: IngestParameters, hasSource: boolean): void {

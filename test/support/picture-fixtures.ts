@@ -16,6 +16,11 @@ export async function makeJpeg(seed: number, width = 40, height = 32): Promise<B
     .toBuffer();
 }
 
+/** The same pixels, with an orientation of EXIF by which viewers turn them. */
+export function withOrientation(picture: Uint8Array, orientation: number): Promise<Buffer> {
+  return sharp(picture).withMetadata({ orientation }).toBuffer();
+}
+
 /** Writes files, making their folders: path → content. */
 export async function writeFiles(
   files: Readonly<Record<string, string | Uint8Array>>,

@@ -15,16 +15,26 @@ export interface CheckImageRequest {
 }
 
 export type CheckImageResponse =
-  | { readonly sha256: string; readonly signature: ImageSignature }
+  | {
+      readonly sha256: string;
+      readonly signature: ImageSignature;
+      /** Of EXIF; 1: upright. */
+      readonly orientation: number;
+    }
   | { readonly sha256: string; readonly problem: string };
 
 /** Digest of a file, and whether the image in it can be decoded to its end. */
 export async function run(request: CheckImageRequest): Promise<CheckImageResponse> {
   const bytes = await readFile(request.path);
   const sha256 = createHash('sha256').update(bytes).digest('hex');
+  let orientation = 1;
   try {
-    const pixels = await decodeStretched(bytes, { ...SIGNATURE_SIZE, ...request });
-    return { sha256, signature: createSignature(pixels) };
+    const pixels = await decodeStretched(bytes, {
+      ...SIGNATURE_SIZE,
+      ...request,
+      onOrientation: (found) => (orientation = found),
+    });
+    return { sha256, signature: createSignature(pixels), orientation };
   } catch (error) {
     if (!(error instanceof DataError)) throw error;
     const hint = error.code === 'data/image-too-large' ? ` (${error.hint ?? ''})` : '';

@@ -3,9 +3,14 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import sharp, { type Sharp } from 'sharp';
-import { decodeImage } from '../../../src/data/decode-image.ts';
+import { decodeImage, decodeStretched } from '../../../src/data/decode-image.ts';
 import { DataError } from '../../../src/diagnostics/errors.ts';
-import { makeJpeg, makePngHeader, makeWhiteTiff } from '../../support/picture-fixtures.ts';
+import {
+  makeJpeg,
+  makePngHeader,
+  makeWhiteTiff,
+  withOrientation,
+} from '../../support/picture-fixtures.ts';
 import { temporaryFolder } from '../../support/stage-context.ts';
 
 const SIZE = { width: 8, height: 8 };
@@ -110,6 +115,20 @@ test('EXIF orientation is not applied, as in torchvision', async () => {
   const [a, b] = [await decodeImage(upright, SIZE), await decodeImage(turned, SIZE)];
   const difference = a.reduce((sum, value, i) => sum + Math.abs(value - b[i]!), 0) / a.length;
   assert.ok(difference < 4, `mean difference ${difference}`);
+});
+
+test('the orientation of EXIF is told, 1 where a file has none', async () => {
+  const jpeg = await makeJpeg(1, 60, 30);
+  const png = await sharp(jpeg).png().toBuffer();
+  const told: number[] = [];
+  const onOrientation = (orientation: number): void => void told.push(orientation);
+  for (const picture of [jpeg, png]) {
+    await decodeImage(picture, { ...SIZE, onOrientation });
+    const turned = await withOrientation(picture, 6);
+    await decodeImage(turned, { ...SIZE, onOrientation });
+    await decodeStretched(turned, { ...SIZE, onOrientation });
+  }
+  assert.deepEqual(told, [1, 6, 6, 1, 6, 6]);
 });
 
 test('the retina is cut out of a dark surround', async () => {

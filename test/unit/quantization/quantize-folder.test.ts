@@ -11,6 +11,8 @@ import { graphOf } from '../../../src/onnx/model.ts';
 import { readOnnx } from '../../../src/onnx/reader.ts';
 import { writeOnnx } from '../../../src/onnx/writer.ts';
 import { quantizeFolder } from '../../../src/quantization/quantize-folder.ts';
+import { quantizeModel } from '../../../src/quantization/library.ts';
+import { withOrientation } from '../../support/picture-fixtures.ts';
 import { temporaryFolder } from '../../support/stage-context.ts';
 import { tinyConvnet, tinyConvnetNhwc } from '../../support/tiny-convnet.ts';
 
@@ -63,6 +65,20 @@ test('files of formats that are not read are told beside photographs', async (t)
   const note = `${dataFolder}: files of formats that are not read are left out: 2 .ppm, 1 .dcm; convert photographs among them to PNG or JPEG`;
   assert.deepEqual(notes, [note, ...plain.notes]);
   assert.ok(reportMarkdown.includes(`> ${note}`));
+});
+
+test('photographs that viewers show turned are told of', async (t) => {
+  const { dataFolder, modelPath, outputPath } = await prepared(t);
+  const side = join(dataFolder, '0', '4.png');
+  await writeFile(side, await withOrientation(await readFile(side), 8));
+  const settings = { modelPath, outputPath, preset: 'unit', workerCount: 1 } as const;
+  const { notes } = await quantizeFolder({ ...settings, dataFolder, count: 6 });
+  assert.match(notes[0] ?? '', /^1 image carries an EXIF orientation .* its pixels.*4\.png; /);
+  const { report } = await quantizeModel(modelPath, {
+    images: { folder: dataFolder, preset: 'unit' },
+    workerCount: 1,
+  });
+  assert.equal(report.notes[0], notes[0]);
 });
 
 test('every broken photograph is named at once', async (t) => {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { readMetricsFile } from '../../../../src/stage/metrics-file.ts';
 import { fill, makeSource, runIngest as run } from '../../../support/ingest-source.ts';
+import { makeJpeg, withOrientation } from '../../../support/picture-fixtures.ts';
 
 test('folders with images beside the split folders are told of', async (t) => {
   const source = await makeSource(t, {
@@ -67,4 +69,21 @@ test('splits without test are told of before anything is trained', async (t) => 
   const [warning, ...others] = (await run(t, alone)).warnings;
   assert.match(warning ?? '', /splits \(train\) but no .*; give the source images for test/);
   assert.deepEqual(others, []);
+});
+
+test('images that viewers show turned are told of, in the report too', async (t) => {
+  const source = await makeSource(t, {
+    ...fill(['train/0', 'train/1', 'test/0', 'test/1'], 4),
+    'train/0/side.jpg': await withOrientation(await makeJpeg(900), 6),
+    'train/1/mirrored.jpg': await withOrientation(await makeJpeg(901), 2),
+    'train/1/upright.jpg': await withOrientation(await makeJpeg(902), 1),
+  });
+  const { warnings, outputs } = await run(t, source, { validationFraction: 0 });
+  assert.equal(warnings.length, 1);
+  assert.match(
+    warnings[0] ?? '',
+    /^2 images carry an EXIF orientation .* as they are stored, .*: train\/0\/side, train\/1\/mirrored; .*turn the files themselves/,
+  );
+  const { notes } = await readMetricsFile(outputs['report']!); // a declared output
+  assert.deepEqual(notes, warnings);
 });
