@@ -1,18 +1,10 @@
-import { normaliseColumn, type LabelColumns } from './label-columns.ts';
+import {
+  GROUP_COLUMNS,
+  normaliseColumn,
+  SPLIT_COLUMNS,
+  type LabelColumns,
+} from './label-columns.ts';
 import { parseSplitName } from './source-image.ts';
-
-/** Columns of splits and of groups in use, as `normaliseColumn` writes them, likeliest first. */
-const SPLIT_COLUMNS = ['split', 'set', 'subset', 'partition', 'usage'];
-const GROUP_COLUMNS = [
-  'patientid',
-  'patient',
-  'subjectid',
-  'subject',
-  'lesionid',
-  'lesion',
-  'groupid',
-  'group',
-];
 
 /** Names that arms of a study or age groups have as well: few values for all rows are rather those. */
 const VAGUE_GROUP_COLUMNS = new Set(['groupid', 'group']);
@@ -109,7 +101,12 @@ function detectGroup(request: DetectRequest): Detected {
 
 /** Positions of the columns that are called so and are not known as others. */
 function candidates({ header, columns }: DetectRequest, names: readonly string[]): number[] {
-  const taken: readonly (number | undefined)[] = Object.values(columns);
+  const taken: readonly (number | undefined)[] = [
+    columns.label,
+    columns.image,
+    columns.split,
+    columns.group,
+  ].flat();
   const written = header.map(normaliseColumn);
   return names.map((name) => written.indexOf(name)).filter((at) => at >= 0 && !taken.includes(at));
 }

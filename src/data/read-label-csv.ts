@@ -7,7 +7,14 @@ import { decodeLeniently, decodeUtf8 } from './csv-encoding.ts';
 import type { Split } from './dataset-index.ts';
 import { detectColumns } from './detect-columns.ts';
 import { explainMissing } from './explain-missing.ts';
-import { findLabelColumns, type ColumnRequest, type LabelColumns } from './label-columns.ts';
+import {
+  describeClassColumns,
+  findLabelColumns,
+  isOne,
+  type ColumnRequest,
+  type CsvTable,
+  type LabelColumns,
+} from './label-columns.ts';
 import { listImageFiles } from './list-image-files.ts';
 import { parseSplitName, readClassName, type SourceImage } from './source-image.ts';
 
@@ -41,12 +48,6 @@ export interface LabelledRows {
   readonly notes: readonly string[];
 }
 
-/** A table as text: header and rows, with the line each row starts on. */
-export interface CsvTable {
-  readonly header: readonly string[];
-  readonly rows: readonly { readonly cells: readonly string[]; readonly line: number }[];
-}
-
 /**
  * The images a CSV names, with their labels. An image may be given as a path below the image folder or
  * by its bare name, with or without extension.
@@ -69,7 +70,7 @@ export async function readLabelCsv(request: LabelCsvRequest): Promise<LabelledRo
     if (named === '') continue; // spreadsheets pad their files with empty rows
     const place = `${file}:${line}`;
     const path = await locate(named, place);
-    const className = normaliseLabel(cells[columns.label] ?? '');
+    const className = classIn(cells, columns, table);
     if (path === undefined) missing.push(named);
     if (className === '') unlabelled.push(place);
     if (path === undefined || className === '') continue;
@@ -88,14 +89,13 @@ export async function readLabelCsv(request: LabelCsvRequest): Promise<LabelledRo
   return { images, notes };
 }
 
-function findColumns(
-  request: LabelCsvRequest,
-  { header, rows }: CsvTable,
-): ReturnType<typeof detectColumns> {
+function findColumns(request: LabelCsvRequest, table: CsvTable): ReturnType<typeof detectColumns> {
+  const { header, rows } = table;
   const { file, split, isSplitGuessed = false, splitColumn, groupColumn, groupPattern } = request;
   const isSplitTold = splitColumn !== undefined || (split !== undefined && !isSplitGuessed);
-  const columns = findLabelColumns(file, header, request);
-  return detectColumns({
+  const columns = findLabelColumns(file, table, request);
+  const classes = describeClassColumns(file, table, columns);
+  const detected = detectColumns({
     file,
     header,
     rows: rows.map(({ cells }) => cells).filter((cells) => nameIn(cells, columns) !== ''),
@@ -105,6 +105,13 @@ function findColumns(
       ...(groupColumn !== undefined || groupPattern !== undefined ? [] : (['group'] as const)),
     ],
   });
+  return classes === null ? detected : { ...detected, notes: [classes, ...detected.notes] };
+}
+
+/** The class a row is of; '' for none. */
+function classIn(cells: readonly string[], { label }: LabelColumns, { header }: CsvTable): string {
+  if (typeof label === 'number') return normaliseLabel(cells[label] ?? '');
+  return normaliseLabel(header[label.find((at) => isOne(cells[at] ?? '')) ?? -1] ?? '');
 }
 
 /** The image a row names; '' for none. */

@@ -20,7 +20,10 @@ export interface PlacedLabelFile {
   readonly placement: Placement;
 }
 
-/** The label files in folders of the source, and where their images lie. */
+/**
+ * The label files in folders of the source, and where their images lie; those with one column a class
+ * only where no other has a column of labels.
+ */
 export async function findDeeperLabelFiles(
   root: string,
   parameters: IngestParameters,
@@ -31,12 +34,19 @@ export async function findDeeperLabelFiles(
   if (files.length === 0 || files.length > MAXIMUM_FILES) return [];
   const place = createLabelFilePlacer(await listImageFiles(root, 'every-path'));
   const found: PlacedLabelFile[] = [];
+  const oneHot: PlacedLabelFile[] = [];
   for (const file of files) {
-    const named = await readImageNames(root, file, parameters);
+    const { named, isOneHot } = await readImageNames(root, file, parameters);
     const placement = named.length === 0 ? null : place(file, named);
-    if (placement !== null) found.push({ file, placement });
+    if (placement !== null) (isOneHot ? oneHot : found).push({ file, placement });
   }
-  return found;
+  return found.length > 0 ? found : oneHot;
+}
+
+interface ImageNames {
+  readonly named: readonly string[];
+  /** The labels are one column a class. */
+  readonly isOneHot: boolean;
 }
 
 /** The cells of the image column; none where the file is no label file. */
@@ -44,14 +54,15 @@ async function readImageNames(
   root: string,
   file: string,
   parameters: IngestParameters,
-): Promise<readonly string[]> {
+): Promise<ImageNames> {
   try {
-    const { header, rows } = await surveyCsv(join(root, file), file);
-    const { image } = findLabelColumns(file, header, parameters);
-    return rows.map(({ cells }) => (cells[image] ?? '').trim()).filter((name) => name !== '');
+    const table = await surveyCsv(join(root, file), file);
+    const { image, label } = findLabelColumns(file, table, parameters);
+    const named = table.rows.map(({ cells }) => (cells[image] ?? '').trim());
+    return { named: named.filter((name) => name !== ''), isOneHot: typeof label !== 'number' };
   } catch (error) {
     // Nobody has asked for this file: one that cannot be read, or has other columns, is passed over.
-    if (error instanceof DataError) return [];
+    if (error instanceof DataError) return { named: [], isOneHot: false };
     throw error;
   }
 }

@@ -1,7 +1,12 @@
 import { basename, extname, join } from 'node:path';
-import { findLabelColumns, isLabelHeader } from '../../src/data/label-columns.ts';
+import {
+  findLabelColumns,
+  isLabelHeader,
+  isOneHotTable,
+  type CsvTable,
+} from '../../src/data/label-columns.ts';
 import { listFolder, listImageFiles } from '../../src/data/list-image-files.ts';
-import { surveyCsv, type CsvTable } from '../../src/data/read-label-csv.ts';
+import { surveyCsv } from '../../src/data/read-label-csv.ts';
 import type { SourceContent } from '../../src/data/source-image.ts';
 import { DataError } from '../../src/diagnostics/errors.ts';
 import { shortenList } from '../../src/diagnostics/shorten-list.ts';
@@ -16,7 +21,7 @@ export type LabelFile = NonNullable<IngestParameters['csv']>[number];
 /** A CSV whose columns are not recognised. */
 interface OtherCsv {
   readonly file: string;
-  readonly header: readonly string[];
+  readonly table: CsvTable;
   /** A cell that names an image of the source; null when there is none. */
   readonly naming: ImageCell | null;
 }
@@ -30,7 +35,10 @@ interface ImageCell {
 }
 
 export interface FoundCsv {
-  /** Those whose columns are recognised, or named by the user; with their split, if the name tells. */
+  /**
+   * Those whose columns are recognised, or named by the user; with their split, if the name tells. Those
+   * with one column a class only where no other has a column of labels.
+   */
   readonly labelFiles: readonly LabelFile[];
   readonly others: readonly OtherCsv[];
 }
@@ -49,18 +57,23 @@ export async function findLabelFiles(
   const csvFiles = files.filter(isCsvName);
   const areColumnsNamed =
     parameters.imageColumn !== undefined || parameters.labelColumn !== undefined;
-  const labelFiles: string[] = [];
-  const others: OtherCsv[] = [];
+  const withLabels: string[] = [];
+  const oneHot = new Set<string>();
+  const unlabelled: OtherCsv[] = [];
   let names: ReadonlySet<string> | undefined;
   for (const file of csvFiles) {
     const table = await surveyCsv(join(root, file), file);
     if (areColumnsNamed || isLabelHeader(table.header)) {
-      labelFiles.push(file);
+      withLabels.push(file);
       continue;
     }
     names ??= imageNames(await listImageFiles(root, 'every-path'));
-    others.push({ file, header: table.header, naming: findImageCell(table, names) });
+    const naming = findImageCell(table, names);
+    unlabelled.push({ file, table, naming });
+    if (naming !== null && isOneHotTable(table, parameters)) oneHot.add(file);
   }
+  const labelFiles = withLabels.length > 0 ? withLabels : [...oneHot];
+  const others = unlabelled.filter(({ file }) => !labelFiles.includes(file));
   return {
     labelFiles: labelFiles.map((file) => {
       const split = labelFiles.length > 1 ? guessSplit(file) : undefined;
@@ -76,10 +89,10 @@ export async function findLabelFiles(
  * @throws DataError `data/unknown-column`
  */
 export function refuseUnknownColumns({ others }: FoundCsv, inFolders: SourceContent | null): void {
-  for (const { file, header, naming } of others) {
+  for (const { file, table, naming } of others) {
     if (naming === null) continue;
     try {
-      findLabelColumns(file, header, {});
+      findLabelColumns(file, table, {});
     } catch (error) {
       if (!(error instanceof DataError)) throw error;
       const { column, cell, isHeader } = naming;

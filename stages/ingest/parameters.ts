@@ -45,7 +45,12 @@ export const ingestParameters = z
         'Label files, one a split or one for all; without it, every CSV at the top of the source, else those in folders that name its images.',
       ),
     imageColumn: z.string().exactOptional().describe('CSV column of the image; found by its name.'),
-    labelColumn: z.string().exactOptional().describe('CSV column of the label; found by its name.'),
+    labelColumn: z
+      .string()
+      .exactOptional()
+      .describe(
+        'CSV column of the label; found by its name. Where no name is known and all columns but those of image, split and group hold 0 and 1, a single 1 in each row, the column with the 1 names the class.',
+      ),
     splitColumn: z
       .string()
       .exactOptional()

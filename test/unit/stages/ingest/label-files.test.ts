@@ -362,3 +362,28 @@ test('two label files of the same images are both named', async (t) => {
   const csv = [{ file: 'b.csv' }];
   assert.equal((await read(t, files, { parameters: { csv } })).images.length, 2);
 });
+
+const ONE_HOT = 'image,MEL,NV\na1,1.0,0.0\na2,0.0,1.0\na3,1.0,0.0\na4,0.0,1.0\n';
+const LABELS = 'image,label\na1,0\na2,1\na3,0\na4,1\n';
+
+test('one column a class is read at the top and in folders, where no other file has labels', async (t) => {
+  for (const name of ['truth.csv', 'truth/truth.csv']) {
+    const { images, notes } = await read(t, { [name]: ONE_HOT });
+    assert.deepEqual(
+      images.map(({ className }) => className),
+      ['MEL', 'NV', 'MEL', 'NV'],
+    );
+    assert.match(notes.join('\n'), /the columns "MEL", "NV" of .*truth\.csv are read as a class/);
+    const labels = { [name.replace('truth.csv', 'labels.csv')]: LABELS };
+    const both = await read(t, { [name]: ONE_HOT, ...labels });
+    assert.deepEqual(
+      both.images.map(({ className }) => className),
+      ['0', '1', '0', '1'],
+    );
+  }
+});
+
+test('rows of no class are told of, too', async (t) => {
+  const { message } = await refused(read(t, { 'truth.csv': `${ONE_HOT}a4,0,0\n` }));
+  assert.match(message, /truth\.csv has no column recognised as labelColumn.*line 6 has no 1/);
+});
