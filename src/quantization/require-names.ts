@@ -45,14 +45,25 @@ function requireNodes({ given, prepared }: Graphs, names: readonly string[], cal
   const [first] = missing;
   if (first === undefined) return;
   const both = [...known].filter((name) => own.has(name));
+  const maker = prepared.node.find(({ output }) => first !== '' && output.includes(first));
   const hint = own.has(first)
     ? `"${first}" is computed as a part of others, as batch norms are: exclude the layer beside it`
-    : nameHint(first, both.length === 0 ? known : both); // of those that nobody was given
+    : maker !== undefined
+      ? `"${first}" is a tensor, which "${shownNode(maker)}" makes: give the name of the node`
+      : nameHint(first, both.length === 0 ? known : both); // of those that nobody was given
   throw new UsageError({
     code: 'quantize/unknown-node',
     message: `${called} names what is no node of the model as it is quantized: ${listed(missing)}`,
-    hint: hint ?? 'give names of nodes, as a viewer of ONNX models shows them',
+    hint: hint ?? howToName(prepared),
   });
+}
+
+/** With one of its own nodes for an example, where some have no name. */
+function howToName({ node }: OnnxGraph): string {
+  const names = 'give names of nodes, as a viewer of ONNX models shows them';
+  const unnamed = node.find(({ name }) => name === '');
+  if (unnamed === undefined) return names;
+  return `${names}, or of nodes without a name their operator and first output, such as "${shownNode(unnamed)}"`;
 }
 
 function requireRanges(
