@@ -27,9 +27,10 @@ export interface WriteTensorsOptions {
 
 export interface WrittenTensors {
   readonly writtenCount: number;
-  readonly leftOutCount: number;
   /** SHA-256 of the bytes of each that was written, in base64. */
   readonly digests: ReadonlySet<string>;
+  /** The largest magnitude of each that was given, left out or not. */
+  readonly largest: readonly number[];
 }
 
 /**
@@ -46,17 +47,15 @@ export async function writeTensorShards({
   const length = dims.reduce((product, dim) => product * dim, 1);
   const file = await open(join(folder, DATA_FILE), 'w');
   const digests = new Set<string>();
+  const largest: number[] = [];
   let writtenCount = 0;
-  let leftOutCount = 0;
   try {
     for await (const tensor of tensors) {
-      requireTensor(tensor, length, { position: writtenCount + leftOutCount, dims });
+      requireTensor(tensor, length, { position: largest.length, dims });
+      largest.push(largestMagnitude(tensor));
       const bytes = new Uint8Array(tensor.buffer, tensor.byteOffset, tensor.byteLength);
       const digest = createHash('sha256').update(bytes).digest('base64');
-      if (leftOut.has(digest)) {
-        leftOutCount += 1;
-        continue;
-      }
+      if (leftOut.has(digest)) continue;
       digests.add(digest);
       await file.write(bytes);
       writtenCount += 1;
@@ -66,7 +65,13 @@ export async function writeTensorShards({
   }
   const shards: TensorShards = { format: 1, dims: [...dims], count: writtenCount };
   await writeFile(join(folder, FILE), JSON.stringify(shards));
-  return { writtenCount, leftOutCount, digests };
+  return { writtenCount, digests, largest };
+}
+
+function largestMagnitude(values: Float32Array): number {
+  let largest = 0;
+  for (const value of values) largest = Math.max(largest, Math.abs(value));
+  return largest;
 }
 
 /** Null when the folder holds no tensors. */

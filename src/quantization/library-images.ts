@@ -13,6 +13,7 @@ import type {
   InputTensors,
   QuantizeModelOptions,
 } from './library-options.ts';
+import { describeOutlyingInputs } from './outlying-inputs.ts';
 import { packImages } from './pack-images.ts';
 import type { ResolvedFolder, ResolvedImages } from './resolve-folder.ts';
 import { untilAborted } from './until-aborted.ts';
@@ -37,6 +38,8 @@ export interface ImagesPlace {
   readonly scratchPath: string;
   /** Gets the photographs that carry an EXIF orientation. */
   readonly onTurned?: (files: readonly string[]) => void;
+  /** Gets what is to be told of the inputs. */
+  readonly onNote?: (note: string) => void;
 }
 
 export interface PreparedImages {
@@ -68,7 +71,7 @@ export async function prepareCalibration(
 ): Promise<PreparedImages> {
   const { images, count } = options;
   if (!('folder' in images)) {
-    return { images: (await takeTensors(images, options, place)).selection };
+    return { images: (await takeTensors({ images }, options, place)).selection };
   }
   const normalization = await photographNormalization(images, place);
   const { calibration } = splitPhotographs(await photographsOf(images), count);
@@ -83,11 +86,14 @@ export async function prepareComparison(
 ): Promise<PreparedComparison> {
   const turned: string[] = [];
   const onTurned = (files: readonly string[]): void => void turned.push(...files); // of hundreds
-  const prepared = await takeBoth(options, { ...place, onTurned });
+  const inputNotes: string[] = [];
+  const onNote = (note: string): void => void inputNotes.push(note);
+  const prepared = await takeBoth(options, { ...place, onTurned, onNote });
   const orientations = describeOrientations(turned);
   const notes = [
     ...(await folderNotes(options.images, options.compare)),
     ...(orientations === null ? [] : [orientations]),
+    ...inputNotes,
   ];
   return { ...prepared, notes };
 }
@@ -98,7 +104,7 @@ async function takeBoth(
 ): Promise<Omit<PreparedComparison, 'notes'>> {
   const { images, compare, count } = options;
   if (!('folder' in images)) {
-    const { selection, digests } = await takeTensors(images, options, place);
+    const { selection, digests } = await takeTensors({ images }, options, place);
     const compared = await takeCompared(options, { files: [], digests }, place);
     return { images: selection, compared };
   }
@@ -164,7 +170,7 @@ async function takeCompared(
     };
   }
   if (!('folder' in compare)) {
-    const { selection, writtenCount } = await takeTensors(compare, options, place, digests);
+    const { selection, writtenCount } = await takeTensors({ compare }, options, place, digests);
     return writtenCount === 0
       ? { whyNone: 'every input to compare on was calibrated on, or is a copy of one that was' }
       : { ...selection, shown: 'the inputs to compare on' };
@@ -246,14 +252,19 @@ async function takePhotographs(
   return selectAll(folder, files.length);
 }
 
+/** Inputs by the option they were given as. */
+type GivenTensors = { readonly images: InputTensors } | { readonly compare: InputTensors };
+
 /** All inputs but those of the digests that are to be left out. */
 async function takeTensors(
-  tensors: InputTensors,
+  given: GivenTensors,
   { onProgress, signal }: CalibrateModelOptions,
   place: ImagesPlace,
   leftOut?: ReadonlySet<string>,
 ): Promise<WrittenTensors & { readonly selection: ImageSelection }> {
   const { height, width } = place;
+  const [called, tensors] =
+    'images' in given ? (['images', given.images] as const) : (['compare', given.compare] as const);
   const folder = await newFolder(place);
   const written = await writeTensorShards({
     folder,
@@ -263,8 +274,10 @@ async function takeTensors(
     ),
     ...(leftOut === undefined ? {} : { leftOut }),
   });
-  const { writtenCount, leftOutCount } = written;
-  if (writtenCount + leftOutCount === 0) throw noInputs();
+  const { writtenCount, largest } = written;
+  if (largest.length === 0) throw noInputs();
+  const outlying = describeOutlyingInputs(largest, called);
+  if (outlying !== null) place.onNote?.(outlying);
   return { ...written, selection: selectAll(folder, writtenCount) };
 }
 
