@@ -4,10 +4,11 @@ import { integerOf } from '../onnx/attributes.ts';
 import { countOperators } from '../onnx/describe-model.ts';
 import { TensorProto_DataType as DataType } from '../onnx/generated/onnx_pb.ts';
 import { indexGraph, shownNode } from '../onnx/graph-edit.ts';
-import { graphOf, type OnnxGraph, type OnnxNode } from '../onnx/model.ts';
+import { graphOf, type OnnxGraph, type OnnxModel, type OnnxNode } from '../onnx/model.ts';
 import { readOnnx } from '../onnx/reader.ts';
 import { typeName } from '../onnx/tensor-data.ts';
 import { findGelus } from '../onnx/transforms/find-gelus.ts';
+import { writeOnnx } from '../onnx/writer.ts';
 import { openOnnxSession } from '../runtime/onnx-session.ts';
 import type { FloatNode } from './mark-graph.ts';
 import { PIXEL_SCALING, PIXEL_SHIFT, PIXELS_TO_FLOAT } from './pixel-head.ts';
@@ -30,21 +31,49 @@ export async function readOptimizedGraph(
   folder: string,
   planned: readonly FloatNode[],
 ): Promise<OptimizedGraph> {
+  const model = await optimize(modelPath, folder);
+  const inFloat = nodesInFloat(graphOf(model));
+  const isRenamed = ({ opType, name }: OnnxNode): boolean =>
+    name === '' || BLOCKED.test(name) || opType === 'Gelu';
+  const floatNodes = inFloat.some(isRenamed)
+    ? inOneRow(...(await withOriginals(inFloat, modelPath, folder)), planned)
+    : inOneRow(inFloat, NO_ORIGINALS, planned);
+  return { operators: countOperators(model), floatNodes };
+}
+
+async function optimize(modelPath: string, folder: string): Promise<OnnxModel> {
   const optimizedModelPath = join(folder, 'optimized.onnx');
   const session = await openOnnxSession(modelPath, { threadCount: 1, optimizedModelPath });
   await session.release();
   const model = await readOnnx(optimizedModelPath);
   await rm(optimizedModelPath);
-  const inFloat = nodesInFloat(graphOf(model));
-  const isRenamed = ({ opType, name }: OnnxNode): boolean =>
-    name === '' || BLOCKED.test(name) || opType === 'Gelu';
-  const originals = inFloat.some(isRenamed)
-    ? originalsOf(graphOf(await readOnnx(modelPath)))
-    : { producers: new Map<string, OnnxNode>(), gelus: new Map<string, OnnxNode>() };
-  return {
-    operators: countOperators(model),
-    floatNodes: inOneRow(inFloat, planned, originals),
-  };
+  return model;
+}
+
+/**
+ * The nodes in float and the model that they are of. A node without a name cannot be told from what
+ * onnxruntime puts in or takes one apart into: outputs are called anew where a Transpose is moved
+ * across. Where there are both, the model is optimised once more under names, which change nothing else.
+ */
+async function withOriginals(
+  inFloat: readonly OnnxNode[],
+  modelPath: string,
+  folder: string,
+): Promise<[readonly OnnxNode[], Originals]> {
+  const model = await readOnnx(modelPath);
+  const graph = graphOf(model);
+  const originals = originalsOf(graph);
+  const nameless = graph.node.filter(({ name }) => name === '');
+  if (!inFloat.some(({ name }) => name === '') || nameless.length === 0)
+    return [inFloat, originals];
+  for (const node of nameless) node.name = shownNode(node);
+  const namedPath = join(folder, 'named.onnx');
+  await writeOnnx(namedPath, model);
+  try {
+    return [nodesInFloat(graphOf(await optimize(namedPath, folder))), originals];
+  } finally {
+    await rm(namedPath, { force: true });
+  }
 }
 
 /** The nodes of the model that was given, for those that onnxruntime gives other names. */
@@ -65,11 +94,13 @@ function originalsOf(graph: OnnxGraph): Originals {
   return { producers, gelus: new Map(gelus) };
 }
 
+const NO_ORIGINALS: Originals = { producers: new Map(), gelus: new Map() };
+
 /** A float node a row, under the names of the model that was given. */
 function inOneRow(
   inFloat: readonly OnnxNode[],
-  planned: readonly FloatNode[],
   originals: Originals,
+  planned: readonly FloatNode[],
 ): FloatNode[] {
   const reasons = new Map(planned.map(({ node, reason }) => [node, reason]));
   const rows = new Map<string, FloatNode>();

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import type { NodeSpec } from '../../src/onnx/build.ts';
+import { makeTensor, type NodeSpec } from '../../src/onnx/build.ts';
 import {
   nodeSpec as node,
   normalTensor,
@@ -71,3 +71,41 @@ test('a sum of two linear layers says that their results are float', async (t) =
   const reason = optimized.floatNodes.find(({ node }) => node === 's')?.reason;
   assert.match(reason ?? '', /^its inputs are float: a Gemm/);
 });
+
+const NAMELESS: Readonly<Record<string, NodeSpec>> = {
+  Abs: node('Abs', ['c1'], 'm'),
+  ReduceMean: node('ReduceMean', ['c1'], 'r', { axes: [1], keepdims: 1 }),
+  ThresholdedRelu: node('ThresholdedRelu', ['c1'], 'm', { alpha: { float: 0.3 } }),
+  Softmax: node('Softmax', ['c1'], 'm', { axis: 1 }),
+  Resize: node('Resize', ['c1', '', 'scales'], 'm', { mode: 'linear' }),
+};
+
+for (const [operator, spec] of Object.entries(NAMELESS)) {
+  test(`${operator} in float is told where no node has a name`, async (t) => {
+    const [output = ''] = spec.outputs;
+    const nodes = [
+      node('Conv', ['input', 'w'], 'c1'),
+      spec,
+      ...(output === 'm' ? [] : [node('Concat', ['c1', output], 'm', { axis: 1 })]),
+      node('Conv', ['m', output === 'm' ? 'w' : 'w9'], 'y'),
+    ];
+    const model = smallModel({
+      input: [1, 8, 6, 6],
+      output: 'y',
+      nodes: nodes.map((named) => ({ ...named, name: '' })),
+      tensors: [
+        normalTensor('w', [8, 8, 1, 1], 0.3),
+        normalTensor('w9', [8, 9, 1, 1], 0.3),
+        makeTensor('scales', [4], Float32Array.of(1, 1, 1.5, 1.5)),
+      ],
+    });
+    const { optimized } = await quantizeOne(t, model, normalValues('input', 8 * 36));
+    assert.equal(optimized.operators[operator], 1, JSON.stringify(optimized.operators));
+    const told = optimized.floatNodes.filter((float) => float.operator !== 'Max'); // the shield
+    assert.deepEqual(
+      told.map((float) => [float.node, float.operator]),
+      [[`${operator} → ${output}`, operator]],
+    );
+    assert.doesNotMatch(told[0]?.reason ?? '', /did not fuse/);
+  });
+}
