@@ -20,6 +20,7 @@ import type { ActivationParameters } from './parameters.ts';
 import type { QuantizationPlan, QuantizedConstant, QuantizedLayer } from './quantization-plan.ts';
 import { shieldFloatLayers } from './shield-float-layers.ts';
 import { shieldGelus } from './shield-gelus.ts';
+import { shieldResizes } from './shield-resizes.ts';
 import { quantizeBias } from './weights.ts';
 
 /** What the bias of each layer is raised by, by the layer's output tensor. */
@@ -46,6 +47,7 @@ export function insertQdq(
   shieldFloatLayers(graph, plan.floatNodes);
   shieldGelus(graph);
   sortNodes(graph);
+  shieldResizes(graph);
   pruneNodes(graph);
   pruneInitializers(graph);
 }

@@ -14,6 +14,7 @@ import type { FloatNode } from './mark-graph.ts';
 import { PIXEL_SCALING, PIXEL_SHIFT, PIXELS_TO_FLOAT } from './pixel-head.ts';
 import { SHIELD_SUFFIX } from './shield-float-layers.ts';
 import { GELU_SUFFIX } from './shield-gelus.ts';
+import { RESIZE_SUFFIX } from './shield-resizes.ts';
 
 export interface OptimizedGraph {
   /** Operator → count in the graph as onnxruntime runs it. */
@@ -184,6 +185,8 @@ function reasonOf(node: OnnxNode): string {
     return 'keeps onnxruntime from quantizing the float layer before it';
   if (node.name.endsWith(GELU_SUFFIX))
     return 'hands its input to both ends of a GELU, so that onnxruntime runs that as one operator';
+  if (node.name.endsWith(RESIZE_SUFFIX))
+    return 'keeps channels first for a Resize that onnxruntime could not run with channels last';
   if (node.name === PIXELS_TO_FLOAT) return 'makes pixels float for a first layer that stays float';
   if (node.name === PIXEL_SCALING) return 'scales the input to the values of pixels';
   return node.name === PIXEL_SHIFT

@@ -4,6 +4,7 @@ import { modelBytes } from '../onnx/model-size.ts';
 import { classifierSignature } from '../onnx/model-signature.ts';
 import { graphOf } from '../onnx/model.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
+import { blameQuantized } from './blame-quantized.ts';
 import { counted } from './counted.ts';
 import { compareOutputs, firstInput } from './compare-models.ts';
 import { floatWeightsNote } from './float-weights-note.ts';
@@ -57,10 +58,19 @@ export interface ReportedQuantization {
   readonly tradeSvg: string | null;
 }
 
-/** Compares a quantized model with its float model and explains it; both are files. */
+/**
+ * Compares a quantized model with its float model and explains it; both are files.
+ * @throws OnnxError `quantize/unusable-model` where onnxruntime cannot run what was made
+ */
 export async function reportQuantization(
   options: ReportQuantizationOptions,
 ): Promise<ReportedQuantization> {
+  return makeReport(options).catch((error: unknown) => {
+    throw blameQuantized(error, options.quantizedPath);
+  });
+}
+
+async function makeReport(options: ReportQuantizationOptions): Promise<ReportedQuantization> {
   const { run, floatPath, quantizedPath, heldOut, scratchPath, signal } = options;
   const { quantized, mixedPrecision } = run;
   const { outputName, scores } = classifierSignature(quantized.model, quantizedPath);

@@ -217,3 +217,42 @@ test('a GELU between layers in integers is one operator in float', async (t) => 
   noise.add(result.float['y']!, result.fused['y']!);
   assert.ok((noise.finishDb() ?? Infinity) > 35, String(noise.finishDb()));
 });
+
+const SHRINKING: Readonly<Record<string, readonly string[]>> = {
+  scales: ['c1', '', 'half'],
+  sizes: ['c1', '', '', 'small'],
+};
+
+for (const [how, inputs] of Object.entries(SHRINKING)) {
+  test(`a Resize that shrinks by cubic interpolation runs behind a layer in integers (${how})`, async (t) => {
+    const model = smallModel({
+      input: [1, 8, 6, 6],
+      output: 'y',
+      nodes: [
+        node('Conv', ['input', 'w1'], 'c1'),
+        node('Resize', inputs, 'r', { mode: 'cubic' }),
+        node('Conv', ['r', 'w2'], 'y'),
+      ],
+      tensors: [
+        ...['w1', 'w2'].map((name) => normalTensor(name, [8, 8, 1, 1], 0.3)),
+        makeTensor('half', [4], Float32Array.of(1, 1, 0.5, 0.5)),
+        integers('small', [1, 8, 3, 4]),
+      ],
+    });
+    const result = await quantizeOne(t, model, normalValues('input', 8 * 36));
+    assert.equal(result.optimized.operators['com.microsoft.QLinearConv'], 2);
+    assert.deepEqual(
+      result.optimized.floatNodes.map(({ node, reason }) => [node, reason]),
+      [
+        [
+          'c1_dequantized/keep-layout',
+          'keeps channels first for a Resize that onnxruntime could not run with channels last',
+        ],
+        ['r', 'it interpolates (mode cubic)'],
+      ],
+    );
+    const noise = createSqnrAccumulator();
+    noise.add(result.float['y']!, result.fused['y']!);
+    assert.ok((noise.finishDb() ?? Infinity) > 30, String(noise.finishDb()));
+  });
+}
