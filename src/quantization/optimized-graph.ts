@@ -210,6 +210,10 @@ const PASSING = new Set([
   'Concat',
   'Split',
   'Gather',
+  'ReduceMax',
+  'ReduceMin',
+  'Expand',
+  'Tile',
   'DepthToSpace',
   'SpaceToDepth',
 ]);

@@ -94,6 +94,8 @@ const BETWEEN: Readonly<Record<string, readonly NodeSpec[]>> = {
     { opType: 'Split', name: 's', inputs: ['a'], outputs: ['s1', 's2'], attributes: { axis: 1 } },
     node('Concat', ['s2', 's1'], 'm', { axis: 1 }),
   ],
+  ReduceMax: [node('ReduceMax', ['a'], 'm', { axes: [2] })],
+  Tile: [node('Tile', ['a', 'twice'], 'm')],
   AveragePool: [node('AveragePool', ['a'], 'm', { kernel_shape: [2, 2] })],
 };
 
@@ -119,6 +121,7 @@ function withBetween(between: readonly NodeSpec[], activation: 'none' | 'Relu') 
       integers('to', [3]),
       integers('rowAxis', [2]),
       integers('pads', [0, 0, 1, 1, 0, 0, 1, 1]),
+      integers('twice', [1, 1, 2, 2]),
       makeTensor('scales', [4], Float32Array.of(1, 1, 2, 2)),
       integers('order', [7, 6, 5, 4, 3, 2, 1, 0]),
     ],

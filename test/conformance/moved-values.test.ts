@@ -10,7 +10,54 @@ import {
 } from '../support/operator-cases.ts';
 import { nodeSpec } from '../support/quantize-one.ts';
 
+/** Opsets in which their inputs or kernels differ. */
+const OPSETS = [13, 17, 18, 20, 21];
+
+/** ReduceMax and ReduceMin, whose axes are an input from opset 18 on. */
+const reductions = OPSETS.flatMap((opset) =>
+  ['ReduceMax', 'ReduceMin'].map((operator) => ({
+    name: `${operator} of the channels and of the image, opset ${opset}`,
+    nodes: [
+      conv('a'),
+      ...(opset < 18
+        ? [
+            nodeSpec(operator, ['a'], 'm', { axes: [1] }),
+            nodeSpec(operator, ['a'], 'g', { axes: [-1, 2] }),
+          ]
+        : [nodeSpec(operator, ['a', 'channels'], 'm'), nodeSpec(operator, ['a', 'image'], 'g')]),
+      nodeSpec('Mul', ['m', 'g'], 'p'),
+      conv('y', 'p'),
+    ],
+    tensors: [
+      ...convTensors('a'),
+      ...convTensors('y'),
+      integers('channels', [1]),
+      integers('image', [-1, 2]),
+    ],
+    opset,
+    fused: { [CONV]: 2, [operator]: 2, QLinearMul: 1 },
+  })),
+);
+
+const copies = OPSETS.flatMap((opset) =>
+  ['Expand', 'Tile'].map((operator) => ({
+    name: `${operator}, opset ${opset}`,
+    nodes: [
+      conv('a'),
+      nodeSpec('GlobalAveragePool', ['a'], 'g'),
+      nodeSpec(operator, ['g', 'shape'], 'e'),
+      nodeSpec('Concat', ['a', 'e'], 'c', { axis: 1 }),
+      nodeSpec('Conv', ['c', 'w'], 'y'),
+    ],
+    tensors: [...convTensors('a'), integers('shape', [1, 1, 9, 9]), weights('w', [8, 32, 1, 1])],
+    opset,
+    fused: { [CONV]: 2, [operator]: 1, QLinearConcat: 1 },
+  })),
+);
+
 checkOperators([
+  ...reductions,
+  ...copies,
   {
     name: 'Slice and Split between convolutions',
     nodes: [
