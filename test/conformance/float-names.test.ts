@@ -109,3 +109,33 @@ for (const [operator, spec] of Object.entries(NAMELESS)) {
     assert.doesNotMatch(told[0]?.reason ?? '', /did not fuse/);
   });
 }
+
+/** What is told of x · HardSigmoid(x) between two linear layers, whose results are float. */
+const GATES: Readonly<Record<string, readonly [readonly NodeSpec[], readonly string[]]>> = {
+  HardSwish: [[node('HardSwish', ['g'], 'h')], ['h']],
+  'HardSigmoid and Mul': [
+    [node('HardSigmoid', ['g'], 's'), node('Mul', ['g', 's'], 'h')],
+    ['s', 'h'],
+  ],
+};
+
+for (const [form, [gate, told]] of Object.entries(GATES)) {
+  test(`${form} behind a linear layer is told as it stands in the model`, async (t) => {
+    const model = smallModel({
+      input: [1, 8],
+      output: 'y',
+      nodes: [node('Gemm', ['input', 'w1'], 'g'), ...gate, node('Gemm', ['h', 'w2'], 'y')],
+      tensors: ['w1', 'w2'].map((name) => normalTensor(name, [8, 8], 0.3)),
+    });
+    const { optimized } = await quantizeOne(t, model, normalValues('input', 8));
+    assert.deepEqual(
+      optimized.floatNodes.map((float) => [float.node, float.operator]),
+      gate.map(({ opType }, i) => [told[i], opType]),
+    );
+  });
+}
+
+test('a HardSwish behind a convolution can be left in float by its name', async (t) => {
+  const nodes = [{ ...node('HardSwish', ['c1'], 'm'), name: 'swish' }];
+  assert.equal((await reasonsOf(t, nodes, ['swish']))['swish'], EXCLUDED);
+});
