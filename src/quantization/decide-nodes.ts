@@ -3,6 +3,7 @@ import type { Initializer, OnnxGraph, OnnxNode } from '../onnx/model.ts';
 import { isFloatTensor, viewFloats } from '../onnx/tensor-data.ts';
 import { findGelus } from '../onnx/transforms/find-gelus.ts';
 import { fusedActivation } from './activation-bounds.ts';
+import { feedersOf } from './float-feeders.ts';
 import { staysFloat, type Verdict } from './operators/operator.ts';
 import { OPERATORS } from './operators/registry.ts';
 
@@ -11,12 +12,16 @@ export interface Decision {
   readonly verdict: Verdict;
   /** Tensors that take codes for it, what it reads before what it makes; none where it runs in float. */
   readonly coded: readonly string[];
+  /** Whether only nodes that were excluded read what it makes in float. */
+  readonly isFeeder?: true;
 }
 
 /**
  * Decides which nodes run in integers, in the order of the graph, on which no decision depends: layers
  * with weights do by themselves, and what reads a tensor with codes where it can, until nothing more
- * follows. `excluded` holds names of nodes that shall stay float.
+ * follows. `excluded` holds names of nodes that shall stay float. Operators without weights that only
+ * those read stay float with them: a pool that computes on codes before a float layer would round the
+ * layer's whole input and serve nothing. What only moves values loses nothing on codes.
  */
 export function decideNodes(
   graph: OnnxGraph,
@@ -32,6 +37,17 @@ export function decideNodes(
       return [node, { verdict, coded: [] }];
     }),
   );
+  const kept = graph.node.filter((node) => isExcluded(node, index, excluded));
+  const feeders = feedersOf(kept, index, (node) => decisions.get(node)?.verdict.kind);
+  for (const [node, fed] of feeders) {
+    const verdict = decisions.get(node)!.verdict; // it has a kind
+    const reason = `it only feeds "${shownNode(fed)}", which stays float`;
+    decisions.set(node, {
+      verdict: verdict.kind === 'shared' ? verdict : staysFloat(reason),
+      coded: [],
+      isFeeder: true,
+    });
+  }
   const running = new Set<OnnxNode>();
   const tensors = new Set<string>();
   const run = (node: OnnxNode, verdict: Verdict): void => {
@@ -98,6 +114,13 @@ const LARGEST_OPERAND = 1e5;
 
 function hasCodes(operand: Initializer): boolean {
   return viewFloats(operand).every((value) => Math.abs(value) <= LARGEST_OPERAND);
+}
+
+function isExcluded(node: OnnxNode, index: GraphIndex, excluded: ReadonlySet<string>): boolean {
+  const activation = fusedActivation(node, index);
+  return [node, ...(activation === undefined ? [] : [activation])].some((one) =>
+    excluded.has(shownNode(one)),
+  );
 }
 
 function verdictOn(node: OnnxNode, index: GraphIndex, excluded: ReadonlySet<string>): Verdict {

@@ -43,7 +43,12 @@ export const quantizeParameters = z.strictObject({
     .describe(
       'Whether a first convolution over three channels gets a fourth where that is faster: up to 7x7 with VNNI, up to 3x3 on AVX2. inputRounding pixels needs pad, and takes windows above 3x3 of stride 2 over blocks of 2x2 pixels where that is faster yet.',
     ),
-  exclude: z.array(z.string()).default([]).describe('Names of nodes that shall stay float.'),
+  exclude: z
+    .array(z.string())
+    .default([])
+    .describe(
+      'Names of nodes that shall stay float; operators without weights that nothing else reads stay float with them.',
+    ),
   inputType: z
     .enum(INPUT_TYPES)
     .default('float32')

@@ -31,7 +31,7 @@ import { quantizeParameters, type QuantizeParameters } from './parameters.ts';
 
 export const quantize = defineStage({
   kind: 'quantize',
-  version: 24,
+  version: 25,
   description: 'Quantizes a calibrated float model to int8 in the form onnxruntime fuses.',
   parameters: quantizeParameters,
   inputs: {

@@ -195,6 +195,57 @@ test('with an activation its layer stays float, which it is fused into', () => {
   ]);
 });
 
+test('what only feeds an excluded node stays float with it', () => {
+  const floatWith = (excluded: string, nodes: readonly NodeSpec[]) => {
+    const marks = markGraph(graphWith(nodes), new Set([excluded]));
+    return {
+      float: marks.floatNodes.map(({ node, reason }) => `${node}: ${reason}`),
+      coded: [...marks.tensors.keys()],
+    };
+  };
+  const head = [
+    node('Conv', ['input', 'w'], 'a'),
+    node('Conv', ['input', 'w'], 'b'),
+    node('LeakyRelu', ['a'], 'l'),
+    node('Concat', ['l', 'b'], 'joined'),
+    node('MaxPool', ['joined'], 'm'),
+    node('GlobalAveragePool', ['m'], 'p'),
+    node('Conv', ['p', 'w'], 'y'),
+  ];
+  const fed = 'it only feeds "y", which stays float';
+  assert.deepEqual(floatWith('y', head), {
+    float: [`l: ${fed}`, `joined: ${fed}`, `p: ${fed}`, 'y: it was excluded by parameter'],
+    coded: ['input', 'a', 'b'],
+  });
+  // What another node reads is made in integers as before, and values are moved as codes.
+  const shared = [
+    ...head.slice(0, 5),
+    node('Conv', ['m', 'w'], 'c'),
+    node('Conv', ['m', 'w'], 'd'),
+  ];
+  assert.deepEqual(floatWith('c', [...shared, node('Add', ['c', 'd'], 'y')]), {
+    float: ['c: it was excluded by parameter'],
+    coded: ['input', 'a', 'b', 'l', 'joined', 'm', 'd', 'c', 'y'],
+  });
+  // With an activation in between, and with one that is excluded.
+  const residual = [
+    node('Conv', ['input', 'w'], 'a'),
+    node('Add', ['a', 'input'], 's'),
+    node('Relu', ['s'], 'r'),
+    node('Conv', ['r', 'w'], 'c'),
+    node('Relu', ['c'], 'y'),
+  ];
+  const byActivation = 'c: its activation "y" was excluded by parameter';
+  assert.deepEqual(floatWith('y', residual), {
+    float: [
+      's: it only feeds "c", which stays float',
+      byActivation,
+      'y: it was excluded by parameter',
+    ],
+    coded: ['input', 'a'],
+  });
+});
+
 test('a table of another model and unknown names are refused', () => {
   const graph = graphWith([node('Conv', ['input', 'w'], 'y')]);
   assert.throws(() => planQuantization(graph, { tensors: {} }, SCHEME), {
