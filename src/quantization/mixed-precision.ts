@@ -34,8 +34,8 @@ export interface MixedPrecision {
 export interface MixedPrecisionOptions {
   /** With every layer quantized. */
   readonly quantized: QuantizedModel;
-  /** Names of its layers, the most harmful first. */
-  readonly order: readonly string[];
+  /** Names of its layers, the most harmful first; those of one group return together. */
+  readonly order: readonly (readonly string[])[];
   /** Most points of top-1 that may be lost. */
   readonly budgetPoints: number;
   /** The float model's file. */
@@ -54,23 +54,24 @@ export interface MixedPrecisionOptions {
 
 /**
  * Lets layers return to float, the most harmful first, until the top-1 lost on labelled images is
- * within the budget. Steps are one layer at first and then longer; between the last that fails and
+ * within the budget. Steps are one group at first and then longer; between the last that fails and
  * the first that passes the search halves, so that no more layers stay float than measured to be
  * needed. One layer at least stays quantized: with none there is no int8 model.
  */
 export async function meetAccuracyBudget(options: MixedPrecisionOptions): Promise<MixedPrecision> {
   const { order, budgetPoints } = options;
   const reference = await rowsOf(options.floatPath, options);
+  const floatLayers = floatLayersByStep(order);
   const steps = new Map<number, { step: TradeStep; quantized: QuantizedModel }>();
-  const passes = async (floatLayerCount: number): Promise<boolean> => {
-    const known = steps.get(floatLayerCount);
-    const measured = known ?? (await measureStep(options, floatLayerCount, reference));
-    steps.set(floatLayerCount, measured);
+  const passes = async (count: number): Promise<boolean> => {
+    const known = steps.get(count);
+    const measured = known ?? (await measureStep(options, floatLayers[count] ?? [], reference));
+    steps.set(count, measured);
     if (known === undefined) options.onStep?.(measured.step);
     return isWithinBudget(measured.step.dropPoints, budgetPoints);
   };
 
-  const largest = Math.max(order.length - 1, 0);
+  const largest = floatLayers.length - 1;
   let failing = -1;
   let passing: number | null = null;
   for (const count of stepCounts(largest)) {
@@ -111,6 +112,19 @@ export function isWithinBudget(dropPoints: number, budgetPoints: number): boolea
 /** No two shares of images differ by so little. */
 const ROUNDING_POINTS = 1e-9;
 
+/** What is in float after so many steps: no layer, then one group more each; never all of them. */
+export function floatLayersByStep(order: readonly (readonly string[])[]): string[][] {
+  const most = order.flat().slice(0, -1);
+  const steps: string[][] = [[]];
+  let count = 0;
+  for (const group of order) {
+    if (count === most.length) break;
+    count = Math.min(count + group.length, most.length);
+    steps.push(most.slice(0, count));
+  }
+  return steps;
+}
+
 const SINGLE_STEPS = 6;
 const GROWTH = 1.5;
 
@@ -127,11 +141,11 @@ export function stepCounts(largest: number): number[] {
 
 async function measureStep(
   options: MixedPrecisionOptions,
-  floatLayerCount: number,
+  floatLayers: readonly string[],
   reference: readonly Float32Array[],
 ): Promise<{ step: TradeStep; quantized: QuantizedModel }> {
   const { scratchPath, images, labels, floatPath, signal, finish } = options;
-  const floatLayers = options.order.slice(0, floatLayerCount);
+  const floatLayerCount = floatLayers.length;
   const { readModel, table, options: settings } = options.quantized.source;
   const excluded = new Set([...(settings.excluded ?? []), ...floatLayers]);
   const unfinished = quantizeModel(await readModel(), table, { ...settings, excluded });

@@ -121,7 +121,7 @@ function tradeSection(mixed: QuantizationReport['mixedPrecision'], plot: string 
   return [
     '## Accuracy against latency',
     '',
-    `Budget: ${counted(budgetPoints, 'point')} of top-1. ${outcome} Layers return to float, the most harmful first; latency is the median of one image on one thread, interleaved with the float model.`,
+    `Budget: ${counted(budgetPoints, 'point')} of top-1. ${outcome} Layers return to float, the most harmful first, and with a layer whose input is what harms those that make it; latency is the median of one image on one thread, interleaved with the float model.`,
     '',
     ...table(
       [
@@ -191,6 +191,7 @@ function layerSection({ layers }: QuantizationReport): string[] {
 
 function sensitivitySection({ sensitivity }: QuantizationReport): string[] {
   if (sensitivity === null) return [];
+  const isLeftKnown = sensitivity.layers.some(({ leftFraction }) => leftFraction !== undefined);
   const rows = sensitivity.layers.map((layer) => [
     layer.layer,
     layer.operator,
@@ -199,17 +200,21 @@ function sensitivitySection({ sensitivity }: QuantizationReport): string[] {
     (100 * layer.agreementFraction).toFixed(1),
     decibelsText(layer.weightSqnrDb),
     decibelsText(layer.inputSqnrDb),
+    ...(isLeftKnown ? [(100 * (layer.leftFraction ?? 0)).toFixed(1)] : []),
   ]);
   const tensors = sensitivity.tensors.map(({ tensor, sqnrDb }) => [tensor, decibelsText(sqnrDb)]);
   return [
     '## Sensitivity',
     '',
-    `The float network with one layer quantized at a time (its weights, input and corrected bias), on ${sensitivity.imageCount} calibration images; the most harmful layer first.`,
+    `The float network with one layer quantized at a time (its weights, input and corrected bias), on ${sensitivity.imageCount} calibration images; the most harmful layer first.${isLeftKnown ? LEFT : ''}`,
     '',
     ...table(
-      ['layer', 'operator', 'output dB', 'KL', 'agreement %', 'weights dB', 'input dB'],
+      [
+        ...['layer', 'operator', 'output dB', 'KL', 'agreement %', 'weights dB', 'input dB'],
+        ...(isLeftKnown ? ['left in float %'] : []),
+      ],
       rows,
-      [2, 3, 4, 5, 6],
+      [2, 3, 4, 5, 6, 7],
     ),
     '',
     '## Signal to quantization noise of activations',
@@ -218,6 +223,9 @@ function sensitivitySection({ sensitivity }: QuantizationReport): string[] {
     '',
   ];
 }
+
+const LEFT =
+  ' Left in float: the share of that noise that the layer would keep in float, for what is still rounded of its input.';
 
 const NOT_FINITE = 'not finite';
 

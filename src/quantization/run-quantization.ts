@@ -63,6 +63,7 @@ export async function runQuantization(options: RunQuantizationOptions): Promise<
           ...options,
           quantized,
           images,
+          left: accuracyBudget === null ? 'none' : 'measure',
           onProgress: (done, total) => onProgress?.('sensitivity', done, total),
         })
       : null;

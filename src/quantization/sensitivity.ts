@@ -4,12 +4,14 @@ import { finiteOrNull } from '../numeric/finite-or-null.ts';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeValueInfo } from '../onnx/build.ts';
+import { indexGraph } from '../onnx/graph-edit.ts';
 import { classifierSignature } from '../onnx/model-signature.ts';
 import { cloneModel, graphOf, type OnnxModel } from '../onnx/model.ts';
 import { writeOnnx } from '../onnx/writer.ts';
 import type { ImageSelection } from '../workers/run-image-batches.ts';
 import type { LayerEffectSums, SwitchLayersRequest } from '../workers/tasks/switch-layers.ts';
 import type { TensorNoiseRequest } from '../workers/tasks/tensor-noise.ts';
+import { leftInput, type LeftInput } from './left-input.ts';
 import { prepareCalibrated } from './prepare-calibrated.ts';
 import type { QuantizedModel } from './quantize-model.ts';
 import { runOverImages } from './run-over-images.ts';
@@ -31,6 +33,11 @@ export interface LayerSensitivity {
   readonly klDivergence: number | null;
   /** Share of images whose first class stays. */
   readonly agreementFraction: number;
+  /**
+   * Share of the output's noise that would be left with this layer in float (and what only feeds it), for
+   * what is still rounded of its input; 1 where that is as bad. Only where it was asked for.
+   */
+  readonly leftFraction?: number;
 }
 
 /** How much each layer harms the output, measured one at a time. */
@@ -45,6 +52,8 @@ export interface Sensitivity {
 export interface SensitivityOptions {
   readonly quantized: QuantizedModel;
   readonly images: ImageSelection;
+  /** Whether the `leftFraction` of layers is measured, too, at one run more a layer and image. */
+  readonly left?: 'measure' | 'none';
   readonly workerCount: number;
   /** A folder for models with extra outputs and inputs; left as it was. */
   readonly scratchPath: string;
@@ -84,6 +93,7 @@ export async function measureSensitivity(options: SensitivityOptions): Promise<S
   });
   const layers = quantized.plan.layers.map((layer, i): LayerSensitivity => {
     const effect = effects[i]!; // one a layer
+    const left = effects[quantized.plan.layers.length + i]; // behind them, where asked for
     const outputSqnrDb = sqnrDbOf(effect);
     return {
       layer: layer.name,
@@ -96,6 +106,7 @@ export async function measureSensitivity(options: SensitivityOptions): Promise<S
         : {}),
       klDivergence: finiteOrNull(effect.klDivergence / effect.measuredCount),
       agreementFraction: effect.agreementCount / imageCount,
+      ...(left === undefined ? {} : { leftFraction: leftFractionOf(effect, left) }),
     };
   });
   const harmOf = ({ outputSqnrDb, isFinite }: LayerSensitivity): number =>
@@ -142,14 +153,17 @@ async function measureNoise(options: PassOptions): Promise<Map<string, NoiseSums
 async function measureEffects(options: PassOptions): Promise<LayerEffectSums[]> {
   const { prepared, quantized, images } = options;
   const { outputName, scores } = classifierSignature(prepared, 'the model');
+  const left =
+    options.left === 'measure' ? leftInputs(prepared, quantized) : new Map<string, LeftInput>();
   const { model, switchName } = switchedModel(
     prepared,
     quantized.plan,
     quantized.source.options.corrections,
+    left,
   );
-  const layerCount = quantized.plan.layers.length;
+  const switchCount = quantized.plan.layers.length + left.size;
   const modelPath = join(options.scratchPath, 'switched.onnx');
-  let sums = Array.from({ length: layerCount }, (): LayerEffectSums => ({
+  let sums = Array.from({ length: switchCount }, (): LayerEffectSums => ({
     signal: 0,
     noise: 0,
     klDivergence: 0,
@@ -163,15 +177,34 @@ async function measureEffects(options: PassOptions): Promise<LayerEffectSums[]> 
       task: 'switch-layers',
       run: { modelPath, images, batchSize: 1, graphOptimization: 'all' },
       chunkSize: 1,
-      request: (run) => ({ run, switchName, outputName, layerCount, scores }),
+      request: (run) => ({ run, switchName, outputName, switchCount, scores }),
       onChunk: (chunk) => {
-        sums = sums.map((sum, i) => added(sum, chunk[i]!)); // one a layer
+        sums = sums.map((sum, i) => added(sum, chunk[i]!)); // one a number
       },
     });
   } finally {
     await rm(modelPath, { force: true });
   }
   return sums;
+}
+
+/** By the output tensor of the layer, for all of the plan. */
+function leftInputs(prepared: OnnxModel, { plan, source }: QuantizedModel): Map<string, LeftInput> {
+  const graph = graphOf(prepared);
+  const { producers } = indexGraph(graph);
+  const { excluded } = source.options;
+  return new Map(
+    plan.layers.map(({ outputTensor }) => {
+      const node = producers.get(outputTensor)!; // the plan is of this graph
+      return [outputTensor, leftInput(graph, node, excluded)];
+    }),
+  );
+}
+
+/** More than all can be left: an input's noise may have cancelled that of weights and bias. */
+export function leftFractionOf(all: NoiseSums, left: NoiseSums): number {
+  if (left.noise === 0) return 0;
+  return Number.isFinite(left.noise) ? Math.min(left.noise / all.noise, 1) : 1;
 }
 
 function added(a: LayerEffectSums, b: LayerEffectSums): LayerEffectSums {

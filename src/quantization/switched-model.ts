@@ -9,24 +9,30 @@ import {
 import { nameMaker } from '../onnx/graph-edit.ts';
 import { cloneModel, graphOf, type OnnxModel, type OnnxNode } from '../onnx/model.ts';
 import type { BiasCorrections } from './insert-qdq.ts';
+import type { LeftInput } from './left-input.ts';
 import type { QuantizationPlan, QuantizedLayer } from './quantization-plan.ts';
 import { dequantizeWeight } from './weights.ts';
 
 export interface SwitchedModel {
   readonly model: OnnxModel;
-  /** A scalar int64 input: number of the layer that runs quantized, or -1 for none. */
+  /**
+   * A scalar int64 input: number of the layer that runs quantized, or -1 for none. With `left`, numbers
+   * from the count of layers on are those of layers in float that read what is left in codes.
+   */
   readonly switchName: string;
 }
 
 /**
  * The float model with an If around each planned layer: one branch is the layer as it was, the other
  * its fake-quantized form (weights, bias correction and input). One file and one session so serve for
- * measuring every layer alone. `model` must be prepared like the one `plan` was made for.
+ * measuring every layer alone. `model` must be prepared like the one `plan` was made for. `left`, by the
+ * layer's output tensor, asks for a third branch: the float layer with these tensors rounded.
  */
 export function switchedModel(
   model: OnnxModel,
   plan: QuantizationPlan<QuantizedLayer>,
   corrections: BiasCorrections = new Map(),
+  left: ReadonlyMap<string, LeftInput> = new Map(),
 ): SwitchedModel {
   const switched = cloneModel(model);
   const graph = graphOf(switched);
@@ -45,11 +51,32 @@ export function switchedModel(
     return name;
   };
 
+  const rounding = (tensor: string, owner: string): { nodes: OnnxNode[]; values: string } => {
+    const parameters = plan.activations.get(tensor) ?? { scale: 1, zeroPoint: 0 }; // what a plan reads is in it
+    const scale = scalar(`${owner}_scale`, Float32Array.of(parameters.scale));
+    const zeroPoint = scalar(`${owner}_zero_point`, Uint8Array.of(parameters.zeroPoint));
+    const codes = newName(`${owner}_codes`);
+    const values = newName(`${owner}_values`);
+    const nodes = [
+      makeNode({
+        opType: 'QuantizeLinear',
+        name: codes,
+        inputs: [tensor, scale, zeroPoint],
+        outputs: [codes],
+      }),
+      makeNode({
+        opType: 'DequantizeLinear',
+        name: values,
+        inputs: [codes, scale, zeroPoint],
+        outputs: [values],
+      }),
+    ];
+    return { nodes, values };
+  };
+
   const quantizedBranch = (node: OnnxNode, layer: QuantizedLayer): OnnxNode[] => {
     const output = layer.outputTensor;
-    const parameters = plan.activations.get(layer.inputTensor) ?? { scale: 1, zeroPoint: 0 }; // every layer's input is planned
-    const scale = scalar(`${output}_scale`, Float32Array.of(parameters.scale));
-    const zeroPoint = scalar(`${output}_zero_point`, Uint8Array.of(parameters.zeroPoint));
+    const { nodes, values } = rounding(layer.inputTensor, output);
     const weight = addTensor(
       `${output}_weight`,
       layer.weightDims,
@@ -61,43 +88,48 @@ export function switchedModel(
       [layer.bias.length],
       layer.bias.map((value, c) => value + (correction?.[c] ?? 0)),
     );
-    const codes = newName(`${output}_codes`);
-    const values = newName(`${output}_values`);
-    const copy = copyOf(node, [values, weight, bias], newName(`${output}_quantized`));
-    return [
-      makeNode({
-        opType: 'QuantizeLinear',
-        name: codes,
-        inputs: [layer.inputTensor, scale, zeroPoint],
-        outputs: [codes],
-      }),
-      makeNode({
-        opType: 'DequantizeLinear',
-        name: values,
-        inputs: [codes, scale, zeroPoint],
-        outputs: [values],
-      }),
-      copy,
-    ];
+    return [...nodes, copyOf(node, [values, weight, bias], [newName(`${output}_quantized`)])];
   };
 
-  graph.node = graph.node.flatMap((node) => {
-    const number = numbers.get(node.output[0] ?? '');
-    const layer = number === undefined ? undefined : plan.layers[number];
-    if (number === undefined || layer === undefined) return [node];
-    const { outputTensor } = layer;
-    const condition = newName(`${outputTensor}_is_active`);
+  const leftBranch = (node: OnnxNode, { tensors, between }: LeftInput): OnnxNode[] => {
+    const output = node.output[0] ?? '';
+    const names = new Map<string, string>();
+    const nodes = tensors.flatMap((tensor) => {
+      const { nodes, values } = rounding(tensor, `${output}_left`);
+      names.set(tensor, values);
+      return nodes;
+    });
+    const renamed = (inputs: readonly string[]): string[] =>
+      inputs.map((input) => names.get(input) ?? input);
+    const copies = between.map((maker) => {
+      const inputs = renamed(maker.input);
+      const outputs = maker.output.map((made) => (made === '' ? '' : newName(`${output}_${made}`)));
+      for (const [i, made] of maker.output.entries()) names.set(made, outputs[i] ?? made);
+      return copyOf(maker, inputs, outputs);
+    });
+    const last = copyOf(node, renamed(node.input), [newName(`${output}_from_left`)]);
+    return [...nodes, ...copies, last];
+  };
+
+  /** `output` is what `active` makes while the switch has this number, and what `otherwise` makes else. */
+  const chosen = (
+    output: string,
+    number: number,
+    active: readonly OnnxNode[],
+    otherwise: readonly OnnxNode[],
+  ): OnnxNode[] => {
+    const condition = newName(`${output}_is_active`);
     const choice = makeNode({
       opType: 'If',
-      name: newName(`${outputTensor}/if`),
+      name: newName(`${output}/if`),
       inputs: [condition],
-      outputs: [outputTensor],
+      outputs: [output],
     });
     choice.attribute = [
-      branchAttribute('then_branch', quantizedBranch(node, layer)),
-      branchAttribute('else_branch', [copyOf(node, node.input, newName(`${outputTensor}_float`))]),
+      branchAttribute('then_branch', active),
+      branchAttribute('else_branch', otherwise),
     ];
-    const own = scalar(`${outputTensor}_number`, BigInt64Array.of(BigInt(number)));
+    const own = scalar(`${output}_number`, BigInt64Array.of(BigInt(number)));
     const equal = makeNode({
       opType: 'Equal',
       name: condition,
@@ -105,13 +137,32 @@ export function switchedModel(
       outputs: [condition],
     });
     return [equal, choice];
+  };
+
+  graph.node = graph.node.flatMap((node) => {
+    const number = numbers.get(node.output[0] ?? '');
+    const layer = number === undefined ? undefined : plan.layers[number];
+    if (number === undefined || layer === undefined) return [node];
+    const { outputTensor } = layer;
+    const float = [copyOf(node, node.input, [newName(`${outputTensor}_float`)])];
+    const rest = left.get(outputTensor);
+    const otherwise =
+      rest === undefined
+        ? float
+        : chosen(
+            newName(`${outputTensor}_other`),
+            plan.layers.length + number,
+            leftBranch(node, rest),
+            float,
+          );
+    return chosen(outputTensor, number, quantizedBranch(node, layer), otherwise);
   });
   graph.input.push(makeValueInfo(switchName, [], DataType.INT64));
   return { model: switched, switchName };
 }
 
-function copyOf(node: OnnxNode, inputs: readonly string[], output: string): OnnxNode {
-  const copy = makeNode({ opType: node.opType, name: output, inputs, outputs: [output] });
+function copyOf(node: OnnxNode, inputs: readonly string[], outputs: readonly string[]): OnnxNode {
+  const copy = makeNode({ opType: node.opType, name: outputs[0] ?? '', inputs, outputs });
   copy.attribute = node.attribute;
   return copy;
 }

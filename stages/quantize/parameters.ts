@@ -65,7 +65,7 @@ export const quantizeParameters = z.strictObject({
     .enum(SENSITIVITIES)
     .default('none')
     .describe(
-      'Whether the harm of each layer is measured, at a run of the float model a layer and image (32 images at most); an accuracy budget measures it too.',
+      'Whether the harm of each layer is measured, at a run of the float model a layer and image (32 images at most); an accuracy budget measures it too, at two runs.',
     ),
   accuracyBudget: z
     .number()

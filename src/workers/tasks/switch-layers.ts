@@ -5,12 +5,13 @@ import { floatsOf } from '../float-output.ts';
 import { eachBatch, type ImageRun } from '../run-image-batches.ts';
 import { settleTask, type TaskResult } from '../task-result.ts';
 
-/** A model made by `switchedModel`: its input `activeLayer` says which layer runs quantized. */
+/** A model made by `switchedModel`: its input `switchName` says which layer runs quantized. */
 export interface SwitchLayersRequest {
   readonly run: ImageRun;
   readonly switchName: string;
   readonly outputName: string;
-  readonly layerCount: number;
+  /** Numbers from 0 on that the switch takes: of layers, and of their inputs where those are asked for. */
+  readonly switchCount: number;
   readonly scores: ScoreKind;
 }
 
@@ -27,17 +28,17 @@ export interface LayerEffectSums {
   readonly measuredCount: number;
 }
 
-/** One entry a layer. */
+/** One entry a number of the switch. */
 export type SwitchLayersResponse = TaskResult<readonly LayerEffectSums[]>;
 
-/** No layer has this number: all run in float. */
+/** No layer has this number: all run in float, reading floats. */
 const NONE = -1n;
 
-/** For every image: once in float, then once for each layer with that layer alone quantized. */
+/** For every image: once in float, then once for each layer (or input) with that alone quantized. */
 export function run(request: SwitchLayersRequest): Promise<SwitchLayersResponse> {
   return settleTask(async () => {
-    const { switchName, outputName, layerCount, scores } = request;
-    const sums = Array.from({ length: layerCount }, () => ({
+    const { switchName, outputName, switchCount, scores } = request;
+    const sums = Array.from({ length: switchCount }, () => ({
       signal: 0,
       noise: 0,
       klDivergence: 0,
@@ -45,14 +46,14 @@ export function run(request: SwitchLayersRequest): Promise<SwitchLayersResponse>
       measuredCount: 0,
     }));
     await eachBatch(request.run, async (session, feeds, imageCount) => {
-      const outputWith = async (layer: bigint): Promise<Float32Array> => {
-        const active = { data: BigInt64Array.of(layer), dims: [] };
+      const outputWith = async (number: bigint): Promise<Float32Array> => {
+        const active = { data: BigInt64Array.of(number), dims: [] };
         return floatsOf(await session.run({ ...feeds, [switchName]: active }), outputName);
       };
       const reference = await outputWith(NONE);
       const width = reference.length / imageCount;
-      for (const [layer, sum] of sums.entries()) {
-        const actual = await outputWith(BigInt(layer));
+      for (const [number, sum] of sums.entries()) {
+        const actual = await outputWith(BigInt(number));
         for (let start = 0; start < reference.length; start += width) {
           const row = reference.subarray(start, start + width);
           const other = actual.subarray(start, start + width);

@@ -8,6 +8,7 @@ import { writeOnnx } from '../../../src/onnx/writer.ts';
 import { calibrate } from '../../../src/quantization/calibrate.ts';
 import { collectRows } from '../../../src/quantization/compare-models.ts';
 import {
+  floatLayersByStep,
   isWithinBudget,
   meetAccuracyBudget,
   stepCounts,
@@ -29,6 +30,14 @@ test('steps are single at first and then longer, and end at the largest', () => 
   assert.deepEqual(stepCounts(0), [0]);
   assert.deepEqual(stepCounts(3), [0, 1, 2, 3]);
   assert.deepEqual(stepCounts(20), [0, 1, 2, 3, 4, 5, 6, 9, 13, 19, 20]);
+});
+
+test('a step is one group more, and one layer stays quantized', () => {
+  assert.deepEqual(floatLayersByStep([]), [[]]);
+  assert.deepEqual(floatLayersByStep([['a']]), [[]]);
+  assert.deepEqual(floatLayersByStep([['a'], ['b', 'c'], ['d']]), [[], ['a'], ['a', 'b', 'c']]);
+  assert.deepEqual(floatLayersByStep([['a'], ['b', 'c']]), [[], ['a'], ['a', 'b']]);
+  assert.deepEqual(floatLayersByStep([['a', 'b'], ['c']]), [[], ['a', 'b']]);
 });
 
 test('a drop of exactly the budget is within it, one image more is not', () => {
@@ -68,10 +77,10 @@ test('a layer whose range is far too small is found, and the budget frees what i
     { tensors },
     { granularity: 'per-channel', weightRange: 'max', target: 'avx2', firstConvolution: 'pad' },
   );
-  const sensitivity = await measureSensitivity({ quantized, images, ...shared });
+  const sensitivity = await measureSensitivity({ quantized, images, left: 'measure', ...shared });
   const order = await returnOrder(quantized, sensitivity.layers);
   // The tensor in between is quantized as long as either of its ends is.
-  assert.deepEqual(order.slice(0, 2), ['depthwise', 'first']);
+  assert.deepEqual(order, [['depthwise', 'first'], ['dense']]);
   const [worst, second] = sensitivity.layers;
   assert.ok(worst!.outputSqnrDb! + 10 < second!.outputSqnrDb!, 'it stands out');
   assert.ok(worst!.inputSqnrDb! < 10 && worst!.weightSqnrDb! > 30, 'by its input');
@@ -154,7 +163,7 @@ test('a layer that returned to float before a pool changes the result', async (t
   );
   const { steps } = await meetAccuracyBudget({
     quantized,
-    order: ['uneven', 'c1'],
+    order: [['uneven'], ['c1']],
     floatPath,
     images,
     labels: images.indices.map(() => 0),
@@ -163,4 +172,44 @@ test('a layer that returned to float before a pool changes the result', async (t
   });
   const [none, one] = steps.map(({ fidelity }) => fidelity.logitsSqnrDb ?? Infinity);
   assert.ok(one! > none! + 3, `${none} dB, and ${one} with the layer in float`); // two steps
+});
+
+test('what is left with a layer in float is measured before the pool that only feeds it', async (t) => {
+  const folder = await temporaryFolder(t);
+  await writeNoiseShards(folder, 8);
+  const images = { folder, split: 'train' as const, indices: [0, 2, 4, 6] };
+  const model = smallModel({
+    input: [1, 3, TINY_SIZE, TINY_SIZE],
+    output: 'logits',
+    nodes: [
+      node('Conv', ['input', 'w1'], 'a'),
+      node('Conv', ['input', 'w2'], 'b'),
+      node('Concat', ['a', 'b'], 'joined', { axis: 1 }),
+      node('GlobalAveragePool', ['joined'], 'pooled'),
+      node('Conv', ['pooled', 'w3'], 'head'),
+      node('Flatten', ['head'], 'logits'),
+    ],
+    tensors: [
+      normalTensor('w1', [4, 3, 1, 1], 0.3),
+      normalTensor('w2', [4, 3, 1, 1], 0.3),
+      normalTensor('w3', [4, 8, 1, 1], 0.3),
+    ],
+  });
+  const shared = { workerCount: 1, scratchPath: folder };
+  const ranges = await calibrate({
+    ...{ model: prepareModel(model), images, method: 'min-max', percentile: 100, batchSize: 1 },
+    ...shared,
+  });
+  const leftWith = async (coarse: readonly string[]): Promise<number> => {
+    const wide = Object.fromEntries(coarse.map((tensor) => [tensor, { min: -300, max: 300 }]));
+    const quantized = quantizeModel(
+      model,
+      { tensors: { ...ranges, ...wide } },
+      { granularity: 'per-channel', weightRange: 'max', target: 'vnni', firstConvolution: 'keep' },
+    );
+    const { layers } = await measureSensitivity({ quantized, images, left: 'measure', ...shared });
+    return layers.find(({ layer }) => layer === 'head')!.leftFraction!; // asked for
+  };
+  assert.ok((await leftWith(['pooled'])) < 0.01);
+  assert.ok((await leftWith(['a', 'b'])) > 0.9);
 });
