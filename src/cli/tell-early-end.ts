@@ -1,6 +1,7 @@
 import type { Diagnostic, SourceRange } from '../diagnostics/diagnostic.ts';
 import { InterruptedError, PipelineError } from '../diagnostics/errors.ts';
 import { positionOf } from '../diagnostics/render.ts';
+import { describeEnd } from '../execute/describe-end.ts';
 import { whileOpen, type RunEnd } from '../execute/open-runs.ts';
 import { toDrqError } from '../execute/to-drq-error.ts';
 import type { Reporter } from '../report/reporter.ts';
@@ -21,7 +22,7 @@ export async function tellEarlyEnd<T>(
     if (isTold) return;
     isTold = true;
     const counts = { ran: 0, restored: 0, upToDate: 0, failed: 0, skipped: 0, durationMs: 0 };
-    reporter.report({ type: 'run-finished', ...counts, error: describeEnd(end) });
+    reporter.report({ type: 'run-finished', ...counts, error: describeRefusal(end) });
   };
   const listened: Reporter = {
     report(event) {
@@ -38,12 +39,9 @@ export async function tellEarlyEnd<T>(
   }
 }
 
-function describeEnd(end: RunEnd): RunEndError {
-  const { code, message, hint } = end;
+function describeRefusal(end: RunEnd): RunEndError {
   return {
-    code,
-    message,
-    ...(hint === undefined ? {} : { hint }),
+    ...describeEnd(end),
     ...(end instanceof PipelineError ? { problems: end.diagnostics.map(describeProblem) } : {}),
   };
 }

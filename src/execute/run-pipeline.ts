@@ -10,7 +10,6 @@ import type { Plan } from '../plan/planned-stage.ts';
 import { drqVersion } from '../plan/runtime-versions.ts';
 import { selectStages, type StageSelection } from '../plan/select-stages.ts';
 import type { Reporter } from '../report/reporter.ts';
-import type { RunEndError } from '../report/run-event.ts';
 import { packageRoot } from '../runtime/package-root.ts';
 import { temporaryPathBeside } from '../store/atomic-write.ts';
 import { pipelineLockPath, readPipelineLock } from '../store/lock-file.ts';
@@ -20,6 +19,7 @@ import { isAbsent, withStoreErrors } from '../store/system-error.ts';
 import type { Executor } from './executor.ts';
 import { createLocalExecutor } from './local/local-executor.ts';
 import { LockRecorder } from './lock-recorder.ts';
+import { describeEnd } from './describe-end.ts';
 import { whileOpen, type RunEnd } from './open-runs.ts';
 import { settleStage } from './perform-stage.ts';
 import type { RunContext } from './run-context.ts';
@@ -97,10 +97,6 @@ export async function runPipeline(
     finish(finishRecord(run), toDrqError(error));
     throw error;
   }
-}
-
-function describeEnd({ code, message, hint }: RunEnd): RunEndError {
-  return { code, message, ...(hint === undefined ? {} : { hint }) };
 }
 
 async function performRun(run: Run): Promise<RunRecord> {
