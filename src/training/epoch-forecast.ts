@@ -22,8 +22,9 @@ export interface EpochPart {
 
 /**
  * Tells how many epochs will have run at the end: with a time limit those that fit at the pace of the
- * epoch before, and the one that the schedule's end cuts short. The first epoch goes by its own first seconds, once, since a progress bar starts anew
- * whenever its total changes; until then all epochs of the recipe are expected.
+ * epoch before, and the one that the schedule's end cuts short. The first epoch goes by its own first
+ * seconds, once, since a progress bar starts anew whenever its total changes; until then all epochs of
+ * the recipe are expected.
  */
 export function createEpochForecast(pace: EpochPace): (part: EpochPart) => number {
   const { epochs, timeLimitMs, scheduleEndMs, epoch, lastEpochMs, elapsedBeforeMs } = pace;
